@@ -1,0 +1,1 @@
+"""Bytes at rest, local or S3: objects, the feature store, splits, checkpoints and the results table."""

@@ -1,0 +1,41 @@
+"""The errors that a user can cause and mend. Jobs print them as one line and exit with 2; anything else is a bug."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InvalidInput(ValueError):
+    """Something the user gave cannot be used.
+
+    Args:
+        field: what was given, as the user wrote it (`sweep.num_trials`, `manifest column uri`).
+        given: the value found.
+        allowed: what would have been accepted, in words.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, field: str, *, given: object, allowed: str, remedy: str) -> None:
+        self.field, self.given, self.allowed, self.remedy = field, given, allowed, remedy
+        super().__init__(f"{field}: got {given!r}; allowed: {allowed}. {remedy}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword-only arguments do not survive pickling by default, and Ray pickles them.
+        return _rebuild_invalid_input, (self.field, self.given, self.allowed, self.remedy)
+
+
+def _rebuild_invalid_input(field: str, given: object, allowed: str, remedy: str) -> InvalidInput:
+    return InvalidInput(field, given=given, allowed=allowed, remedy=remedy)
+
+
+class StorageError(Exception):
+    """A store could not be reached or did not keep its promises. The message says which store and what to do."""
+
+
+class ObjectNotFound(StorageError):
+    """No object has this key."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint like "Did you mean 'cnn'? " for a misspelt name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {close[0]!r}? " if close else ""

@@ -1,0 +1,210 @@
+"""Features at rest: `features/<dataset>/<fingerprint>/`, immutable Parquet shards, a quarantine and a commit marker.
+
+Enters: tables of feature rows, shard by shard, from any process. Leaves: one table, or arrays, and only once
+`_MANIFEST.json` says that the shards are complete: without that object a reader sees nothing.
+
+    part-00003-<hash>.parquet         feature rows of one shard of clips
+    quarantine-00003-<hash>.parquet   the clips of that shard that have none, with the reason (absent if there are none)
+    _MANIFEST.json                    written last: the shards, the counts, the spec
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage.errors import ObjectNotFound, StorageError
+from storage.object_store import ObjectStore
+from storage.parquet import read_parquet, to_parquet
+
+_MARKER = "_MANIFEST.json"
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string(), nullable=False),
+    ]
+)
+
+
+def feature_schema(num_mels: int, num_frames: int, dtype: str) -> pa.Schema:
+    """Columns of a feature row.
+
+    `log_mel` is an Arrow fixed-shape tensor (num_mels, num_frames) in dB; readers without that extension type see a
+    fixed-size list. `provenance` is JSON: what the file had and who computed the row.
+    """
+    value_type = {"float16": pa.float16(), "float32": pa.float32()}[dtype]
+    return pa.schema(
+        [
+            pa.field("clip_id", pa.string(), nullable=False),
+            pa.field("recording_id", pa.string(), nullable=False),
+            pa.field("group", pa.string(), nullable=False),
+            pa.field("variant", pa.string(), nullable=False),
+            pa.field("window", pa.int32(), nullable=False),
+            pa.field("labels", pa.list_(pa.string()), nullable=False),
+            pa.field("fold", pa.int32()),
+            pa.field("log_mel", pa.fixed_shape_tensor(value_type, (num_mels, num_frames)), nullable=False),
+            pa.field("provenance", pa.string(), nullable=False),
+        ]
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One finished shard: its place in the data set, the hash of the clips it was made from, and its counts."""
+
+    index: int
+    clips_hash: str
+    num_clips: int
+    num_rows: int
+    num_quarantined: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Features:
+    """Feature rows in memory, in the order of (clip_id, variant, window).
+
+    Attributes:
+        log_mel: float16 or float32 (rows, num_mels, num_frames), dB.
+        clip_ids, groups, variants, windows, labels: one entry per row.
+    """
+
+    log_mel: NDArray[np.floating[Any]]
+    clip_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    variants: tuple[str, ...]
+    windows: tuple[int, ...]
+    labels: tuple[tuple[str, ...], ...]
+
+
+class FeatureStore:
+    """The features of one data set under one fingerprint. Writing a shard is atomic and idempotent; any process may."""
+
+    def __init__(self, store: ObjectStore, *, dataset: str, fingerprint: str) -> None:
+        self.store, self.dataset, self.fingerprint = store, dataset, fingerprint
+        self.prefix = f"features/{dataset}/{fingerprint}/"
+
+    @property
+    def uri(self) -> str:
+        return f"{self.store.uri}/{self.prefix}"
+
+    def write_shard(self, shard: Shard, rows: pa.Table, quarantine: pa.Table) -> None:
+        """Stores a shard; its part comes last, so that a part is never without its quarantine."""
+        if rows.num_rows != shard.num_rows or quarantine.num_rows != shard.num_quarantined:
+            raise AssertionError(f"{shard} does not describe {rows.num_rows} rows, {quarantine.num_rows} quarantined")
+        if shard.num_quarantined:
+            self.store.put(self._key("quarantine", shard.index, shard.clips_hash), to_parquet(quarantine))
+        counts = {
+            "num_clips": str(shard.num_clips),
+            "num_rows": str(shard.num_rows),
+            "num_quarantined": str(shard.num_quarantined),
+        }
+        rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **counts})
+        self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows))
+
+    def find_shard(self, index: int, clips_hash: str) -> Shard | None:
+        """The finished shard made from just these clips, or None."""
+        try:
+            metadata = read_parquet(
+                self.store, self._key("part", index, clips_hash), columns=["clip_id"]
+            ).schema.metadata
+        except ObjectNotFound:
+            return None
+        counts = {name: int(metadata[name.encode()]) for name in ("num_clips", "num_rows", "num_quarantined")}
+        return Shard(index=index, clips_hash=clips_hash, **counts)
+
+    def clip_ids_of_shard(self, shard: Shard) -> set[str]:
+        """The clips that a finished shard accounts for, by rows or by quarantine, read back from the store."""
+        part = read_parquet(self.store, self._key("part", shard.index, shard.clips_hash), columns=["clip_id"])
+        clip_ids = set(part.column("clip_id").to_pylist())
+        if shard.num_quarantined:
+            key = self._key("quarantine", shard.index, shard.clips_hash)
+            clip_ids |= set(read_parquet(self.store, key, columns=["clip_id"]).column("clip_id").to_pylist())
+        return clip_ids
+
+    def finished_shards(self) -> set[tuple[int, str]]:
+        """(index, clips_hash) of every part that is there; one listing."""
+        keys = (info.key.removeprefix(self.prefix) for info in self.store.list(self.prefix + "part-"))
+        names = (key.removeprefix("part-").removesuffix(".parquet").partition("-") for key in keys)
+        return {(int(index), clips_hash) for index, _, clips_hash in names}
+
+    def commit(self, shards: Sequence[Shard], *, spec: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
+        """Writes the commit marker; the caller has reconciled the counts. A second commit changes nothing.
+
+        Returns:
+            The marker that is stored: the first one, whoever wrote it.
+        """
+        marker = {
+            "dataset": self.dataset,
+            "fingerprint": self.fingerprint,
+            "num_clips": sum(shard.num_clips for shard in shards),
+            "num_rows": sum(shard.num_rows for shard in shards),
+            "num_quarantined": sum(shard.num_quarantined for shard in shards),
+            "shards": [[shard.index, shard.clips_hash, shard.num_quarantined] for shard in shards],
+            "spec": spec,
+            "versions": versions,
+        }
+        data = json.dumps(marker, indent=1, sort_keys=True).encode()
+        self.store.put_if_absent(self.prefix + _MARKER, data)
+        return dict(json.loads(self.store.get(self.prefix + _MARKER)))
+
+    def marker(self) -> dict[str, Any] | None:
+        """What the commit marker says, or None while the features are not complete."""
+        try:
+            return dict(json.loads(self.store.get(self.prefix + _MARKER)))
+        except ObjectNotFound:
+            return None
+
+    def read(self, *, columns: list[str] | None = None) -> pa.Table:
+        """All feature rows, in the order of the manifest.
+
+        Raises:
+            StorageError: the features are not complete.
+        """
+        return self._read_all("part", columns=columns)
+
+    def quarantine(self) -> pa.Table:
+        """The clips without features and why, as QUARANTINE_SCHEMA."""
+        return self._read_all("quarantine", columns=None)
+
+    def load(self) -> Features:
+        """Reads log-mels and what a split needs into contiguous memory."""
+        table = self.read(columns=["clip_id", "group", "variant", "window", "labels", "log_mel"]).combine_chunks()
+        tensor = table.column("log_mel").combine_chunks()
+        log_mel = (
+            tensor.to_numpy_ndarray()
+            if isinstance(tensor, pa.FixedShapeTensorArray)
+            else tensor.chunk(0).to_numpy_ndarray()
+        )
+        return Features(
+            log_mel=np.ascontiguousarray(log_mel),
+            clip_ids=tuple(table.column("clip_id").to_pylist()),
+            groups=tuple(table.column("group").to_pylist()),
+            variants=tuple(table.column("variant").to_pylist()),
+            windows=tuple(table.column("window").to_pylist()),
+            labels=tuple(tuple(labels) for labels in table.column("labels").to_pylist()),
+        )
+
+    def _read_all(self, kind: str, *, columns: list[str] | None) -> pa.Table:
+        marker = self.marker()
+        if marker is None:
+            raise StorageError(f"{self.uri} holds no complete features. Run jobs/featurize.py with the same settings.")
+        keys = [
+            self._key(kind, index, clips_hash)
+            for index, clips_hash, num_quarantined in marker["shards"]
+            if kind == "part" or num_quarantined
+        ]
+        if not keys:
+            return QUARANTINE_SCHEMA.empty_table()
+        return pa.concat_tables(
+            [read_parquet(self.store, key, columns=columns).replace_schema_metadata(None) for key in keys]
+        )
+
+    def _key(self, kind: str, index: int, clips_hash: str) -> str:
+        return f"{self.prefix}{kind}-{index:05d}-{clips_hash}.parquet"

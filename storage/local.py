@@ -1,0 +1,111 @@
+"""Objects as files below one folder: written beside their place, fsynced, then moved in by rename or link."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from storage.errors import ObjectNotFound, StorageError
+from storage.object_store import ObjectInfo, check_key, check_prefix
+
+# Unfinished writes carry this mark in their file name, and no listing shows them.
+_UNFINISHED = ".unfinished-"
+
+
+class LocalObjectStore:
+    """`ObjectStore` on a file system with atomic rename and hard links (ext4, xfs, NFSv4 …)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().resolve()
+        self.uri = str(self.root)
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
+            raise ObjectNotFound(f"{self.uri} has no object {key!r}") from e
+        except OSError as e:
+            raise StorageError(f"cannot read {key!r} in {self.uri}: {e.strerror}") from e
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        with self._written_beside(path, data) as unfinished:
+            os.replace(unfinished, path)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        path = self._path(key)
+        if path.is_file():
+            return False
+        with self._written_beside(path, data) as unfinished:
+            # link() fails when the name is taken, which rename() would silently replace.
+            try:
+                os.link(unfinished, path)
+            except FileExistsError:
+                if path.is_dir():
+                    raise
+                return False
+            return True
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        check_prefix(prefix, uri=self.uri)
+        folder = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
+        found = []
+        for directory, _, names in os.walk(folder, onerror=self._refuse_unreadable):
+            for name in names:
+                path = Path(directory, name)
+                key = path.relative_to(self.root).as_posix()
+                if key.startswith(prefix) and _UNFINISHED not in name:
+                    with contextlib.suppress(FileNotFoundError):  # deleted while we were listing
+                        found.append(ObjectInfo(key=key, size_bytes=path.stat().st_size))
+        yield from sorted(found, key=lambda info: info.key)
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            pass  # no object has this key
+        except OSError as e:
+            raise StorageError(f"cannot delete {key!r} in {self.uri}: {e.strerror}. Check its permissions.") from e
+
+    def _path(self, key: str) -> Path:
+        check_key(key, uri=self.uri)
+        path = (self.root / key).resolve()
+        if not path.is_relative_to(self.root):
+            raise StorageError(f"the key {key!r} points outside the store {self.uri} through a symbolic link")
+        return path
+
+    def _refuse_unreadable(self, error: OSError) -> None:
+        # os.walk skips what it cannot read: a listing would lack committed results and nobody would know.
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise StorageError(f"cannot list {error.filename} in {self.uri}: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def _written_beside(self, path: Path, data: bytes) -> Iterator[Path]:
+        """Yields a written, fsynced file in the folder of `path`, and syncs the folder after the caller moved it."""
+        unfinished = path.with_name(f"{path.name}{_UNFINISHED}{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(unfinished, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield unfinished
+            _sync_folder(path.parent)
+        except OSError as e:
+            raise StorageError(
+                f"cannot write {path.name!r} in {self.uri}: {e.strerror}. "
+                "Check that the folder is writable and the disk not full."
+            ) from e
+        finally:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

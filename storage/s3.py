@@ -1,0 +1,130 @@
+"""Objects on S3 through boto3, the only file that imports it. One PUT per object, conditional where it matters."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+)
+
+from storage.errors import InvalidInput, ObjectNotFound, StorageError
+from storage.object_store import ObjectInfo, check_key, check_prefix
+
+# A dead endpoint is reported within half a minute; SlowDown and 5xx answers are waited out by botocore's retries.
+_CONFIG = Config(
+    connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}, max_pool_connections=32
+)
+_CONFLICT_ATTEMPTS = 5
+
+
+class S3ObjectStore:
+    """`ObjectStore` under `s3://bucket/prefix`. Credentials come from boto3's usual places, never from settings."""
+
+    def __init__(self, uri: str, *, endpoint_url: str | None = None) -> None:
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise InvalidInput(
+                "storage.uri", given=uri, allowed="s3://bucket/prefix", remedy="Name the bucket after s3://."
+            )
+        self.uri = uri.rstrip("/")
+        self.endpoint_url = endpoint_url
+        self._bucket = bucket
+        self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self._client: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_client": None}  # clients hold sockets and locks: every process makes its own
+
+    @property
+    def client(self) -> Any:
+        if self._client is None:
+            try:
+                self._client = boto3.session.Session().client("s3", endpoint_url=self.endpoint_url, config=_CONFIG)
+            except ValueError as e:  # botocore's answer to an endpoint that is no url
+                raise InvalidInput(
+                    "storage.endpoint_url",
+                    given=self.endpoint_url,
+                    allowed="http://host:port or https://host:port",
+                    remedy="Correct it, or the environment variable AWS_ENDPOINT_URL.",
+                ) from e
+        return self._client
+
+    def get(self, key: str) -> bytes:
+        try:
+            return bytes(self.client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read())
+        except (ClientError, BotoCoreError) as e:
+            raise self._domain_error(e, key) from e
+
+    def put(self, key: str, data: bytes) -> None:
+        try:
+            self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data)
+        except (ClientError, BotoCoreError) as e:
+            raise self._domain_error(e, key) from e
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        for attempt in range(_CONFLICT_ATTEMPTS):
+            try:
+                self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+                return True
+            except ClientError as e:
+                code = _error_code(e)
+                if code in {"PreconditionFailed", "412"}:
+                    return False
+                # 409: another conditional write of this key is under way; S3 asks for another try.
+                if code not in {"ConditionalRequestConflict", "409"} or attempt == _CONFLICT_ATTEMPTS - 1:
+                    raise self._domain_error(e, key) from e
+            except BotoCoreError as e:
+                raise self._domain_error(e, key) from e
+        raise AssertionError("the loop above returns or raises")
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        check_prefix(prefix, uri=self.uri)
+        try:
+            pages = self.client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
+                for item in page.get("Contents", []):
+                    yield ObjectInfo(key=item["Key"].removeprefix(self._prefix), size_bytes=item["Size"])
+        except (ClientError, BotoCoreError) as e:
+            raise self._domain_error(e, prefix) from e
+
+    def delete(self, key: str) -> None:
+        try:
+            self.client.delete_object(Bucket=self._bucket, Key=self._key(key))
+        except (ClientError, BotoCoreError) as e:
+            raise self._domain_error(e, key) from e
+
+    def _key(self, key: str) -> str:
+        check_key(key, uri=self.uri)
+        return self._prefix + key
+
+    def _domain_error(self, error: Exception, key: str) -> StorageError:
+        where = self.uri + (f" at {self.endpoint_url}" if self.endpoint_url else "")
+        if isinstance(error, NoCredentialsError):
+            return StorageError(
+                f"no S3 credentials for {where}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile."
+            )
+        if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
+            return StorageError(
+                f"{where} does not answer. Check the endpoint (AWS_ENDPOINT_URL) and that the server is up."
+            )
+        if isinstance(error, ClientError):
+            code = _error_code(error)
+            if code in {"NoSuchKey", "404"}:
+                return ObjectNotFound(f"{self.uri} has no object {key!r}")
+            if code == "NoSuchBucket":
+                return StorageError(f"the bucket of {where} does not exist. Create it, or correct storage.uri.")
+            if code in {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
+                return StorageError(
+                    f"{where} refused access to {key!r} ({code}). Check the credentials and their policy."
+                )
+        return StorageError(f"{where}, key {key!r}: {error}")
+
+
+def _error_code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,133 @@
+"""The columns of the results tables. Adding a column with a default is compatible; nothing else is."""
+
+import pyarrow as pa
+
+_STAMP = pa.timestamp("us", tz="UTC")
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+# One row per sweep: what was asked for, on which data, with which versions.
+SWEEPS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("dataset", pa.string()),
+        _required("fingerprint", pa.string()),
+        _required("split_hash", pa.string()),
+        _required("split_policy", pa.string()),
+        _required("labels", pa.list_(pa.string())),  # index in every other table = position here
+        _required("settings", pa.string()),  # the whole resolved configuration, JSON
+        _required("versions", pa.string()),  # packages, Python and machine, JSON
+        _required("started_at", _STAMP),
+    ]
+)
+
+# One row per planned trial, written before it starts: the recorded order of suggestions.
+SUGGESTIONS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("trial_id", pa.string()),
+        _required("number", pa.int32()),  # 0, 1, 2 … in the whole sweep
+        _required("architecture", pa.string()),
+        _required("parameters", pa.string()),  # what the searcher chose, JSON
+        _required("distributions", pa.string()),  # name → Optuna distribution, JSON
+        _required("configuration", pa.string()),  # the whole TrialConfig, JSON
+        _required("untuned_default", pa.bool_()),  # the architecture's default, with nothing chosen by the searcher
+    ]
+)
+
+# One row per trial that has ended.
+TRIALS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("trial_id", pa.string()),
+        _required("number", pa.int32()),
+        _required("architecture", pa.string()),
+        _required("state", pa.string()),  # finished: all seeds complete; stopped: by the scheduler; failed
+        _required("seed_epochs", pa.int32()),  # epochs trained, over all seeds
+        pa.field(
+            "objective", pa.float64()
+        ),  # mean of the best validation accuracies of its seeds; null if failed at once
+        _required("ended_at", _STAMP),
+    ]
+)
+
+# One row per (trial, seed) that was trained to its end: what the leaderboard is made of.
+SEEDS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("trial_id", pa.string()),
+        _required("architecture", pa.string()),
+        _required("seed", pa.int64()),
+        _required("best_epoch", pa.int32()),  # chosen on validation, counted from 1
+        _required("epochs_trained", pa.int32()),
+        _required("validation_accuracy", pa.float64()),
+        _required("validation_macro_f1", pa.float64()),
+        _required("test_accuracy", pa.float64()),
+        _required("test_macro_f1", pa.float64()),
+        pa.field("test_auc", pa.float64()),  # one-vs-rest, macro; null where a class has no test clip
+        _required("test_recall", pa.list_(pa.float64())),  # per label of the sweep; NaN without a test clip
+        _required("test_confusion", pa.list_(pa.list_(pa.int64()))),  # [true label][predicted label]
+        _required("train_seconds", pa.float64()),
+        _required("num_parameters", pa.int64()),
+        _required("device", pa.string()),
+    ]
+)
+
+# One row per (trial, seed, epoch), epochs counted from 1.
+EPOCHS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("trial_id", pa.string()),
+        _required("architecture", pa.string()),
+        _required("seed", pa.int64()),
+        _required("epoch", pa.int32()),
+        _required(
+            "seed_epoch", pa.int32()
+        ),  # epochs of this trial so far, over all its seeds: the scheduler's resource
+        _required("objective", pa.float64()),  # what the scheduler compared
+        _required("train_loss", pa.float64()),
+        _required("validation_loss", pa.float64()),
+        _required("validation_accuracy", pa.float64()),
+        _required("learning_rate", pa.float64()),  # of the epoch's last step
+        _required("epoch_seconds", pa.float64()),
+    ]
+)
+
+# One row per (trial, seed, clip) of validation and test, so that paired tests are possible.
+PREDICTIONS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("trial_id", pa.string()),
+        _required("seed", pa.int64()),
+        _required("part", pa.string()),
+        _required("clip_id", pa.string()),
+        _required("label", pa.int32()),
+        _required("predicted", pa.int32()),
+        _required("probabilities", pa.list_(pa.float32())),
+    ]
+)
+
+# One row per failure; a trial may fail, be tried again and finish.
+FAILURES = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("trial_id", pa.string()),
+        _required("failure_id", pa.string()),
+        _required("reason", pa.string()),
+        _required("detail", pa.string()),
+        _required("failed_at", _STAMP),
+    ]
+)
+
+TABLES: dict[str, pa.Schema] = {
+    "sweeps": SWEEPS,
+    "suggestions": SUGGESTIONS,
+    "trials": TRIALS,
+    "seeds": SEEDS,
+    "epochs": EPOCHS,
+    "predictions": PREDICTIONS,
+    "failures": FAILURES,
+}

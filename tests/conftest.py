@@ -1,0 +1,126 @@
+"""Fixtures shared by all tests: the stores, an S3 server over real HTTP on loopback, and corpora a machine may have."""
+
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.object_store import ObjectStore, open_store
+
+_ROOT = Path(__file__).parents[1]
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test-access-key",
+    "AWS_SECRET_ACCESS_KEY": "test-secret-key",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Endpoint of an S3 server; boto3 finds it and its credentials in the environment, in child processes too."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    server._server.app = _one_at_a_time(server._server.app)
+    host, port = server.get_host_and_port()
+    endpoint_url = f"http://{host}:{port}"
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {**_CREDENTIALS, "AWS_ENDPOINT_URL": endpoint_url}.items():
+            environment.setenv(name, value)
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            environment.delenv(name, raising=False)
+        yield endpoint_url
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _s3_client(s3_server: str) -> Any:
+    import boto3
+
+    return boto3.client("s3", endpoint_url=s3_server)
+
+
+@pytest.fixture
+def s3_uri(_s3_client: Any) -> str:
+    """A prefix in a fresh bucket."""
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    _s3_client.create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/prefix"
+
+
+@pytest.fixture
+def local_uri(tmp_path: Path) -> str:
+    return str(tmp_path / "store")
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    """An empty store of each kind."""
+    return open_store(request.getfixturevalue(f"{request.param}_uri"))
+
+
+@pytest.fixture
+def esc50_root() -> Path:
+    """The folder of an unpacked ESC-50, where there is one."""
+    root = os.environ.get("ESC50_ROOT")
+    if not root:
+        pytest.skip("ESC50_ROOT does not name a folder with ESC-50")
+    return Path(root)
+
+
+@pytest.fixture
+def race_processes() -> Callable[..., list[str]]:
+    """Starts Python processes with the same code, lets them loose at one moment, and returns what each printed.
+
+    The code sees its arguments in `sys.argv[1:]` and calls `wait_for_start()` once it is ready.
+    """
+
+    def race(code: str, *arguments: str, num_processes: int) -> list[str]:
+        prelude = "import sys\ndef wait_for_start():\n    print('ready', flush=True); sys.stdin.readline()\n"
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", prelude + code, *arguments, str(number)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=_ROOT,
+            )
+            for number in range(num_processes)
+        ]
+        try:
+            for process in processes:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "ready\n"
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+            printed = [process.communicate(timeout=60)[0].strip() for process in processes]
+            assert [process.returncode for process in processes] == [0] * num_processes
+            return printed
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+    return race
+
+
+def _one_at_a_time(app: Callable[..., Any]) -> Callable[..., Any]:
+    # moto 5.2.5 looks for the key and stores it in two steps, so that of 16 racing conditional writes two may win
+    # (3 of 80 rounds with a short thread switch interval, 2026-11-21). S3 promises one winner.
+    lock = threading.Lock()
+
+    def serve(*arguments: Any) -> Any:
+        with lock:
+            return app(*arguments)
+
+    return serve
