@@ -1,0 +1,70 @@
+"""A search space: an architecture's untuned default and the distributions that the searcher draws from.
+
+Names are fields of a trial's configuration; `model.<option>` is an option of the architecture. Seeds are not
+among them: they are an axis, never searched.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+
+Value = float | int | bool | str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSpace:
+    """What may vary for one architecture.
+
+    Attributes:
+        architecture: its name in `models`.
+        default: the untuned configuration, tried first; values for everything that differs from TrialConfig's own
+            defaults, and for every searched name.
+        distributions: what is searched.
+    """
+
+    architecture: str
+    default: Mapping[str, Value]
+    distributions: Mapping[str, BaseDistribution]
+
+    def __post_init__(self) -> None:
+        missing = self.distributions.keys() - self.default.keys()
+        if missing:
+            raise ValueError(f"search space {self.architecture}: no default for {sorted(missing)}")
+        for name, distribution in self.distributions.items():
+            if not distribution._contains(distribution.to_internal_repr(self.default[name])):
+                raise ValueError(f"search space {self.architecture}: the default of {name} is outside {distribution}")
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """Everything that decides what is suggested, as JSON values."""
+        return {
+            "architecture": self.architecture,
+            "default": dict(self.default),
+            "distributions": {name: distribution_to_json(kind) for name, kind in self.distributions.items()},
+        }
+
+
+def list_spaces() -> tuple[str, ...]:
+    return tuple(sorted(_spaces()))
+
+
+def get_space(architecture: str) -> SearchSpace:
+    """The search space of an architecture.
+
+    Raises:
+        ValueError: there is none of that name; the message lists the known ones.
+    """
+    spaces = _spaces()
+    if architecture not in spaces:
+        close = difflib.get_close_matches(architecture, spaces, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"no search space {architecture!r}; known: {', '.join(sorted(spaces))}.{hint}")
+    return spaces[architecture]
+
+
+def _spaces() -> dict[str, SearchSpace]:
+    from search_spaces import alexnet, cnn, resnet50  # these files import SearchSpace from here
+
+    return {space.architecture: space for space in (cnn.SPACE, alexnet.SPACE, *resnet50.SPACES)}
