@@ -1,0 +1,59 @@
+"""A small learnable data set for trials: log-mels whose labels are bright bands."""
+
+import numpy as np
+import pytest
+
+from storage.feature_store import Features
+from storage.split import Part, Split
+from training import TrialConfig, TrialData, load_trial_data
+
+LABELS = ("alarm", "bell", "crow")
+_PARTS: tuple[Part, ...] = ("train", "train", "train", "validation", "test")
+
+
+def make_features(num_clips: int = 60, *, num_mels: int = 16, num_frames: int = 20, noise_db: float = 12.0) -> Features:
+    rng = np.random.default_rng(5)
+    log_mel = rng.normal(-60, noise_db, (num_clips, num_mels, num_frames))
+    for row in range(num_clips):
+        band = 4 * (row % 3)
+        log_mel[row, band : band + 4] += 15
+    return Features(
+        log_mel=log_mel.astype(np.float16),
+        clip_ids=tuple(f"clip{row:03d}" for row in range(num_clips)),
+        groups=tuple(f"recording{row // 3}" for row in range(num_clips)),
+        variants=("original",) * num_clips,
+        windows=(0,) * num_clips,
+        labels=tuple((LABELS[row % 3],) for row in range(num_clips)),
+    )
+
+
+def make_split(features: Features) -> Split:
+    groups = dict(zip(features.clip_ids, features.groups, strict=True))
+    parts = {clip_id: _PARTS[int(group.removeprefix("recording")) % 5] for clip_id, group in groups.items()}
+    return Split(dataset="toy", policy="every fifth", parts=parts, groups=groups)
+
+
+@pytest.fixture(scope="session")
+def trial_data() -> TrialData:
+    features = make_features()
+    return load_trial_data(features, make_split(features))
+
+
+@pytest.fixture
+def trial_config() -> TrialConfig:
+    return TrialConfig(
+        architecture="cnn",
+        dataset="toy",
+        fingerprint="f" * 16,
+        split_hash="5" * 16,
+        model={"width": 4},
+        seeds=(1, 2),
+        epochs=4,
+        batch_size=8,
+        learning_rate=3e-3,
+        mixup_alpha=0.2,
+        time_mask_frames=4,
+        frequency_mask_bands=3,
+        roll=True,
+        precision="fp32",
+    )

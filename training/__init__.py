@@ -1,0 +1,8 @@
+"""One trial: features → batches on the device → model → metrics. Knows no Ray and no results table."""
+
+from training.config import TrialConfig
+from training.data import TrialData, load_trial_data
+from training.run_trial import TrialResult, run_trial
+from training.seed_run import SeedResult
+
+__all__ = ["SeedResult", "TrialConfig", "TrialData", "TrialResult", "load_trial_data", "run_trial"]
