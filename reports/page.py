@@ -1,0 +1,120 @@
+"""One sweep as one HTML page. Enters: a `SweepResults` and its leaderboard. Leaves: the page as text.
+
+The page is self-contained: plotly.js, style, script and all numbers are inlined, and its content security policy lets
+it fetch nothing and run nothing but the two scripts whose hashes it names. It opens from a file, without a network.
+"""
+
+import base64
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_architecture
+from reports.markup import Markup, element, join
+from reports.plots import architecture_names, plotly_javascript
+from reports.sections import (
+    chosen_on_test,
+    confusion_section,
+    failures_section,
+    headline_section,
+    leaderboard_section,
+    learning_curves_section,
+    recall_section,
+    rungs_section,
+    trials_section,
+    what_was_run_section,
+)
+from reports.style import DRAW_SCRIPT, STYLE_SHEET
+from reports.text import counted
+from reports.trials import STATES, TrialSummary, trial_summaries
+
+
+def render_page(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> str:
+    """The report of one sweep.
+
+    Args:
+        sweep: finished, running or hardly begun; whatever is missing is said in words.
+        rows: the sweep's leaderboard, best first.
+
+    Returns:
+        A whole HTML document, UTF-8, about 5 MB (nearly all of it plotly.js).
+    """
+    trials = trial_summaries(sweep)
+    body = element(
+        "main",
+        headline_section(sweep, rows),
+        leaderboard_section(rows),
+        learning_curves_section(sweep, best_of_each_architecture(rows)),
+        rungs_section(sweep, trials),
+        confusion_section(sweep, rows),
+        recall_section(sweep, rows),
+        trials_section(trials),
+        failures_section(sweep),
+        what_was_run_section(sweep),
+    )
+    return _document(f"{sweep.sweep_id}: sweep report", join(_header(sweep, trials), body, _footer(sweep)))
+
+
+def _document(title: str, content: Markup) -> str:
+    scripts = [Markup(plotly_javascript()), Markup(DRAW_SCRIPT)]
+    allowed = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", title),
+        element("style", Markup(STYLE_SHEET)),
+    )
+    body = element("body", content, *(element("script", script) for script in scripts))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _header(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
+    num_open = sum(trial.state in ("open", "waiting") for trial in trials)
+    notices = []
+    if num_open:
+        notices.append(f"This sweep has not ended: {num_open} of {len(trials)} trials are open. Numbers may change.")
+    if chosen_on_test(sweep):
+        notices.append(
+            "Literature protocol: epochs and configurations were chosen on the test fold, as the reproduced paper did. "
+            "The test numbers are therefore optimistic and must not be compared with sealed-test results."
+        )
+    return element(
+        "header",
+        element("p", "Sweep report", class_="eyebrow"),
+        element("h1", sweep.sweep_id),
+        element("p", _summary_sentence(sweep, trials), class_="lead"),
+        *(element("p", notice, class_="notice", role="note") for notice in notices),
+    )
+
+
+def _summary_sentence(sweep: SweepResults, trials: Sequence[TrialSummary]) -> str:
+    architectures = architecture_names(sweep)
+    counts = Counter(trial.state for trial in trials)
+    fates = {
+        "finished": "trained to the end",
+        "stopped": "stopped early by the scheduler",
+        "failed": "failed",
+        "open": "begun and not ended",
+        "waiting": "not begun",
+    }
+    told = ", ".join(f"{counts[state]} {fates[state]}" for state in STATES if counts[state])
+    if not trials:
+        return f"A search on {sweep.sweep['dataset']} over {len(sweep.labels)} classes; no trial has been planned yet."
+    return (
+        f"{counted(len(trials), 'configuration')} of {counted(len(architectures), 'architecture')} "
+        f"({', '.join(architectures)}) on {sweep.sweep['dataset']}, {counted(len(sweep.labels), 'class', 'classes')}: "
+        f"{told}. Started {sweep.sweep['started_at']:%d %B %Y, %H:%M} UTC."
+    )
+
+
+def _footer(sweep: SweepResults) -> Markup:
+    return element(
+        "footer", element("p", f"Made from the results table in {sweep.results.store.uri}. Shares are in percent.")
+    )
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
