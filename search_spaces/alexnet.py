@@ -12,7 +12,7 @@ SPACE = SearchSpace(
         "batch_size": 16,
         "warmup_epochs": 1,
         "mixup_alpha": 0.0,
-                "roll": True,
+        "roll": True,
         "model.hidden_features": 512,
         "model.dropout": 0.2,
     },

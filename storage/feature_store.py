@@ -119,14 +119,14 @@ class FeatureStore:
         counts = {name: int(metadata[name.encode()]) for name in ("num_clips", "num_rows", "num_quarantined")}
         return Shard(index=index, clips_hash=clips_hash, **counts)
 
-    def clip_ids_of_shard(self, shard: Shard) -> set[str]:
-        """The clips that a finished shard accounts for, by rows or by quarantine, read back from the store."""
+    def read_back(self, shard: Shard) -> tuple[set[str], int]:
+        """The clips that a finished shard accounts for, by rows or by quarantine, and its number of rows, as stored."""
         part = read_parquet(self.store, self._key("part", shard.index, shard.clips_hash), columns=["clip_id"])
         clip_ids = set(part.column("clip_id").to_pylist())
         if shard.num_quarantined:
             key = self._key("quarantine", shard.index, shard.clips_hash)
             clip_ids |= set(read_parquet(self.store, key, columns=["clip_id"]).column("clip_id").to_pylist())
-        return clip_ids
+        return clip_ids, part.num_rows
 
     def finished_shards(self) -> set[tuple[int, str]]:
         """(index, clips_hash) of every part that is there; one listing."""

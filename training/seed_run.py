@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -27,7 +28,7 @@ _EVALUATION_BATCH = 256
 
 
 class TrainingFailed(Exception):
-    """The loss became NaN or infinite; training on would waste the device."""
+    """The loss or the output became NaN or infinite; training on would waste the device."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,12 +139,18 @@ class SeedRun:
         return metrics
 
     def evaluate(self, part: Part) -> Evaluation:
-        """Scores the current weights on a part."""
+        """Scores the current weights on a part.
+
+        Raises:
+            TrainingFailed: the model's output is not finite.
+        """
         data = self._parts[part]
         self.model.eval()
         with torch.inference_mode(), self._autocast():
             logits = [self.model(batch) for batch in data.inputs.split(_EVALUATION_BATCH)]
         probabilities = torch.cat(logits).float().softmax(dim=1).cpu().numpy()
+        if not np.isfinite(probabilities).all():
+            raise TrainingFailed(f"the model's output on {part} is not finite after epoch {self._progress.epoch + 1}")
         return evaluate(clip_ids=data.clip_ids, targets=data.targets.cpu().numpy(), probabilities=probabilities)
 
     def result(self) -> SeedResult:
