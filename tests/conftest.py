@@ -56,6 +56,17 @@ def s3_uri(_s3_client: Any) -> str:
     return f"s3://{bucket}/prefix"
 
 
+@pytest.fixture(scope="session")
+def ray_local(s3_server: str) -> Iterator[None]:
+    """A private Ray of two cores for the whole test session; its workers inherit the S3 server's address and keys."""
+    from cluster.session import ray_session
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("RAY_ADDRESS", raising=False)
+        with ray_session(num_cpus=2):
+            yield
+
+
 @pytest.fixture
 def local_uri(tmp_path: Path) -> str:
     return str(tmp_path / "store")

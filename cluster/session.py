@@ -1,0 +1,150 @@
+"""One Ray session per job: the cluster that the job was sent to, or a private one on this machine.
+
+Enters: settings. Leaves: an initialised Ray, ended again by whoever began it. The only file that calls ray.init.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+_ANSWER_S = 5.0  # ray.init itself waits half a minute for a cluster that is not there
+_OPTIONS = {"logging_level": logging.ERROR, "log_to_driver": False}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterResources:
+    """What the nodes of the session have in all."""
+
+    num_cpus: float
+    num_gpus: float
+    num_nodes: int
+
+
+@contextlib.contextmanager
+def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> Iterator[ClusterResources]:
+    """Joins or starts a cluster for the length of the `with` block.
+
+    A private cluster listens on loopback only, ends with the block and leaves no file behind.
+
+    Args:
+        address: `host:port` of a running cluster, or `auto`. None joins the one in RAY_ADDRESS (set inside
+            `ray job submit`) and otherwise starts a private one; `local` starts a private one in any case.
+        num_cpus: cores of a private cluster; None for all of the machine.
+
+    Raises:
+        ConnectionError: the cluster at `address` does not answer, or not to this token.
+    """
+    if ray.is_initialized():  # a caller's session, a test's for example: used, not ended
+        yield cluster_resources()
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    # Ray Data makes Ray's core log an alarming line about every actor pool (ray#53727) straight to the terminal.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    with contextlib.ExitStack() as ending:
+        if address == "local":
+            folder = _private_folder()
+            ending.callback(shutil.rmtree, folder, ignore_errors=True)
+            ending.callback(ray.shutdown)
+            _start_private(num_cpus, folder)
+        else:
+            ending.callback(ray.shutdown)
+            _join(address)
+        if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # ray.init puts its own in place, which prints a stack trace
+        yield cluster_resources()
+
+
+def cluster_resources() -> ClusterResources:
+    """What the session has now; an autoscaled cluster may have more later."""
+    total = ray.cluster_resources()
+    return ClusterResources(
+        num_cpus=float(total.get("CPU", 0.0)),
+        num_gpus=float(total.get("GPU", 0.0)),
+        num_nodes=sum(1 for node in ray.nodes() if node["Alive"]),
+    )
+
+
+def _join(address: str) -> None:
+    _check_answers(address)
+    # Inside a job Ray itself brings the job's working directory to every worker; outside, nodes must have this path.
+    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    try:
+        ray.init(address=address, runtime_env=None if in_job else _project_on_path(), **_OPTIONS)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as e:
+        raise ConnectionError(
+            f"cannot join the Ray cluster at {address} ({str(e).splitlines()[0]}). "
+            "If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=<file>."
+        ) from e
+
+
+def _check_answers(address: str) -> None:
+    if address == "auto":  # Ray looks among the processes of this machine, which is quick
+        return
+    remedy = "Correct cluster.address or RAY_ADDRESS; without both, a private cluster is started."
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if scheme not in ("", "ray") or not host or not port.isdecimal():
+        raise ConnectionError(f"{address!r} is no host:port. {remedy} An http address is for `ray job submit`.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as e:
+        raise ConnectionError(f"no Ray cluster answers at {address} ({e}). {remedy}") from e
+
+
+def _start_private(num_cpus: int | None, folder: str) -> None:
+    _keep_token_private()
+    # Without this constant Ray takes 127.0.0.1 for the node's address and binds its servers to it, as it does on macOS
+    # and Windows. It turns `_node_ip_address="127.0.0.1"` into the outer address and listens everywhere (Ray 2.60).
+    constants = ray._private.ray_constants
+    had, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    try:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            _temp_dir=os.path.join(folder, "r"),  # Ray opens this one to all users; the folder around it stays closed
+            runtime_env=_project_on_path(),
+            **_OPTIONS,
+        )
+    finally:
+        constants.ENABLE_RAY_CLUSTER = had
+
+
+def _private_folder() -> str:
+    # Unix socket paths may have 107 bytes, and Ray adds about 60: a long TMPDIR would break it.
+    return tempfile.mkdtemp(prefix="ray", dir="/tmp" if sys.platform == "linux" else None)
+
+
+def _project_on_path() -> dict[str, dict[str, str]]:
+    """A runtime_env in which workers import the project from where this file lies, installed or not."""
+    project = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = [project, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {"env_vars": {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}}
+
+
+def _keep_token_private() -> None:
+    """Makes the user's Ray token, or closes it: Ray makes it itself, but readable by everyone (Ray 2.60)."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or os.environ.get("RAY_AUTH_MODE") == "disabled":
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    draft = path.with_name(f"auth_token.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    draft.write_text(secrets.token_hex(32))
+    with contextlib.suppress(FileExistsError):  # linked whole, so that no process ever reads half a token
+        os.link(draft, path)
+    draft.unlink()
+    path.chmod(0o600)

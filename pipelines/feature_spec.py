@@ -1,0 +1,139 @@
+"""What a log-mel is: every parameter that changes its numbers, and the fingerprint that names them.
+
+Enters: settings. Leaves: a `FeatureSpec`, its `fingerprint`, and the integer arithmetic from seconds to samples to
+frames that every backend shares.
+"""
+
+import typing
+from dataclasses import dataclass
+from typing import Literal
+
+from storage.errors import InvalidInput
+from storage.identity import content_hash
+
+# Raised by one whenever the same spec gives other numbers than before; the fingerprint then changes with it.
+NUMERICS_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureSpec:
+    """The parameters of a log-mel; equal specs give equal numbers on every backend, within its stated tolerance.
+
+    Attributes:
+        sample_rate_hz: rate after resampling.
+        window_s: length of the window that becomes one feature row; shorter clips are zero-padded at the end.
+        windows: `first` keeps the first window of a clip, `all` cuts windows every `window_hop_s` until the clip ends.
+        window_hop_s: distance of window starts for `windows: all`.
+        min_duration_s: clips shorter than this are quarantined.
+        n_fft: FFT length and length of the periodic Hann window, in samples.
+        hop_samples: distance of frames; frames are centred on multiples of it, with zeros beyond the ends.
+        num_mels: mel bands between f_min_hz and f_max_hz (None: half the sample rate).
+        mel_scale, mel_norm: `slaney` or `htk`; `slaney` (area) or `none`, as librosa names them.
+        db_reference: a power, or `max` for the maximum of each window.
+        amin: powers below it are raised to it before the logarithm.
+        top_db: values more than this below the window's maximum are raised to that floor; None for no floor.
+        dtype: how log_mel is stored.
+        resampler, decoder: identities; other ones would give other numbers.
+    """
+
+    sample_rate_hz: int = 22_050
+    window_s: float = 5.0
+    windows: Literal["first", "all"] = "first"
+    window_hop_s: float = 5.0
+    min_duration_s: float = 0.1
+    n_fft: int = 2048
+    hop_samples: int = 1024
+    num_mels: int = 64
+    f_min_hz: float = 0.0
+    f_max_hz: float | None = None
+    mel_scale: Literal["slaney", "htk"] = "slaney"
+    mel_norm: Literal["slaney", "none"] = "slaney"
+    power: float = 2.0
+    db_reference: float | Literal["max"] = "max"
+    amin: float = 1e-10
+    top_db: float | None = 80.0
+    dtype: Literal["float16", "float32"] = "float16"
+    variants: tuple[str, ...] = ("original",)
+    resampler: Literal["soxr_hq", "soxr_vhq"] = "soxr_hq"
+    decoder: Literal["soundfile"] = "soundfile"
+
+    def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(FeatureSpec).items():
+            value = getattr(self, name)
+            if isinstance(value, int) and (hint is float or float in typing.get_args(hint)):
+                object.__setattr__(self, name, float(value))  # 5 and 5.0 are one spec and have one fingerprint
+            if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+                allowed = ", ".join(typing.get_args(hint))
+                raise InvalidInput(f"features.{name}", given=value, allowed=allowed, remedy="Choose one of these.")
+        rate_hz = self.sample_rate_hz
+        floored = self.db_reference == "max" or (isinstance(self.db_reference, float) and self.db_reference > 0)
+        rules: dict[str, tuple[bool, str]] = {
+            "sample_rate_hz": (_is_whole(rate_hz) and rate_hz >= 1000, "a whole number from 1000"),
+            "window_s": (self.window_s * rate_hz >= 1, "at least one sample"),
+            "window_hop_s": (self.window_hop_s * rate_hz >= 1, "at least one sample"),
+            "min_duration_s": (self.min_duration_s >= 0, "0 or more"),
+            "n_fft": (_is_whole(self.n_fft) and self.n_fft >= 2 and self.n_fft % 2 == 0, "an even number from 2"),
+            "hop_samples": (_is_whole(self.hop_samples) and self.hop_samples >= 1, "a whole number from 1"),
+            "num_mels": (
+                _is_whole(self.num_mels) and 1 <= self.num_mels <= self.n_fft // 2,
+                f"a whole number from 1 to n_fft / 2 = {self.n_fft // 2}",
+            ),
+            "power": (self.power > 0, "above 0"),
+            "amin": (self.amin > 0, "above 0"),
+            "db_reference": (floored, "max, or a power above 0"),
+            "top_db": (self.top_db is None or self.top_db > 0, "null, or above 0"),
+            "variants": (self.variants == ("original",), "['original']; other variants do not exist yet"),
+        }
+        for name, (holds, allowed) in rules.items():  # every comparison is false for NaN
+            if not holds:
+                raise InvalidInput(
+                    f"features.{name}", given=getattr(self, name), allowed=allowed, remedy="Correct the value."
+                )
+        nyquist_hz = self.sample_rate_hz / 2
+        if not 0 <= self.f_min_hz < self.f_max_resolved_hz <= nyquist_hz:
+            raise InvalidInput(
+                "features.f_min_hz, features.f_max_hz",
+                given=(self.f_min_hz, self.f_max_hz),
+                allowed=f"0 ≤ f_min_hz < f_max_hz ≤ {nyquist_hz:g} (half of sample_rate_hz)",
+                remedy="Lower f_max_hz or raise sample_rate_hz.",
+            )
+
+    @property
+    def f_max_resolved_hz(self) -> float:
+        return self.sample_rate_hz / 2 if self.f_max_hz is None else self.f_max_hz
+
+    @property
+    def fingerprint(self) -> str:
+        """The content address of everything that changes the numbers (16 hexadecimal digits)."""
+        return content_hash({"spec": self, "numerics_version": NUMERICS_VERSION})
+
+    @property
+    def window_samples(self) -> int:
+        return seconds_to_samples(self.window_s, self.sample_rate_hz)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of one window: one centred on every multiple of hop_samples, both ends included."""
+        return 1 + self.window_samples // self.hop_samples
+
+    def window_starts(self, num_samples: int) -> list[int]:
+        """First samples of the windows of a clip of `num_samples` (at sample_rate_hz).
+
+        A last window is cut, and zero-padded, as long as it holds samples that no earlier window has.
+        """
+        if self.windows == "first":
+            return [0]
+        hop = seconds_to_samples(self.window_hop_s, self.sample_rate_hz)
+        starts = [0]
+        while starts[-1] + self.window_samples < num_samples:
+            starts.append(starts[-1] + hop)
+        return [start for start in starts if start < num_samples] or [0]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def seconds_to_samples(seconds: float, sample_rate_hz: int) -> int:
+    """The only place where seconds become samples: rounded to the nearest sample, halves up."""
+    return int(seconds * sample_rate_hz + 0.5)

@@ -1,0 +1,130 @@
+"""Draws splits: by the official folds of a corpus, or grouped and stratified where there are none.
+
+Enters: a manifest and settings. Leaves: a verified `Split`. `storage.split` refuses a leaky one, whoever draws it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from pipelines.manifest import Manifest
+from storage.errors import InvalidInput
+from storage.split import Part, Split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitSettings:
+    """How clips are divided.
+
+    Attributes:
+        policy: `folds` by the corpus's own folds, `grouped` drawn by group and stratified by label, `auto` folds
+            where every clip has one, else grouped.
+        validation_folds, test_folds: for `folds`; all other folds train.
+        num_parts: for `grouped`: one part in this many becomes test, another validation.
+        seed: for `grouped`.
+    """
+
+    policy: Literal["auto", "folds", "grouped"] = "auto"
+    validation_folds: tuple[int, ...] = (4,)
+    test_folds: tuple[int, ...] = (5,)
+    num_parts: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.policy not in ("auto", "folds", "grouped"):
+            raise InvalidInput(
+                "split.policy", given=self.policy, allowed="auto, folds or grouped", remedy="Choose one of these."
+            )
+        both = set(self.validation_folds) & set(self.test_folds)
+        if both:
+            raise InvalidInput(
+                "split.test_folds",
+                given=sorted(both),
+                allowed="folds that are not in split.validation_folds",
+                remedy="A clip must not be in validation and test.",
+            )
+        if self.num_parts < 3:
+            raise InvalidInput("split.num_parts", given=self.num_parts, allowed="3 or more", remedy="Raise it.")
+
+
+def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
+    """Assigns every clip of the manifest to train, validation or test; the same input gives the same split.
+
+    Raises:
+        InvalidInput: `folds` without folds, folds that do not exist, folds that tear a group apart, or too few groups.
+    """
+    have_folds = all(clip.fold is not None for clip in manifest.clips)
+    if settings.policy == "folds" or (settings.policy == "auto" and have_folds):
+        parts, policy = _by_folds(manifest, settings)
+    else:
+        parts, policy = _by_groups(manifest, settings)
+    groups = {clip.clip_id: clip.group for clip in manifest.clips}
+    return Split(dataset=manifest.dataset, policy=policy, parts=parts, groups=groups)
+
+
+def _by_folds(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Part], str]:
+    folds = {clip.fold for clip in manifest.clips if clip.fold is not None}
+    if any(clip.fold is None for clip in manifest.clips):
+        raise InvalidInput(
+            "split.policy",
+            given="folds",
+            allowed="grouped, as not every clip has a fold",
+            remedy="Use split.policy=grouped.",
+        )
+    unknown = sorted((set(settings.validation_folds) | set(settings.test_folds)) - folds)
+    if unknown:
+        raise InvalidInput(
+            "split.validation_folds, split.test_folds",
+            given=unknown,
+            allowed=f"the folds {sorted(folds)}",
+            remedy="Name folds that the data has.",
+        )
+    train = sorted(folds - set(settings.validation_folds) - set(settings.test_folds))
+
+    def part_of(fold: int | None) -> Part:
+        if fold in settings.validation_folds:
+            return "validation"
+        return "test" if fold in settings.test_folds else "train"
+
+    policy = (
+        f"official folds: {_names(train)} train, {_names(settings.validation_folds)} validation, "
+        f"{_names(settings.test_folds)} test"
+    )
+    return {clip.clip_id: part_of(clip.fold) for clip in manifest.clips}, policy
+
+
+def _by_groups(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Part], str]:
+    clips = manifest.clips
+    groups = np.array([clip.group for clip in clips])
+    if len(set(groups)) < settings.num_parts:
+        raise InvalidInput(
+            "split.num_parts",
+            given=settings.num_parts,
+            allowed=f"at most the number of groups, {len(set(groups))}",
+            remedy="Lower it, or give clips of different recordings different groups.",
+        )
+    labels = np.array([clip.labels[0] if clip.labels else "" for clip in clips])
+    commonest = int(np.unique(labels, return_counts=True)[1].max())
+    if commonest < settings.num_parts:
+        raise InvalidInput(
+            "split.num_parts",
+            given=settings.num_parts,
+            allowed=f"at most the number of clips of the commonest label, {commonest}",
+            remedy="Lower it, or add clips: no label could stand in every part.",
+        )
+    folds = StratifiedGroupKFold(settings.num_parts, shuffle=True, random_state=settings.seed)
+    parts: dict[str, Part] = {clip.clip_id: "train" for clip in clips}
+    held_out: tuple[Part, Part] = ("test", "validation")
+    drawn = folds.split(np.zeros(len(clips)), labels, groups)
+    for part, (_, rows) in zip(held_out, drawn, strict=False):
+        parts |= {clips[row].clip_id: part for row in rows}
+    policy = (
+        f"grouped and stratified by label: 1 of {settings.num_parts} parts test, 1 validation, seed {settings.seed}"
+    )
+    return parts, policy
+
+
+def _names(folds: list[int] | tuple[int, ...]) -> str:
+    return ", ".join(map(str, sorted(folds)))

@@ -1,0 +1,221 @@
+"""The laws of the arithmetic from seconds to samples to frames, and what the fingerprint depends on."""
+
+import copy
+import dataclasses
+import itertools
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.feature_spec import FeatureSpec, seconds_to_samples
+from storage.errors import InvalidInput
+
+rates_hz = st.integers(1_000, 96_000)
+
+
+@st.composite
+def windowed_specs(draw: st.DrawFn) -> FeatureSpec:
+    """Specs with `windows: all` whose windows leave no gaps."""
+    window_s = draw(st.floats(0.05, 10.0))
+    return FeatureSpec(
+        sample_rate_hz=draw(rates_hz),
+        windows="all",
+        window_s=window_s,
+        window_hop_s=window_s * draw(st.floats(0.05, 1.0)),
+        n_fft=256,
+        num_mels=8,
+    )
+
+
+class TestSeconds:
+    @given(num_samples=st.integers(0, 2**31), rate_hz=rates_hz)
+    def test_whole_samples_survive_the_way_through_seconds(self, num_samples: int, rate_hz: int) -> None:
+        assert seconds_to_samples(num_samples / rate_hz, rate_hz) == num_samples
+
+    @given(seconds=st.floats(0, 86_400), rate_hz=rates_hz)
+    def test_the_error_is_at_most_half_a_sample(self, seconds: float, rate_hz: int) -> None:
+        assert abs(seconds_to_samples(seconds, rate_hz) - seconds * rate_hz) <= 0.5 + 1e-6
+
+    @pytest.mark.parametrize(("seconds", "num_samples"), [(0.5, 1), (1.5, 2), (2.5, 3), (2.4, 2)])
+    def test_halves_go_up(self, seconds: float, num_samples: int) -> None:
+        assert seconds_to_samples(seconds, 1) == num_samples
+
+
+class TestFrames:
+    @pytest.mark.filterwarnings("ignore:n_fft=.* is too large")
+    @settings(deadline=None, max_examples=60)
+    @given(
+        num_samples=st.integers(1, 20_000),
+        n_fft=st.sampled_from([64, 250, 512, 1024]),
+        hop_samples=st.integers(16, 3_000),
+    )
+    def test_there_are_as_many_frames_as_in_librosa(self, num_samples: int, n_fft: int, hop_samples: int) -> None:
+        rate_hz = 8_000
+        spec = FeatureSpec(
+            sample_rate_hz=rate_hz,
+            window_s=num_samples / rate_hz,
+            n_fft=n_fft,
+            hop_samples=hop_samples,
+            num_mels=16,
+        )
+        silence = np.zeros(num_samples, dtype=np.float32)
+        stft = librosa.stft(silence, n_fft=n_fft, hop_length=hop_samples, center=True, pad_mode="constant")
+        assert spec.window_samples == num_samples
+        assert spec.num_frames == stft.shape[1]
+
+    def test_five_seconds_at_the_defaults_have_108_frames(self) -> None:
+        assert (FeatureSpec().window_samples, FeatureSpec().num_frames) == (110_250, 108)
+
+
+class TestWindowStarts:
+    @given(spec=windowed_specs(), num_samples=st.integers(0, 1_000_000))
+    def test_starts_ascend_from_zero(self, spec: FeatureSpec, num_samples: int) -> None:
+        starts = spec.window_starts(num_samples)
+        assert starts[0] == 0
+        assert all(earlier < later for earlier, later in itertools.pairwise(starts))
+
+    @given(spec=windowed_specs(), num_samples=st.integers(1, 1_000_000))
+    def test_every_sample_lies_in_a_window(self, spec: FeatureSpec, num_samples: int) -> None:
+        starts = spec.window_starts(num_samples)
+        gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+        assert all(gap <= spec.window_samples for gap in gaps)
+        assert starts[-1] + spec.window_samples >= num_samples
+
+    @given(spec=windowed_specs(), num_samples=st.integers(1, 1_000_000))
+    def test_every_later_window_holds_a_sample_that_no_earlier_one_has(
+        self, spec: FeatureSpec, num_samples: int
+    ) -> None:
+        for earlier in spec.window_starts(num_samples)[:-1]:
+            assert earlier + spec.window_samples < num_samples
+
+    @given(num_samples=st.integers(0, 1_000_000))
+    def test_first_keeps_one_window(self, num_samples: int) -> None:
+        assert FeatureSpec(windows="first").window_starts(num_samples) == [0]
+
+    @pytest.mark.parametrize(
+        ("duration_s", "starts_s"),
+        [(0.3, [0]), (5.0, [0]), (5.001, [0, 5]), (7.0, [0, 5]), (10.0, [0, 5]), (11.0, [0, 5, 10])],
+    )
+    def test_back_to_back_windows(self, duration_s: float, starts_s: list[int]) -> None:
+        spec = FeatureSpec(windows="all", sample_rate_hz=16_000)
+        starts = spec.window_starts(seconds_to_samples(duration_s, 16_000))
+        assert starts == [16_000 * start_s for start_s in starts_s]
+
+    def test_windows_further_apart_than_long_do_not_start_beyond_the_clip(self) -> None:
+        spec = FeatureSpec(windows="all", sample_rate_hz=16_000, window_s=1.0, window_hop_s=3.0)
+        assert spec.window_starts(2 * 16_000) == [0]
+        assert spec.window_starts(4 * 16_000) == [0, 3 * 16_000]
+
+
+# One other value for every field.
+OTHER_VALUES: dict[str, Any] = {
+    "sample_rate_hz": 32_000,
+    "window_s": 4.0,
+    "windows": "all",
+    "window_hop_s": 2.5,
+    "min_duration_s": 0.2,
+    "n_fft": 1024,
+    "hop_samples": 512,
+    "num_mels": 128,
+    "f_min_hz": 20.0,
+    "f_max_hz": 11_025.0,
+    "mel_scale": "htk",
+    "mel_norm": "none",
+    "power": 1.0,
+    "db_reference": 1.0,
+    "amin": 1e-8,
+    "top_db": None,
+    "dtype": "float32",
+    "variants": ("original", "noisy"),
+    "resampler": "soxr_vhq",
+    "decoder": "other",
+}
+
+
+class TestFingerprint:
+    def test_it_is_what_it_was(self) -> None:
+        # Stored feature stores are found by it. If this fails and the numbers of the features did change, raise
+        # NUMERICS_VERSION and pin the new value; if they did not, the change orphans every stored feature.
+        assert FeatureSpec().fingerprint == "17ceb32357edd287"
+
+    def test_every_field_has_another_value_to_try(self) -> None:
+        assert set(OTHER_VALUES) == {field.name for field in dataclasses.fields(FeatureSpec)}
+
+    @pytest.mark.parametrize("field", OTHER_VALUES)
+    def test_every_field_changes_it(self, field: str) -> None:
+        changed = copy.copy(FeatureSpec())
+        object.__setattr__(changed, field, OTHER_VALUES[field])  # some fields have a single valid value so far
+        assert changed.fingerprint != FeatureSpec().fingerprint
+
+    def test_no_two_single_changes_share_one(self) -> None:
+        fingerprints = set()
+        for field, value in OTHER_VALUES.items():
+            changed = copy.copy(FeatureSpec())
+            object.__setattr__(changed, field, value)
+            fingerprints.add(changed.fingerprint)
+        assert len(fingerprints) == len(OTHER_VALUES)
+
+    def test_spelling_out_defaults_in_any_order_does_not_change_it(self) -> None:
+        values = {field.name: field.default for field in reversed(dataclasses.fields(FeatureSpec))}
+        assert FeatureSpec(**values).fingerprint == FeatureSpec().fingerprint
+
+    def test_equal_specs_have_equal_fingerprints(self) -> None:
+        whole, decimal = FeatureSpec(window_s=5), FeatureSpec(window_s=5.0)
+        assert whole == decimal
+        assert whole.fingerprint == decimal.fingerprint
+
+
+class TestValidation:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("window_s", float("nan")),
+            ("window_hop_s", 1e-9),
+            ("hop_samples", 512.5),
+            ("n_fft", 2047),
+            ("top_db", -80.0),
+            ("db_reference", "mean"),
+            ("db_reference", 0.0),
+            ("mel_scale", "bark"),
+            ("windows", "middle"),
+            ("resampler", "sinc"),
+            ("sample_rate_hz", True),
+        ],
+    )
+    def test_what_no_backend_could_compute_is_refused(self, field: str, value: object) -> None:
+        with pytest.raises(InvalidInput, match=rf"features\.{field}"):
+            FeatureSpec(**{field: value})  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "field", ["sample_rate_hz", "window_s", "window_hop_s", "n_fft", "hop_samples", "num_mels", "amin", "power"]
+    )
+    @pytest.mark.parametrize("value", [0, -1])
+    def test_what_must_be_positive_is(self, field: str, value: int) -> None:
+        _assert_refused(f"features.{field}", **{field: value})
+
+    @pytest.mark.parametrize(
+        ("f_min_hz", "f_max_hz"), [(-1.0, None), (0.0, 11_026.0), (500.0, 500.0), (600.0, 500.0), (11_025.0, None)]
+    )
+    def test_mel_edges_lie_in_order_below_half_the_rate(self, f_min_hz: float, f_max_hz: float | None) -> None:
+        _assert_refused("features.f_min_hz, features.f_max_hz", f_min_hz=f_min_hz, f_max_hz=f_max_hz)
+
+    def test_more_mel_bands_than_fft_bins_are_refused(self) -> None:
+        assert FeatureSpec(n_fft=256, num_mels=128).num_mels == 128
+        _assert_refused("features.num_mels", n_fft=256, num_mels=129)
+
+    def test_unknown_variants_are_refused(self) -> None:
+        _assert_refused("features.variants", variants=("original", "noisy"))
+
+    def test_the_message_holds_what_was_given_and_what_to_do(self) -> None:
+        with pytest.raises(InvalidInput, match=r"features\.hop_samples: got -5; allowed: a whole number from 1\. \w+"):
+            FeatureSpec(hop_samples=-5)
+
+
+def _assert_refused(expected_field: str, **values: Any) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        FeatureSpec(**values)
+    assert refused.value.field == expected_field
