@@ -1,0 +1,188 @@
+"""What a sweep has done so far, written to and read back from the results table, which is the only truth.
+
+Enters: suggestions, epochs, seeds, ends and failures, each as one commit with a deterministic name. Leaves: the
+`TrialRecord`s from which a new process rebuilds the searcher and the scheduler.
+"""
+
+import datetime
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from storage.results_table import ResultsTable
+from sweeps.plan import Parameters
+from training import SeedResult, TrialConfig
+from training.metrics import Evaluation
+from training.seed_run import EpochMetrics
+
+TrialState = Literal["finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Suggestion:
+    """A planned trial: its number in the sweep, what the searcher chose and from which distributions (Optuna JSON)."""
+
+    number: int
+    config: TrialConfig
+    parameters: Parameters
+    distributions: Mapping[str, str]
+    untuned_default: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRecord:
+    """A planned trial and what became of it.
+
+    Attributes:
+        state: None while it has not ended.
+        objective: of its end; None if it failed before the first epoch, or has not ended.
+        objectives: seed-epoch → objective, of every epoch that was reported.
+    """
+
+    suggestion: Suggestion
+    state: TrialState | None
+    objective: float | None
+    objectives: Mapping[int, float]
+
+
+class Ledger:
+    """The results table as one sweep sees it. Commits are idempotent; reading is done once, at start."""
+
+    def __init__(self, results: ResultsTable, sweep_id: str) -> None:
+        self._results, self.sweep_id = results, sweep_id
+
+    def start(self, row: Mapping[str, Any]) -> None:
+        """Records the sweep itself; the first start's record stays."""
+        self._commit("sweeps", "sweep", [{**row, "started_at": _now()}])
+
+    def suggest(self, suggestion: Suggestion) -> None:
+        row = {
+            "trial_id": suggestion.config.trial_id,
+            "number": suggestion.number,
+            "architecture": suggestion.config.architecture,
+            "parameters": json.dumps(dict(suggestion.parameters)),
+            "distributions": json.dumps(dict(suggestion.distributions)),
+            "configuration": json.dumps(suggestion.config.to_dict()),
+            "untuned_default": suggestion.untuned_default,
+        }
+        self._commit("suggestions", f"number{suggestion.number:05d}", [row])
+
+    def epoch(
+        self, config: TrialConfig, *, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics
+    ) -> None:
+        row = {
+            "trial_id": config.trial_id,
+            "architecture": config.architecture,
+            "seed": seed,
+            "seed_epoch": seed_epoch,
+            "objective": objective,
+            **{name: getattr(metrics, name) for name in EpochMetrics.__slots__},
+        }
+        self._commit("epochs", f"{config.trial_id}-seed{seed}-epoch{metrics.epoch:04d}", [row])
+
+    def seed(self, config: TrialConfig, result: SeedResult) -> None:
+        """Records predictions first: a row in `seeds` means that its predictions are there."""
+        name = f"{config.trial_id}-seed{result.seed}"
+        predictions = [
+            row
+            for part, evaluation in (("validation", result.validation), ("test", result.test))
+            for row in _prediction_rows(config, result.seed, part, evaluation)
+        ]
+        self._commit("predictions", name, predictions)
+        row = {
+            "trial_id": config.trial_id,
+            "architecture": config.architecture,
+            "seed": result.seed,
+            "best_epoch": result.best_epoch,
+            "epochs_trained": result.epochs_trained,
+            "validation_accuracy": result.validation.accuracy,
+            "validation_macro_f1": result.validation.macro_f1,
+            "test_accuracy": result.test.accuracy,
+            "test_macro_f1": result.test.macro_f1,
+            "test_auc": result.test.auc,
+            "test_recall": result.test.recall.tolist(),
+            "test_confusion": result.test.confusion.tolist(),
+            "train_seconds": result.train_seconds,
+            "num_parameters": result.num_parameters,
+            "device": result.device,
+        }
+        self._commit("seeds", name, [row])
+
+    def end(self, suggestion: Suggestion, *, state: TrialState, seed_epochs: int, objective: float | None) -> None:
+        row = {
+            "trial_id": suggestion.config.trial_id,
+            "number": suggestion.number,
+            "architecture": suggestion.config.architecture,
+            "state": state,
+            "seed_epochs": seed_epochs,
+            "objective": objective,
+            "ended_at": _now(),
+        }
+        self._commit("trials", suggestion.config.trial_id, [row])
+
+    def failure(self, trial_id: str, *, reason: str, detail: str) -> None:
+        """Records a failure; each one is an event of its own."""
+        failure_id = uuid.uuid4().hex
+        row = {
+            "trial_id": trial_id,
+            "failure_id": failure_id,
+            "reason": reason,
+            "detail": detail,
+            "failed_at": _now(),
+        }
+        self._commit("failures", f"{trial_id}-{failure_id}", [row])
+
+    def records(self) -> list[TrialRecord]:
+        """Everything planned so far, in the order of the numbers."""
+        objectives: dict[str, dict[int, float]] = defaultdict(dict)
+        for row in self._rows("epochs"):
+            objectives[row["trial_id"]][row["seed_epoch"]] = row["objective"]
+        ended = {row["trial_id"]: row for row in self._rows("trials")}
+        records = []
+        for row in sorted(self._rows("suggestions"), key=lambda row: row["number"]):
+            end = ended.get(row["trial_id"], {})
+            suggestion = Suggestion(
+                number=row["number"],
+                config=TrialConfig.from_dict(json.loads(row["configuration"])),
+                parameters=json.loads(row["parameters"]),
+                distributions=json.loads(row["distributions"]),
+                untuned_default=row["untuned_default"],
+            )
+            records.append(
+                TrialRecord(
+                    suggestion=suggestion,
+                    state=end.get("state"),
+                    objective=end.get("objective"),
+                    objectives=dict(sorted(objectives[row["trial_id"]].items())),
+                )
+            )
+        return records
+
+    def _commit(self, table: str, commit: str, rows: list[dict[str, Any]]) -> None:
+        rows = [{"sweep_id": self.sweep_id, **row} for row in rows]
+        self._results.commit(table, sweep_id=self.sweep_id, commit=commit, rows=rows)
+
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        return self._results.read(table, sweep_id=self.sweep_id).to_pylist()
+
+
+def _prediction_rows(config: TrialConfig, seed: int, part: str, evaluation: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {
+            "trial_id": config.trial_id,
+            "seed": seed,
+            "part": part,
+            "clip_id": clip_id,
+            "label": int(evaluation.targets[row]),
+            "predicted": int(evaluation.predicted[row]),
+            "probabilities": evaluation.probabilities[row].tolist(),
+        }
+        for row, clip_id in enumerate(evaluation.clip_ids)
+    ]
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

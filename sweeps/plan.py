@@ -1,0 +1,171 @@
+"""What a sweep is: settings, data and search spaces, frozen, with the hash that makes running it again a resume."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from models import create_model
+from search_spaces import SearchSpace, get_space, list_spaces
+from storage.errors import InvalidInput
+from storage.identity import content_hash
+from training import TrialConfig
+from training.config import TRAINING_VERSION
+
+Parameters = Mapping[str, float | int | bool | str]
+
+# What the plan itself fixes for every trial.
+_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "model"}
+
+# Settings that decide how a sweep is run, not what it computes; changing them resumes the same sweep.
+_EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepSettings:
+    """What is searched, for how long, and on what.
+
+    Attributes:
+        name: what people call the sweep; its id adds a hash.
+        architectures: each is searched on its own.
+        num_trials: configurations per architecture; the first is its untuned default.
+        seeds: of every configuration that is trained to the end.
+        epochs: of each seed.
+        grace_epochs: seed-epochs before the first rung.
+        reduction_factor: at every rung the best 1/reduction_factor go on; rungs are this factor apart.
+        searcher_seed: of the suggestions.
+        trial: values of TrialConfig fields (and model.<option>) that are the same in every configuration; a name that
+            a space would search is fixed by it.
+        max_concurrent_trials: 0 for as many as the cluster holds.
+        cpus_per_trial: what Ray reserves for one.
+        gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
+        max_failures: times a trial whose process died goes on from its checkpoint before it counts as failed.
+    """
+
+    name: str = "sweep"
+    architectures: tuple[str, ...] = ("cnn", "alexnet")
+    num_trials: int = 6
+    seeds: tuple[int, ...] = (42, 123, 999)
+    epochs: int = 25
+    grace_epochs: int = 3
+    reduction_factor: int = 3
+    searcher_seed: int = 0
+    trial: dict[str, Any] = field(default_factory=dict)
+    max_concurrent_trials: int = 0
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float | None = None
+    max_failures: int = 2
+
+    def __post_init__(self) -> None:
+        for name in self.architectures:
+            try:
+                get_space(name)
+            except ValueError as e:
+                raise InvalidInput(
+                    "sweep.architectures", given=name, allowed=", ".join(list_spaces()), remedy=str(e)
+                ) from e
+        rules: dict[str, tuple[bool, str]] = {
+            "architectures": (len(set(self.architectures)) == len(self.architectures) > 0, "at least one, none twice"),
+            "num_trials": (self.num_trials >= 1, "1 or more"),
+            "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
+            "epochs": (self.epochs >= 1, "1 or more"),
+            "grace_epochs": (self.grace_epochs >= 1, "1 or more"),
+            "reduction_factor": (self.reduction_factor >= 2, "2 or more"),
+            "cpus_per_trial": (self.cpus_per_trial > 0, "above 0"),
+            "gpus_per_trial": (self.gpus_per_trial is None or self.gpus_per_trial >= 0, "null, or 0 and more"),
+            "max_concurrent_trials": (self.max_concurrent_trials >= 0, "0 or more"),
+            "max_failures": (self.max_failures >= 0, "0 or more"),
+            "name": (
+                self.name.replace("-", "").replace("_", "").isalnum() and self.name.isascii(),
+                "letters, digits, - and _",
+            ),
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise InvalidInput(f"sweep.{name}", given=getattr(self, name), allowed=allowed, remedy="Correct it.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepPlan:
+    """A sweep over one split of one data set's features."""
+
+    settings: SweepSettings
+    dataset: str
+    fingerprint: str
+    split_hash: str
+
+    @property
+    def sweep_id(self) -> str:
+        """Name and hash of everything that decides what the sweep computes; the same plan is the same sweep."""
+        searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EXECUTION}
+        identity = {
+            "settings": searched,
+            "spaces": [self.space(architecture).identity for architecture in self.settings.architectures],
+            "dataset": self.dataset,
+            "fingerprint": self.fingerprint,
+            "split_hash": self.split_hash,
+            "training_version": TRAINING_VERSION,
+        }
+        return f"{self.settings.name}-{content_hash(identity, length=12)}"
+
+    @property
+    def num_trials(self) -> int:
+        return self.settings.num_trials * len(self.settings.architectures)
+
+    def architecture_of(self, number: int) -> tuple[str, int]:
+        """The architecture of the sweep's trial `number`, and the trial's place in that architecture's study."""
+        architectures = self.settings.architectures
+        return architectures[number % len(architectures)], number // len(architectures)
+
+    def space(self, architecture: str) -> SearchSpace:
+        """The architecture's search space, less what sweep.trial fixes."""
+        space, fixed = get_space(architecture), self.settings.trial
+        searched = {name: kind for name, kind in space.distributions.items() if name not in fixed}
+        return replace(space, default={**space.default, **fixed}, distributions=searched)
+
+    def trial_config(self, architecture: str, parameters: Parameters) -> TrialConfig:
+        """The whole configuration: the space's default with what sweep.trial fixes, then what the searcher chose.
+
+        Raises:
+            InvalidInput: sweep.trial names an unknown field, or a value is not allowed.
+        """
+        values: dict[str, Any] = {**self.space(architecture).default, **parameters}
+        model = {name.removeprefix("model."): value for name, value in values.items() if name.startswith("model.")}
+        fields = {name: value for name, value in values.items() if not name.startswith("model.")}
+        known = {field.name for field in dataclasses.fields(TrialConfig)} - _NOT_OF_A_TRIAL
+        unknown = sorted(fields.keys() - known)
+        if unknown:
+            raise InvalidInput(
+                f"sweep.trial.{unknown[0]}",
+                given=fields[unknown[0]],
+                allowed=", ".join(sorted(known)),
+                remedy="Correct the name.",
+            )
+        fields = {"epochs": self.settings.epochs, **fields}
+        return TrialConfig(
+            architecture=architecture,
+            dataset=self.dataset,
+            fingerprint=self.fingerprint,
+            split_hash=self.split_hash,
+            seeds=self.settings.seeds,
+            model=model,
+            **fields,
+        )
+
+    def check(self) -> None:
+        """Holds that every architecture's default makes a trial and a model.
+
+        Raises:
+            InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value.
+        """
+        for architecture in self.settings.architectures:
+            config = self.trial_config(architecture, {})
+            try:
+                create_model(architecture, num_classes=2, in_channels=1, seed=0, options=config.model)
+            except ValueError as e:
+                raise InvalidInput(
+                    "sweep.trial.model",
+                    given=dict(config.model),
+                    allowed=f"options of {architecture}",
+                    remedy=str(e),
+                ) from e

@@ -1,0 +1,179 @@
+"""Runs a sweep to its end, or takes it up where any earlier process left it.
+
+Enters: a plan, the trial data, a store and an initialised Ray. Leaves: rows in the results table. Tune's own files are
+temporary and never read again.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from cluster.session import cluster_resources
+from storage.checkpoints import Checkpoints
+from storage.object_store import ObjectStore
+from storage.results_table import ResultsTable
+from sweeps.fault import Fault
+from sweeps.ledger import Ledger, TrialRecord
+from sweeps.plan import SweepPlan
+from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
+from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
+from training import TrialData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepOutcome:
+    """What this process found and did: trials ended before it started, trials it ended, and how many failed in all."""
+
+    sweep_id: str
+    num_trials_found: int
+    num_trials_run: int
+    num_failed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepProgress:
+    """Where the sweep stands; `last` is the trial heard of last and its epoch's objective."""
+
+    trials_ended: int
+    trials_in_all: int
+    seed_epochs: int
+    best_objective: float | None
+    last: str
+
+
+def run_sweep(
+    plan: SweepPlan,
+    data: TrialData,
+    store: ObjectStore,
+    *,
+    sweep_row: dict[str, Any],
+    on_progress: Callable[[SweepProgress], None] = lambda progress: None,
+) -> SweepOutcome:
+    """Plans, trains and records every trial that has not ended yet.
+
+    Args:
+        sweep_row: the remaining columns of the `sweeps` table (dataset, settings, versions …), recorded once.
+        on_progress: called after every epoch and every end of a trial.
+
+    Raises:
+        StorageError: the store failed; nothing is lost, and the same call goes on.
+    """
+    ledger = Ledger(ResultsTable(store), plan.sweep_id)
+    ledger.start(sweep_row)
+    records = ledger.records()
+    ended = [record for record in records if record.state is not None]
+    for record in ended:  # a process that died between a trial's row and its clean-up left checkpoints behind
+        _delete_checkpoints(plan, store, record)
+    fault = Fault()
+    watch = _Watch(plan, ended, on_progress, fault)
+
+    def on_end(record: TrialRecord) -> None:
+        _delete_checkpoints(plan, store, record)
+        watch.end(record)
+
+    if len(ended) < plan.num_trials:
+        searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
+        scheduler = SeedEpochHalving(plan, records, searcher)
+        context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data)
+        _tune(plan, context, searcher, scheduler, watch)
+        if fault.error:
+            raise fault.error
+    return SweepOutcome(
+        sweep_id=plan.sweep_id,
+        num_trials_found=len(ended),
+        num_trials_run=watch.num_ended - len(ended),
+        num_failed=watch.num_failed,
+    )
+
+
+def _tune(
+    plan: SweepPlan, context: TrialContext, searcher: LedgerSearcher, scheduler: SeedEpochHalving, watch: "_Watch"
+) -> None:
+    settings = plan.settings
+    num_gpus = settings.gpus_per_trial
+    if num_gpus is None:
+        num_gpus = 1.0 if cluster_resources().num_gpus else 0.0
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows, and the report tells them
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Ctrl-C would look like the end of the sweep
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the results table is the log
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a banner even at verbosity 0
+    trainable = tune.with_resources(
+        tune.with_parameters(train_trial, context=context),
+        {"cpu": settings.cpus_per_trial, "gpu": num_gpus},
+    )
+    with tempfile.TemporaryDirectory(prefix="melsweep-tune-") as folder:
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=plan.num_trials,
+                max_concurrent_trials=settings.max_concurrent_trials or None,
+                reuse_actors=False,
+            ),
+            run_config=tune.RunConfig(
+                name=plan.sweep_id,
+                storage_path=folder,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=settings.max_failures),
+                callbacks=[watch],
+            ),
+        )
+        tuner.fit()
+
+
+def _delete_checkpoints(plan: SweepPlan, store: ObjectStore, record: TrialRecord) -> None:
+    Checkpoints(store, checkpoint_prefix(plan.sweep_id, record.suggestion.config.trial_id)).delete_all()
+
+
+class _Watch(tune.Callback):
+    """Counts what happens and tells the caller."""
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        ended: list[TrialRecord],
+        on_progress: Callable[[SweepProgress], None],
+        fault: Fault,
+    ) -> None:
+        self._plan, self._on_progress, self._fault = plan, on_progress, fault
+        self.num_ended, self.num_failed, self._seed_epochs = 0, 0, 0
+        self._best: float | None = None
+        for record in ended:
+            self._count(record)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "objective" in result and not self._fault.error:
+            self._seed_epochs += 1
+            name = f"{trial.config['configuration']['architecture']} #{trial.config['number']}"
+            with self._fault.kept():
+                self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
+
+    def end(self, record: TrialRecord) -> None:
+        self._count(record)
+        suggestion = record.suggestion
+        self._tell(f"{suggestion.config.architecture} #{suggestion.number} {record.state}")
+
+    def _count(self, record: TrialRecord) -> None:
+        self.num_ended += 1
+        self.num_failed += record.state == "failed"
+        if record.state == "finished" and record.objective is not None:
+            self._best = max(self._best or 0.0, record.objective)
+
+    def _tell(self, last: str) -> None:
+        self._on_progress(
+            SweepProgress(
+                trials_ended=self.num_ended,
+                trials_in_all=self._plan.num_trials,
+                seed_epochs=self._seed_epochs,
+                best_objective=self._best,
+                last=last,
+            )
+        )

@@ -1,0 +1,60 @@
+"""Asynchronous successive halving over seed-epochs, as plain arithmetic.
+
+After Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA, arXiv:1810.05934), in its stopping form.
+The resource is seed-epochs: a trial trains its first seed through the lower rungs, and rungs beyond one seed's
+epochs decide who earns the further seeds. At a rung all trials have trained the same (seed, epoch) cells.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+def milestones(*, grace_epochs: int, reduction_factor: int, epochs: int, num_seeds: int) -> tuple[int, ...]:
+    """Seed-epochs at which trials are compared: grace, grace·η, grace·η² … below one seed's epochs, then the end of
+    every seed but the last, so that a further seed is always earned."""
+    found = []
+    milestone = grace_epochs
+    while milestone < epochs:
+        found.append(milestone)
+        milestone *= reduction_factor
+    found.extend(epochs * seeds for seeds in range(1, num_seeds))
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class Rungs:
+    """The rungs of one architecture.
+
+    Attributes:
+        milestones: ascending seed-epochs.
+        reduction_factor: the best 1/reduction_factor of those that have reached a rung go on, at least one.
+        recorded: milestone → trial → objective (higher is better).
+    """
+
+    milestones: tuple[int, ...]
+    reduction_factor: int
+    recorded: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.recorded = {milestone: {} for milestone in self.milestones} | self.recorded
+
+    def restore(self, trial_id: str, objectives: Iterable[tuple[int, float]], *, undecided_at: int | None) -> None:
+        """Takes up what a trial reported in an earlier process.
+
+        Args:
+            undecided_at: the seed-epoch that the trial stands at, if it has not ended: nobody knows whether that epoch
+                was decided on, and it will be reported again.
+        """
+        for seed_epoch, objective in objectives:
+            if seed_epoch in self.recorded and seed_epoch != undecided_at:
+                self.recorded[seed_epoch][trial_id] = objective
+
+    def goes_on(self, trial_id: str, seed_epoch: int, objective: float) -> bool:
+        """Records a trial at a rung and decides; between rungs, and for a rung it has passed, it goes on."""
+        rung = self.recorded.get(seed_epoch)
+        if rung is None or trial_id in rung:
+            return True
+        rung[trial_id] = objective
+        num_kept = max(1, len(rung) // self.reduction_factor)
+        threshold = sorted(rung.values(), reverse=True)[num_kept - 1]
+        return objective >= threshold

@@ -1,0 +1,101 @@
+"""What to try next: one Optuna study per architecture, asked and told; the only file that imports optuna here.
+
+A suggestion depends on the sweep's searcher seed, the architecture, its place in the study and the results told
+before it, and on nothing else: studies are rebuilt from the ledger in any process and suggest the same.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+
+import optuna
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState
+
+from storage.identity import derive_seed
+from sweeps.ledger import Suggestion, TrialRecord
+from sweeps.plan import SweepPlan
+
+_ATTEMPTS = 25
+_STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+
+
+class Studies:
+    """The studies of one sweep. Single-threaded; the ledger, not the studies, is what survives."""
+
+    def __init__(self, plan: SweepPlan) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._plan = plan
+        self._studies = {
+            architecture: optuna.create_study(direction="maximize") for architecture in plan.settings.architectures
+        }
+        self._trial_ids: set[str] = set()
+        self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
+
+    def restore(self, records: Iterable[TrialRecord]) -> None:
+        """Takes up an earlier process's trials, in the order of their numbers; those not ended count as running."""
+        for record in records:
+            suggestion = record.suggestion
+            study = self._studies[suggestion.config.architecture]
+            trial_id = suggestion.config.trial_id
+            self._trial_ids.add(trial_id)
+            if record.state is None:
+                study.add_trial(_frozen(suggestion, TrialState.RUNNING, None, {}))
+                self._asked[trial_id] = study.get_trials(deepcopy=False)[-1].number
+            else:
+                study.add_trial(_frozen(suggestion, _STATES[record.state], record.objective, record.objectives))
+
+    def suggest(self, number: int) -> Suggestion | None:
+        """The sweep's trial `number`, or None if the space offers nothing that has not been tried."""
+        architecture, place = self._plan.architecture_of(number)
+        space, study = self._plan.space(architecture), self._studies[architecture]
+        for attempt in range(1 if place == 0 else _ATTEMPTS):
+            if place == 0:
+                study.enqueue_trial({name: space.default[name] for name in space.distributions})
+            study.sampler = self._sampler(architecture, place, attempt)
+            trial = study.ask(dict(space.distributions))
+            config = self._plan.trial_config(architecture, trial.params)
+            if config.trial_id not in self._trial_ids:
+                self._trial_ids.add(config.trial_id)
+                self._asked[config.trial_id] = trial.number
+                return Suggestion(
+                    number=number,
+                    config=config,
+                    parameters=trial.params,
+                    distributions={name: distribution_to_json(kind) for name, kind in space.distributions.items()},
+                    untuned_default=place == 0,
+                )
+            study.tell(trial.number, state=TrialState.FAIL)
+        return None
+
+    def tell(self, record: TrialRecord) -> None:
+        """Tells how a trial ended: stopped ones as PRUNED with their curve, so that an objective of epoch 3 is never
+        compared with one of epoch 75; failed ones as FAIL, which no sampler takes for a bad score."""
+        assert record.state is not None
+        trial_id = record.suggestion.config.trial_id
+        study = self._studies[record.suggestion.config.architecture]
+        number = self._asked.pop(trial_id)
+        trial = optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+        for step, value in record.objectives.items():
+            trial.report(value, step)
+        final = record.objective if record.state == "finished" else None
+        study.tell(number, final, state=_STATES[record.state])
+
+    def _sampler(self, architecture: str, place: int, attempt: int) -> optuna.samplers.TPESampler:
+        seed = derive_seed("searcher", self._plan.settings.searcher_seed, architecture, place, attempt) % 2**32
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+
+
+def _frozen(
+    suggestion: Suggestion, state: TrialState, objective: float | None, objectives: Mapping[int, float]
+) -> FrozenTrial:
+    return optuna.create_trial(
+        state=state,
+        params=dict(suggestion.parameters),
+        distributions={name: json_to_distribution(text) for name, text in suggestion.distributions.items()},
+        value=objective if state == TrialState.COMPLETE else None,
+        intermediate_values=dict(objectives),
+        user_attrs={"trial_id": suggestion.config.trial_id, "config": json.dumps(suggestion.config.to_dict())},
+    )

@@ -1,0 +1,137 @@
+"""The search as Ray Tune sees it: a Searcher over `Studies` and a TrialScheduler over `Rungs`.
+
+Both are thin, and both write to the ledger before anything follows from what they decided.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sweeps.fault import Fault
+from sweeps.ledger import Ledger, Suggestion, TrialRecord, TrialState
+from sweeps.plan import SweepPlan
+from sweeps.rungs import Rungs, milestones
+from sweeps.studies import Studies
+
+
+class LedgerSearcher(Searcher):
+    """Hands out unfinished trials first, then new suggestions; records each before it starts and when it ends."""
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        ledger: Ledger,
+        records: list[TrialRecord],
+        *,
+        on_end: Callable[[TrialRecord], None],
+        fault: Fault,
+    ) -> None:
+        super().__init__()  # no metric: a trial that fails before its first epoch has none to report
+        self._plan, self._ledger, self._on_end, self.fault = plan, ledger, on_end, fault
+        self._studies = Studies(plan)
+        self._studies.restore(records)
+        self._unfinished = [record.suggestion for record in records if record.state is None]
+        self._next_number = max((record.suggestion.number for record in records), default=-1) + 1
+        self._running: dict[str, Suggestion] = {}
+        self._curves: dict[str, dict[int, float]] = {
+            record.suggestion.config.trial_id: dict(record.objectives) for record in records if record.state is None
+        }
+        self.stopped: set[str] = set()  # filled by the scheduler
+
+    def suggest(self, trial_id: str) -> Any:
+        suggestion = None
+        with self.fault.kept():
+            suggestion = None if self.fault.error else self._next()
+        if suggestion is None:
+            return Searcher.FINISHED
+        self._running[trial_id] = suggestion
+        self._curves.setdefault(suggestion.config.trial_id, {})
+        return {"configuration": suggestion.config.to_dict(), "number": suggestion.number}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        suggestion = self.suggestion_of(trial_id)
+        if suggestion is not None and "objective" in result:
+            self._curves[suggestion.config.trial_id][result["seed_epoch"]] = result["objective"]
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        suggestion = self._running.pop(trial_id, None)
+        if suggestion is None or self.fault.error:
+            return
+        with self.fault.kept():
+            self._end(suggestion, result or {}, error=error, stopped=trial_id in self.stopped)
+
+    def _end(self, suggestion: Suggestion, result: dict[str, Any], *, error: bool, stopped: bool) -> None:
+        curve = self._curves.pop(suggestion.config.trial_id)
+        if "objective" in result:
+            curve[result["seed_epoch"]] = result["objective"]
+        failed = error or bool(result.get("failed"))
+        state: TrialState = "failed" if failed else "stopped" if stopped else "finished"
+        last = max(curve, default=0)
+        record = TrialRecord(suggestion=suggestion, state=state, objective=curve.get(last), objectives=curve)
+        if error:
+            self._ledger.failure(
+                suggestion.config.trial_id, reason="gave_up", detail="the trial's process died or raised too often"
+            )
+        self._ledger.end(suggestion, state=state, seed_epochs=last, objective=record.objective)
+        self._studies.tell(record)
+        self._on_end(record)
+
+    def suggestion_of(self, trial_id: str) -> Suggestion | None:
+        """The suggestion that a Tune trial runs, by Tune's id. None once it has ended: cleaning up after an error, Tune
+        brings results of ended trials again."""
+        return self._running.get(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the results table is what survives."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError("searchers are rebuilt from the results table")
+
+    def _next(self) -> Suggestion | None:
+        if self._unfinished:
+            return self._unfinished.pop(0)
+        while self._next_number < self._plan.num_trials:
+            suggestion = self._studies.suggest(self._next_number)
+            self._next_number += 1
+            if suggestion is not None:
+                self._ledger.suggest(suggestion)
+                return suggestion
+        return None
+
+
+class SeedEpochHalving(FIFOScheduler):
+    """Stops trials at the rungs of their own architecture."""
+
+    def __init__(self, plan: SweepPlan, records: list[TrialRecord], searcher: LedgerSearcher) -> None:
+        super().__init__()
+        settings = plan.settings
+        places = milestones(
+            grace_epochs=settings.grace_epochs,
+            reduction_factor=settings.reduction_factor,
+            epochs=settings.epochs,
+            num_seeds=len(settings.seeds),
+        )
+        self._rungs = {
+            architecture: Rungs(milestones=places, reduction_factor=settings.reduction_factor)
+            for architecture in settings.architectures
+        }
+        self._searcher = searcher
+        for record in records:
+            config = record.suggestion.config
+            undecided_at = max(record.objectives, default=None) if record.state is None else None
+            rungs = self._rungs[config.architecture]
+            rungs.restore(config.trial_id, record.objectives.items(), undecided_at=undecided_at)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if self._searcher.fault.error:
+            return str(TrialScheduler.STOP)  # nothing is recorded: the trial goes on when the sweep is taken up again
+        suggestion = self._searcher.suggestion_of(trial.trial_id)
+        if suggestion is None or "objective" not in result:
+            return str(TrialScheduler.CONTINUE)
+        rungs = self._rungs[suggestion.config.architecture]
+        if rungs.goes_on(suggestion.config.trial_id, result["seed_epoch"], result["objective"]):
+            return str(TrialScheduler.CONTINUE)
+        self._searcher.stopped.add(trial.trial_id)
+        return str(TrialScheduler.STOP)

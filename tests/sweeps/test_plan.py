@@ -1,0 +1,76 @@
+"""A plan's identity, and what it makes of settings."""
+
+from dataclasses import replace
+
+import pytest
+from sweep_toys import make_plan
+
+from search_spaces import get_space, list_spaces
+from storage.errors import InvalidInput
+from sweeps import SweepSettings
+
+
+def test_the_same_plan_is_the_same_sweep_and_another_seed_list_another() -> None:
+    assert make_plan().sweep_id == make_plan().sweep_id
+    assert make_plan().sweep_id != make_plan(seeds=(1, 3)).sweep_id
+    assert make_plan().sweep_id != replace(make_plan(), split_hash="6" * 16).sweep_id
+
+
+def test_how_a_sweep_is_run_does_not_change_which_it_is() -> None:
+    assert make_plan(max_concurrent_trials=3, cpus_per_trial=2.0).sweep_id == make_plan().sweep_id
+
+
+def test_a_changed_space_is_another_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make_plan().sweep_id
+    space = get_space("cnn")
+    monkeypatch.setattr(
+        "sweeps.plan.get_space", lambda name: replace(space, default={**space.default, "learning_rate": 1e-3})
+    )
+    assert make_plan().sweep_id != before
+
+
+def test_sweep_trial_fixes_what_the_space_would_search() -> None:
+    plan = make_plan(trial={"learning_rate": 0.5, "model.width": 8})
+    assert plan.trial_config("cnn", {}).learning_rate == 0.5
+    assert plan.trial_config("cnn", {}).model["width"] == 8
+    assert "learning_rate" not in plan.space("cnn").distributions
+    assert "weight_decay" in plan.space("cnn").distributions
+
+
+def test_an_unknown_name_in_sweep_trial_is_told() -> None:
+    with pytest.raises(InvalidInput, match=r"sweep\.trial\.learning_rat"):
+        make_plan(trial={"learning_rat": 1}).trial_config("cnn", {})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("architectures", ("cn",)),
+        ("architectures", ()),
+        ("architectures", ("cnn", "cnn")),
+        ("seeds", (1, 1)),
+        ("seeds", ()),
+        ("num_trials", 0),
+        ("epochs", 0),
+        ("reduction_factor", 1),
+        ("cpus_per_trial", 0.0),
+        ("name", "../x"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=f"sweep.{field}"):
+        SweepSettings(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("architecture", list_spaces())
+def test_every_space_makes_a_trial_and_a_model(architecture: str) -> None:
+    from models import create_model
+
+    config = make_plan(architectures=(architecture,), trial={}).trial_config(architecture, {})
+    create_model(architecture, num_classes=2, in_channels=1, seed=0, options=config.model)
+
+
+def test_there_is_a_space_for_every_architecture() -> None:
+    from models import list_architectures
+
+    assert set(list_spaces()) == set(list_architectures())

@@ -1,0 +1,160 @@
+"""Whole sweeps on a local Ray: rows in the results table, resume, failure, seeds as an axis."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sweep_toys import SWEEP_ROW, make_data, make_plan
+
+from storage.object_store import ObjectStore, open_store
+from storage.results_table import ResultsTable
+from sweeps import SweepPlan, run_sweep
+from training import TrialData
+
+pytestmark = pytest.mark.usefixtures("ray_local")
+
+
+@pytest.fixture(scope="module")
+def data() -> TrialData:
+    return make_data()
+
+
+def tables(store: ObjectStore, plan: SweepPlan) -> dict[str, pd.DataFrame]:
+    names = ("suggestions", "trials", "seeds", "epochs", "predictions", "failures")
+    return {name: ResultsTable(store).read(name, sweep_id=plan.sweep_id).to_pandas() for name in names}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: TrialData, ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    """The tables of one sweep at concurrency 1 that nothing disturbed."""
+    store = open_store(str(tmp_path_factory.mktemp("undisturbed")))
+    outcome = run_sweep(make_plan(), data, store, sweep_row=SWEEP_ROW)
+    assert (outcome.num_trials_run, outcome.num_trials_found, outcome.num_failed) == (4, 0, 0)
+    return tables(store, make_plan())
+
+
+def test_every_planned_trial_ends_once(undisturbed: dict[str, pd.DataFrame]) -> None:
+    assert sorted(undisturbed["suggestions"]["number"]) == [0, 1, 2, 3]
+    assert sorted(undisturbed["trials"]["trial_id"]) == sorted(undisturbed["suggestions"]["trial_id"])
+    assert set(undisturbed["trials"]["state"]) <= {"finished", "stopped"}
+
+
+def test_a_finished_trial_has_every_seed_and_a_stopped_one_no_more_than_it_earned(
+    undisturbed: dict[str, pd.DataFrame],
+) -> None:
+    seeds = undisturbed["seeds"].groupby("trial_id")["seed"].apply(set).to_dict()
+    for trial in undisturbed["trials"].itertuples():
+        if trial.state == "finished":
+            assert seeds[trial.trial_id] == {1, 2}
+            assert trial.seed_epochs == 6
+        else:
+            assert trial.seed_epochs in (1, 3)
+            assert seeds.get(trial.trial_id, set()) == ({1} if trial.seed_epochs == 3 else set())
+
+
+def test_epochs_are_numbered_without_gaps(undisturbed: dict[str, pd.DataFrame]) -> None:
+    for _, epochs in undisturbed["epochs"].groupby("trial_id"):
+        assert sorted(epochs["seed_epoch"]) == list(range(1, len(epochs) + 1))
+
+
+def test_predictions_reproduce_the_accuracy_of_their_seed(undisturbed: dict[str, pd.DataFrame]) -> None:
+    predictions = undisturbed["predictions"]
+    correct = predictions.assign(correct=predictions["label"] == predictions["predicted"])
+    accuracy = correct.groupby(["trial_id", "seed", "part"])["correct"].mean().to_dict()
+    for seed in undisturbed["seeds"].itertuples():
+        assert accuracy[seed.trial_id, seed.seed, "test"] == pytest.approx(seed.test_accuracy)
+        assert accuracy[seed.trial_id, seed.seed, "validation"] == pytest.approx(seed.validation_accuracy)
+
+
+def test_the_same_sweep_again_runs_nothing(data: TrialData, tmp_path: Path) -> None:
+    store, plan = open_store(str(tmp_path)), make_plan(num_trials=2)
+    run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
+    before = {info.key: store.get(info.key) for info in store.list("")}
+    assert not any(key.startswith("checkpoints/") for key in before)
+    outcome = run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
+    assert (outcome.num_trials_run, outcome.num_trials_found) == (0, 2)
+    assert {info.key: store.get(info.key) for info in store.list("")} == before
+
+
+class Stopped(Exception):
+    """Stands for a driver that ends in the middle."""
+
+
+@pytest.mark.parametrize("after", [7, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_sweep_taken_up_again_ends_as_the_undisturbed_one(
+    data: TrialData, tmp_path: Path, undisturbed: dict[str, pd.DataFrame], after: int
+) -> None:
+    store, plan, heard = open_store(str(tmp_path)), make_plan(), 0
+
+    def give_up(progress: Any) -> None:
+        nonlocal heard
+        heard += 1
+        if heard == after:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_sweep(plan, data, store, sweep_row=SWEEP_ROW, on_progress=give_up)
+    assert heard == after
+    run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
+    ours = tables(store, plan)
+    for name, keys in {
+        "suggestions": ["number"],
+        "trials": ["number"],
+        "epochs": ["trial_id", "seed_epoch"],
+        "seeds": ["trial_id", "seed"],
+        "predictions": ["trial_id", "seed", "part", "clip_id"],
+    }.items():
+        clocks = {"ended_at", "epoch_seconds", "train_seconds"}
+        columns = [column for column in ours[name].columns if column not in clocks]
+        pd.testing.assert_frame_equal(
+            ours[name][columns].sort_values(keys, ignore_index=True),
+            undisturbed[name][columns].sort_values(keys, ignore_index=True),
+        )
+
+
+def test_trials_whose_loss_is_not_finite_fail_without_a_retry_and_the_sweep_goes_on(
+    data: TrialData, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path))
+    plan = make_plan(num_trials=2, architectures=("cnn",), trial={"model.width": 4, "learning_rate": 1e30})
+    outcome = run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
+    found = tables(store, plan)
+    states = found["trials"].set_index("number")["state"].to_dict()
+    assert outcome.num_failed == 2
+    assert states == {0: "failed", 1: "failed"}
+    assert found["failures"]["reason"].tolist() == ["not_finite", "not_finite"], found["failures"]["detail"].tolist()
+
+
+@pytest.mark.slow
+def test_a_trial_whose_process_keeps_dying_is_given_up_after_the_retries(
+    data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, plan = open_store(str(tmp_path)), make_plan(num_trials=1, max_failures=1, trial={"model.width": "wide"})
+    run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
+    found = tables(store, plan)
+    assert found["trials"]["state"].tolist() == ["failed"]
+    assert Counter(found["failures"]["reason"]) == {"ValueError": 2, "gave_up": 1}
+    assert "width" in found["failures"].query("reason == 'ValueError'")["detail"].iloc[0]
+
+
+@pytest.mark.slow
+def test_two_architectures_at_once_are_judged_among_their_own(data: TrialData, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    plan = make_plan(
+        architectures=("cnn", "resnet50"),
+        num_trials=1,
+        seeds=(1,),
+        epochs=2,
+        grace_epochs=1,
+        trial={},
+        max_concurrent_trials=2,
+    )
+    run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
+    trials = tables(store, plan)["trials"]
+    # Each is the only one of its architecture, so each goes on at every rung.
+    assert sorted(zip(trials["architecture"], trials["state"], strict=True)) == [
+        ("cnn", "finished"),
+        ("resnet50", "finished"),
+    ]

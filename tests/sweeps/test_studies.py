@@ -1,0 +1,102 @@
+"""Suggestions: the default first, reproducible from the ledger, pruned trials told as pruned."""
+
+from typing import Any
+
+import optuna
+import pytest
+from sweep_toys import make_plan
+
+from sweeps.ledger import Suggestion, TrialRecord, TrialState
+from sweeps.plan import SweepPlan
+from sweeps.studies import Studies
+
+
+def ended(suggestion: Suggestion, objective: float | None, state: TrialState = "finished") -> TrialRecord:
+    curve = {} if objective is None else {1: objective / 2, 2: objective}
+    return TrialRecord(suggestion=suggestion, state=state, objective=objective, objectives=curve)
+
+
+def ask_and_tell(plan: SweepPlan, count: int) -> tuple[Studies, list[TrialRecord]]:
+    studies, records = Studies(plan), []
+    for number in range(count):
+        suggestion = studies.suggest(number)
+        assert suggestion is not None
+        state: TrialState = "stopped" if number % 3 == 1 else "finished"
+        records.append(ended(suggestion, 1 / (1 + number), state))
+        studies.tell(records[-1])
+    return studies, records
+
+
+def test_the_untuned_default_is_tried_first() -> None:
+    plan = make_plan()
+    suggestion = Studies(plan).suggest(0)
+    assert suggestion is not None
+    assert suggestion.config == plan.trial_config("cnn", {})
+
+
+def test_numbers_go_round_the_architectures() -> None:
+    studies = Studies(make_plan(architectures=("cnn", "alexnet")))
+    suggestions = [studies.suggest(number) for number in range(4)]
+    assert [s.config.architecture for s in suggestions if s] == ["cnn", "alexnet", "cnn", "alexnet"]
+
+
+def test_the_same_searcher_seed_gives_the_same_suggestions_and_another_one_others() -> None:
+    runs = [[r.suggestion.config for r in ask_and_tell(make_plan(searcher_seed=seed), 5)[1]] for seed in (0, 0, 1)]
+    assert runs[0] == runs[1]
+    assert runs[0][0] == runs[2][0]
+    assert all(ours != theirs for ours, theirs in zip(runs[0][1:], runs[2][1:], strict=True))
+
+
+@pytest.mark.parametrize("known", [1, 7, 14])  # before and after TPE's ten random start-up trials
+def test_studies_rebuilt_from_records_suggest_what_the_undisturbed_ones_do(known: int) -> None:
+    plan = make_plan(num_trials=20)
+    _, records = ask_and_tell(plan, 16)
+    rebuilt = Studies(plan)
+    rebuilt.restore(records[:known])
+    for record in records[known:]:
+        suggestion = rebuilt.suggest(record.suggestion.number)
+        assert suggestion == record.suggestion
+        rebuilt.tell(record)
+
+
+def test_a_trial_that_was_running_can_be_told_after_a_restart() -> None:
+    plan = make_plan()
+    _, records = ask_and_tell(plan, 2)
+    running = TrialRecord(suggestion=records[1].suggestion, state=None, objective=None, objectives={1: 0.3})
+    rebuilt = Studies(plan)
+    rebuilt.restore([records[0], running])
+    rebuilt.tell(records[1])
+    trials = rebuilt._studies["cnn"].get_trials()
+    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
+
+
+@pytest.mark.parametrize(
+    ("state", "objective", "expected"),
+    [("finished", 0.7, "COMPLETE"), ("stopped", 0.7, "PRUNED"), ("failed", None, "FAIL"), ("failed", 0.7, "FAIL")],
+)
+def test_ends_are_told_as_what_they_are(state: Any, objective: float | None, expected: str) -> None:
+    studies = Studies(make_plan())
+    suggestion = studies.suggest(0)
+    assert suggestion is not None
+    studies.tell(ended(suggestion, objective, state))
+    trial = studies._studies["cnn"].get_trials()[0]
+    assert trial.state.name == expected
+    if state == "stopped":
+        assert trial.intermediate_values == {1: 0.35, 2: 0.7}
+
+
+def test_no_configuration_is_suggested_twice_and_an_exhausted_space_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from optuna.distributions import CategoricalDistribution
+
+    from search_spaces import SearchSpace
+
+    tiny = SearchSpace(
+        architecture="cnn",
+        default={"batch_size": 8},
+        distributions={"batch_size": CategoricalDistribution([8, 16, 32])},
+    )
+    monkeypatch.setattr("sweeps.plan.get_space", lambda architecture: tiny)
+    studies = Studies(make_plan())
+    suggestions = [studies.suggest(number) for number in range(4)]
+    assert sorted(s.config.batch_size for s in suggestions[:3] if s) == [8, 16, 32]
+    assert suggestions[3] is None
