@@ -1,0 +1,103 @@
+"""How a job meets a person: progress while it works, one line when the input is at fault. The only file with rich."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from storage.errors import InvalidInput, StorageError
+
+_SECONDS_BETWEEN_LINES = 5.0
+_LOG_WIDTH = 140  # of tables, where there is no terminal to ask
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
+
+
+def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | None, *, usage: str) -> int:
+    """Runs a job and turns what a user can mend into one line on stderr.
+
+    Returns:
+        The exit code: the job's own where it returns one, else 0; 2 for bad input or a store that fails, 130 after
+        Ctrl-C, 143 after SIGTERM.
+    """
+    words = sys.argv[1:] if words is None else words
+    if {"-h", "--help"} & set(words):
+        print(usage)
+        return 0
+    # `ray job stop` sends SIGTERM; everything finished is already in the results table, so leaving at once is clean.
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        code = job(words)
+    except (InvalidInput, StorageError) as e:
+        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        return 2
+    except ConnectionError as e:  # of the Ray cluster; stores raise StorageError
+        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return code or 0
+
+
+def _leave(number: int, frame: Any) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def say(text: str) -> None:
+    """One line of plain text; markup in names is shown, not obeyed."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on a terminal, a line every few seconds in a log.
+
+    Yields:
+        A function of (done, in all, text) to call as often as one likes.
+    """
+    if console.is_terminal:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(title, total=None, text="")
+            yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+    else:
+        yield _Lines(title)
+
+
+class _Lines:
+    def __init__(self, title: str) -> None:
+        self._title, self._started, self._last = title, time.monotonic(), float("-inf")
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        now = time.monotonic()
+        if done == total or now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = now
+            say(f"{self._title} {done}/{total} [{now - self._started:.0f} s] {text}")
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of plain cells; columns of numbers are right-aligned."""
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    for index, name in enumerate(header):
+        numeric = all(row[index][:1].isdigit() or row[index] == "–" for row in rows)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)

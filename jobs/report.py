@@ -1,0 +1,48 @@
+"""The leaderboard and the HTML page of a sweep, from the results table alone.
+
+python jobs/report.py storage.uri=s3://bucket/prefix                  the newest sweep
+python jobs/report.py sweep_id=first-0123456789ab format=json         the leaderboard for programs
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from jobs.console import print_table, run_job, say
+from jobs.settings import ReportSettings, StorageSettings, describe, parse_settings
+from jobs.stages import write_report
+from reports import LEADERBOARD_HEADER, leaderboard, leaderboard_lines, load_sweep, newest_sweep, to_json
+from storage.object_store import open_store
+from storage.results_table import ResultsTable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportJobSettings:
+    """Which sweep (empty: the newest), and whether for people (text) or for programs (json)."""
+
+    sweep_id: str = ""
+    format: Literal["text", "json"] = "text"
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_job(_report, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(ReportJobSettings)}")
+
+
+def _report(words: Sequence[str]) -> None:
+    settings = parse_settings(ReportJobSettings, [word for word in words if word != "--smoke"])
+    store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
+    results = ResultsTable(store)
+    sweep_id = settings.sweep_id or newest_sweep(results)
+    if settings.format == "json":
+        print(to_json(leaderboard(load_sweep(results, sweep_id))))
+        return
+    rows, path = write_report(store, sweep_id, settings.report)
+    print_table(f"Leaderboard of {sweep_id} (ranked by validation)", LEADERBOARD_HEADER, leaderboard_lines(rows))
+    say(f"report: {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

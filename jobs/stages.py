@@ -1,0 +1,100 @@
+"""The stages that jobs share: open the store, featurize, split, load a trial's data, write a report."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+from jobs.console import progress, say
+from jobs.settings import JobSettings, ReportSettings, StorageSettings
+from pipelines.featurize import FeaturizeResult, featurize
+from pipelines.manifest import Manifest
+from pipelines.sources import read_manifest
+from reports import leaderboard, load_sweep, render_page
+from reports.leaderboard import LeaderboardRow
+from storage.errors import InvalidInput
+from storage.object_store import ObjectStore, open_store, probe
+from storage.results_table import ResultsTable
+
+_PACKAGES = (
+    "numpy",
+    "optuna",
+    "pyarrow",
+    "ray",
+    "scikit-learn",
+    "scipy",
+    "soundfile",
+    "soxr",
+    "timm",
+    "torch",
+    "torchvision",
+)
+
+
+def open_checked_store(settings: StorageSettings) -> ObjectStore:
+    """Opens the store and refuses one on which results would not be safe."""
+    store = open_store(settings.uri, endpoint_url=settings.endpoint_url)
+    probe(store)
+    return store
+
+
+def find_recordings(settings: JobSettings) -> Manifest:
+    """Reads the manifest of the recordings that the settings name."""
+    if not settings.data.root:
+        raise InvalidInput(
+            "data.root",
+            given="",
+            allowed="a data set",
+            remedy="Give data.root=<ESC-50 tree>, or make one with jobs/synthesize.py.",
+        )
+    manifest = read_manifest(settings.data.source, root=settings.data.root, name=settings.data.resolved_name)
+    say(f"data set {manifest.dataset}: {len(manifest.clips)} clips, {len(manifest.labels)} labels")
+    return manifest
+
+
+def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore) -> FeaturizeResult:
+    """Makes the features complete and says what came of it."""
+    with progress("featurize, clips") as tell:
+        result = featurize(
+            manifest,
+            settings.features,
+            store,
+            settings.pipeline,
+            on_progress=lambda done, total: tell(done, total, f"backend {settings.pipeline.backend}"),
+        )
+    with_features = result.num_clips - result.num_quarantined
+    say(
+        f"features {settings.features.fingerprint}: {result.num_clips} clips = "
+        f"{with_features} with features ({result.num_rows} rows) + {result.num_quarantined} quarantined; "
+        f"{result.num_clips_computed} computed now"
+    )
+    if result.num_quarantined:
+        reasons = result.features.quarantine().to_pandas()["reason"].value_counts()
+        say("quarantine: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
+    return result
+
+
+def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) -> tuple[list[LeaderboardRow], str]:
+    """Writes the page into the report folder and the store.
+
+    Returns:
+        The leaderboard and the path of the page.
+    """
+    sweep = load_sweep(ResultsTable(store), sweep_id)
+    rows = leaderboard(sweep)
+    page = render_page(sweep, rows).encode()
+    path = Path(settings.folder).resolve() / f"{sweep_id}.html"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(page)
+    except OSError as e:
+        raise InvalidInput(
+            "report.folder", given=settings.folder, allowed="a folder that can be written", remedy=str(e.strerror)
+        ) from e
+    store.put(f"reports/{sweep_id}.html", page)
+    return rows, str(path)
+
+
+def versions() -> dict[str, str]:
+    """Python, machine and the packages that decide numbers."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}", **found}

@@ -1,0 +1,91 @@
+"""The main job: recordings → features → split → sweep → leaderboard and report. Run again, it resumes.
+
+python jobs/sweep.py data.root=<ESC-50 tree> sweep.num_trials=12 storage.uri=s3://bucket/prefix
+python jobs/sweep.py preset=embedded data.root=workspace/data/synthetic
+python jobs/sweep.py --smoke data.root=<ESC-50 tree>
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.session import ray_session
+from jobs.console import print_table, progress, run_job, say
+from jobs.settings import SMOKE, JobSettings, describe, parse_settings
+from jobs.stages import find_recordings, make_features, open_checked_store, versions, write_report
+from pipelines.splits import draw_split
+from reports import LEADERBOARD_HEADER, leaderboard_lines
+from storage.object_store import ObjectStore
+from storage.split import PARTS, Split, load_split, save_split
+from sweeps import SweepPlan, run_sweep
+from sweeps.run_sweep import SweepProgress
+from training import TrialData, load_trial_data
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_job(_sweep, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(JobSettings)}")
+
+
+def _sweep(words: Sequence[str]) -> None:
+    sizes = SMOKE if "--smoke" in words else ()
+    settings = parse_settings(JobSettings, [*sizes, *(word for word in words if word != "--smoke")])
+    manifest = find_recordings(settings)
+    split = draw_split(manifest, settings.split)
+    plan = SweepPlan(
+        settings=settings.sweep,
+        dataset=manifest.dataset,
+        fingerprint=settings.features.fingerprint,
+        split_hash=split.split_hash,
+    )
+    plan.check()  # a wrong sweep.trial is told now, not after featurizing
+    store = open_checked_store(settings.storage)
+    with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
+        result = make_features(manifest, settings, store)
+        save_split(store, split)
+        split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
+        data = load_trial_data(result.features.load(), split)
+        say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
+        _search(plan, data, store, _sweep_row(settings, plan, split, data))
+    rows, path = write_report(store, plan.sweep_id, settings.report)
+    if rows:
+        print_table(
+            f"Leaderboard of {plan.sweep_id} (ranked by validation)", LEADERBOARD_HEADER, leaderboard_lines(rows)
+        )
+    else:
+        say("no configuration has finished all its seeds; the report says why")
+    say(f"report: {path}")
+
+
+def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, row: dict[str, Any]) -> None:
+    say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {', '.join(plan.settings.architectures)}")
+    with progress("sweep, trials") as tell:
+
+        def on_progress(now: SweepProgress) -> None:
+            best = "" if now.best_objective is None else f", best validation accuracy {now.best_objective:.3f}"
+            tell(now.trials_ended, now.trials_in_all, f"{now.seed_epochs} seed-epochs{best} | {now.last}")
+
+        outcome = run_sweep(plan, data, store, sweep_row=row, on_progress=on_progress)
+    failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
+    say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")
+
+
+def _sweep_row(settings: JobSettings, plan: SweepPlan, split: Split, data: TrialData) -> dict[str, Any]:
+    return {
+        "dataset": plan.dataset,
+        "fingerprint": plan.fingerprint,
+        "split_hash": plan.split_hash,
+        "split_policy": split.policy,
+        "labels": list(data.labels),
+        "settings": json.dumps(dataclasses.asdict(settings)),
+        "versions": json.dumps(versions()),
+    }
+
+
+def _counts(split: Split) -> str:
+    return " / ".join(str(len(split.clip_ids(part))) for part in PARTS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
