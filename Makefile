@@ -53,5 +53,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo "setting up .venv (several GB with the CUDA build of torch; minutes)"
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --requirement requirements.lock
-	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	PYTHONWARNINGS=ignore $(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

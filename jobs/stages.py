@@ -77,7 +77,7 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
     """Writes the page into the report folder and the store.
 
     Returns:
-        The leaderboard and the path of the page.
+        The leaderboard and where the page is: a path here, and for a store elsewhere its key there.
     """
     sweep = load_sweep(ResultsTable(store), sweep_id)
     rows = leaderboard(sweep)
@@ -91,7 +91,8 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
             "report.folder", given=settings.folder, allowed="a folder that can be written", remedy=str(e.strerror)
         ) from e
     store.put(f"reports/{sweep_id}.html", page)
-    return rows, str(path)
+    elsewhere = f" and {store.uri}/reports/{sweep_id}.html" if "://" in store.uri else ""
+    return rows, f"{path}{elsewhere}"
 
 
 def versions() -> dict[str, str]:

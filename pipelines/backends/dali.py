@@ -123,10 +123,3 @@ def _check_spec(spec: FeatureSpec) -> None:
             allowed="1.0 or 2.0 with the backend dali",
             remedy="Use the backend cpu for other powers.",
         )
-    if spec.n_fft % 2:
-        raise InvalidInput(
-            "features.n_fft",
-            given=spec.n_fft,
-            allowed="an even number with the backend dali",
-            remedy="Use an even n_fft, best a power of two.",
-        )
