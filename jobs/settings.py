@@ -111,7 +111,8 @@ def parse_settings(kind: type[T], words: Sequence[str]) -> T:
 
     Args:
         kind: a dataclass of dataclasses.
-        words: `preset=<name>`, `--smoke` and dotted `key=value`; later words win. Values are YAML (`[1,2]`, `null`).
+        words: `preset=<name>`, `--smoke` and dotted `key=value`; later words win,
+            and all of them over presets. Values are YAML (`[1,2]`, `null`).
 
     Raises:
         InvalidInput: a word that is no `key=value`, an unknown key or preset, or a value of the wrong type.

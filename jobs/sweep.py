@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_job(_sweep, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(JobSettings)}")
 
 
-def _sweep(words: Sequence[str]) -> None:
+def _sweep(words: Sequence[str]) -> int:
     sizes = SMOKE if "--smoke" in words else ()
     settings = parse_settings(JobSettings, [*sizes, *(word for word in words if word != "--smoke")])
     manifest = find_recordings(settings)
@@ -39,7 +39,7 @@ def _sweep(words: Sequence[str]) -> None:
         fingerprint=settings.features.fingerprint,
         split_hash=split.split_hash,
     )
-    plan.check()  # a wrong sweep.trial is told now, not after featurizing
+    plan.check(num_mels=settings.features.num_mels, num_frames=settings.features.num_frames)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         result = make_features(manifest, settings, store)
@@ -47,7 +47,7 @@ def _sweep(words: Sequence[str]) -> None:
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
         data = load_trial_data(result.features.load(), split)
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
-        _search(plan, data, store, _sweep_row(settings, plan, split, data))
+        num_given_up = _search(plan, data, store, _sweep_row(settings, plan, split, data))
     rows, path = write_report(store, plan.sweep_id, settings.report)
     if rows:
         print_table(
@@ -56,9 +56,10 @@ def _sweep(words: Sequence[str]) -> None:
     else:
         say("no configuration has finished all its seeds; the report says why")
     say(f"report: {path}")
+    return 1 if num_given_up else 0
 
 
-def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, row: dict[str, Any]) -> None:
+def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, row: dict[str, Any]) -> int:
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {', '.join(plan.settings.architectures)}")
     with progress("sweep, trials") as tell:
 
@@ -69,6 +70,9 @@ def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, row: dict[str,
         outcome = run_sweep(plan, data, store, sweep_row=row, on_progress=on_progress)
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")
+    if outcome.num_given_up:
+        say(f"{outcome.num_given_up} trials could not be run (see the report); the same command tries them again")
+    return outcome.num_given_up
 
 
 def _sweep_row(settings: JobSettings, plan: SweepPlan, split: Split, data: TrialData) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from storage.object_store import ObjectStore
 # Half a core each: the actors together never ask for the whole machine, so no task of Ray Data's own can be starved by
 # them (a job whose actors held every core hung without a word; seen on Ray 2.60 with 2 cores).
 _CPUS_PER_ACTOR = 0.5
+# Ray Data would restart an actor without end, and a file that crashes the decoder would loop without a word.
+_MAX_WORKER_DEATHS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,10 @@ class PipelineSettings:
         if self.clips_per_shard < 1:
             raise InvalidInput(
                 "pipeline.clips_per_shard", given=self.clips_per_shard, allowed="1 or more", remedy="Raise it."
+            )
+        if self.num_actors < 0:
+            raise InvalidInput(
+                "pipeline.num_actors", given=self.num_actors, allowed="0 or more", remedy="Use 0 for one per core."
             )
         if self.device not in ("cpu", "cuda"):
             raise InvalidInput(
@@ -184,14 +190,26 @@ def _compute(
         compute=ray.data.ActorPoolStrategy(size=num_actors),
         num_cpus=_CPUS_PER_ACTOR,
         num_gpus=1 if on_gpu else None,
+        max_restarts=_MAX_WORKER_DEATHS,
+        max_task_retries=_MAX_WORKER_DEATHS,
     )
-    for row in dataset.iter_rows():
-        outcome = json.loads(row["outcome"])
+    for outcome in _outcomes(dataset):
         if "storage_error" in outcome:
             raise StorageError(outcome["storage_error"])
         if "invalid_input" in outcome:
             raise InvalidInput(outcome["invalid_input"].pop("field"), **outcome["invalid_input"])
         yield Shard(**outcome)
+
+
+def _outcomes(dataset: Any) -> Iterator[dict[str, Any]]:
+    try:
+        for row in dataset.iter_rows():
+            yield json.loads(row["outcome"])
+    except ray.exceptions.ActorDiedError as e:
+        raise StorageError(
+            f"a worker process died {_MAX_WORKER_DEATHS + 1} times: out of memory, or a file that crashes the decoder. "
+            "Nothing was committed; see Ray's logs, lower pipeline.clips_per_shard to find the file."
+        ) from e
 
 
 def _reconcile(
@@ -219,6 +237,11 @@ def _reconcile(
             f"{features.uri}: of {len(expected)} clips {len(lost)} have neither features nor a reason "
             f"(first: {lost[:1]}), {len(strange)} are unknown (first: {strange[:1]}). Nothing was committed; "
             "delete the folder and run the same command again."
+        )
+    if all(shard.num_rows == 0 for shard in done.values()):
+        raise StorageError(
+            f"{features.uri}: every one of {len(expected)} clips would be quarantined. Nothing was committed. Check "
+            "that the recordings can be read and decoded on every node, and run the same command again with an empty folder."
         )
     if lost_rows:  # a clip of several windows can lose one and still be found
         raise StorageError(f"{features.uri}: {lost_rows[0]}. Delete the folder and run the same command again.")

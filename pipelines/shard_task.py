@@ -7,6 +7,7 @@ stage can wait for a core that the first one holds.
 import dataclasses
 import functools
 import json
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pipelines.backends import LogMelBackend, create_backend
 from pipelines.decode import Undecodable, Waveform, cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
-from storage.errors import ObjectNotFound
+from storage.errors import ObjectNotFound, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
 from storage.object_store import ObjectStore, open_store
 
@@ -124,20 +125,35 @@ def read_encoded(root: str, clip: Clip) -> bytes:
 
     Raises:
         Undecodable: with the reason missing_file or unreadable_file.
-        StorageError: S3 could not be reached or refused; that is not the clip's fault.
+        StorageError: the fault is not the clip's: S3 could not be reached or refused, or a file that the manifest saw
+            is not there, or has another size, for this machine.
     """
     uri = f"{root.rstrip('/')}/{clip.uri}" if _is_relative(clip.uri) else clip.uri
     try:
         if uri.startswith("s3://"):
             bucket, _, key = uri.removeprefix("s3://").partition("/")
             return _bucket(bucket).get(key)
-        return Path(uri.removeprefix("file://")).read_bytes()
+        encoded = Path(uri.removeprefix("file://")).read_bytes()
     except (ObjectNotFound, FileNotFoundError, NotADirectoryError) as e:
+        _refuse_if_seen(clip, uri, "there is no such file", e)
         raise Undecodable("missing_file", "there is no such file") from e
     except OSError as e:
+        _refuse_if_seen(clip, uri, str(e.strerror), e)
         raise Undecodable("unreadable_file", str(e.strerror)) from e
     except ValueError as e:  # a NUL in the name
         raise Undecodable("unreadable_file", str(e)) from e
+    if clip.size_bytes is not None and len(encoded) != clip.size_bytes:
+        _refuse_if_seen(clip, uri, f"it has {len(encoded)} bytes now, the manifest saw {clip.size_bytes}", None)
+    return encoded
+
+
+def _refuse_if_seen(clip: Clip, uri: str, what: str, cause: Exception | None) -> None:
+    """A file that the manifest has seen and a worker cannot read must not become a permanent quarantine row."""
+    if clip.size_bytes is not None:
+        raise StorageError(
+            f"{socket.gethostname()} cannot read {uri} as the manifest saw it: {what}. Make the recordings readable "
+            "on every node and run the same command again."
+        ) from cause
 
 
 @functools.cache

@@ -60,8 +60,28 @@ def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
         parts, policy = _by_folds(manifest, settings)
     else:
         parts, policy = _by_groups(manifest, settings)
-    groups = {clip.clip_id: clip.group for clip in manifest.clips}
-    return Split(dataset=manifest.dataset, policy=policy, parts=parts, groups=groups)
+    return Split(dataset=manifest.dataset, policy=policy, parts=parts, groups=inseparable(manifest))
+
+
+def inseparable(manifest: Manifest) -> dict[str, str]:
+    """What must stay together, for every clip: clips that share a group or a recording, directly or through others.
+
+    Returns:
+        clip_id → the name of the first group (by name) that it is bound to; its own group in the usual case.
+    """
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(node: tuple[str, str]) -> tuple[str, str]:
+        while parent.setdefault(node, node) != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    for clip in manifest.clips:
+        group, recording = root(("group", clip.group)), root(("recording", clip.recording_id))
+        first, second = sorted((group, recording))  # "group" sorts before "recording", so roots are groups
+        parent[second] = first
+    return {clip.clip_id: root(("group", clip.group))[1] for clip in manifest.clips}
 
 
 def _by_folds(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Part], str]:
@@ -97,7 +117,8 @@ def _by_folds(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Pa
 
 def _by_groups(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Part], str]:
     clips = manifest.clips
-    groups = np.array([clip.group for clip in clips])
+    bound = inseparable(manifest)
+    groups = np.array([bound[clip.clip_id] for clip in clips])
     if len(set(groups)) < settings.num_parts:
         raise InvalidInput(
             "split.num_parts",

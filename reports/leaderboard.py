@@ -133,7 +133,7 @@ def load_sweep(results: ResultsTable, sweep_id: str) -> SweepResults:
         _refuse_unknown_sweep(results, sweep_id)
     frames = {name: results.read(name, sweep_id=sweep_id).to_pandas() for name in _ORDER}
     ordered = {name: frame.sort_values(_ORDER[name], ignore_index=True) for name, frame in frames.items()}
-    # A configuration suggested twice is one trial; a trial that failed, was tried again and ended has two ends.
+    # A configuration suggested twice is one trial.
     suggestions = ordered["suggestions"].drop_duplicates("trial_id", keep="first", ignore_index=True)
     trials = ordered["trials"].drop_duplicates("trial_id", keep="last").sort_values("number", ignore_index=True)
     return SweepResults(

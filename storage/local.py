@@ -9,7 +9,7 @@ from pathlib import Path
 from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, check_key, check_prefix
 
-# Unfinished writes carry this mark in their file name, and no listing shows them.
+# Unfinished writes begin with this, and no listing shows them; pyarrow, Spark and DuckDB skip dot files as well.
 _UNFINISHED = ".unfinished-"
 
 
@@ -84,7 +84,7 @@ class LocalObjectStore:
     @contextlib.contextmanager
     def _written_beside(self, path: Path, data: bytes) -> Iterator[Path]:
         """Yields a written, fsynced file in the folder of `path`, and syncs the folder after the caller moved it."""
-        unfinished = path.with_name(f"{path.name}{_UNFINISHED}{uuid.uuid4().hex}")
+        unfinished = path.with_name(f"{_UNFINISHED}{uuid.uuid4().hex}-{path.name}"[:255])
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(unfinished, "wb") as file:

@@ -46,7 +46,7 @@ TRIALS = pa.schema(
         _required("number", pa.int32()),
         _required("architecture", pa.string()),
         _required("state", pa.string()),  # finished: all seeds complete; stopped: by the scheduler; failed
-        _required("seed_epochs", pa.int32()),  # epochs trained, over all seeds
+        _required("seed_epochs", pa.int32()),  # where it ended, over all seeds; a seed ended early counts in full
         pa.field(
             "objective", pa.float64()
         ),  # mean of the best validation accuracies of its seeds; null if failed at once
@@ -84,9 +84,7 @@ EPOCHS = pa.schema(
         _required("architecture", pa.string()),
         _required("seed", pa.int64()),
         _required("epoch", pa.int32()),
-        _required(
-            "seed_epoch", pa.int32()
-        ),  # epochs of this trial so far, over all its seeds: the scheduler's resource
+        _required("seed_epoch", pa.int32()),  # epochs so far, over all seeds: the scheduler's resource
         _required("objective", pa.float64()),  # what the scheduler compared
         _required("train_loss", pa.float64()),
         _required("validation_loss", pa.float64()),

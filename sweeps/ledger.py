@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from storage.errors import StorageError
 from storage.results_table import ResultsTable
 from sweeps.plan import Parameters
 from training import SeedResult, TrialConfig
@@ -59,6 +60,11 @@ class Ledger:
         self._commit("sweeps", "sweep", [{**row, "started_at": _now()}])
 
     def suggest(self, suggestion: Suggestion) -> None:
+        """Records a suggestion before its trial starts.
+
+        Raises:
+            StorageError: another process has given this number to another configuration.
+        """
         row = {
             "trial_id": suggestion.config.trial_id,
             "number": suggestion.number,
@@ -68,7 +74,14 @@ class Ledger:
             "configuration": json.dumps(suggestion.config.to_dict()),
             "untuned_default": suggestion.untuned_default,
         }
-        self._commit("suggestions", f"number{suggestion.number:05d}", [row])
+        if self._commit("suggestions", f"number{suggestion.number:05d}", [row]):
+            return
+        stored = {row["number"]: row["trial_id"] for row in self._rows("suggestions")}
+        if stored[suggestion.number] != suggestion.config.trial_id:
+            raise StorageError(
+                f"another process is running the sweep {self.sweep_id} on this store. Wait for it to end, or stop it, "
+                "and run the same command again."
+            )
 
     def epoch(
         self, config: TrialConfig, *, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics
@@ -161,9 +174,9 @@ class Ledger:
             )
         return records
 
-    def _commit(self, table: str, commit: str, rows: list[dict[str, Any]]) -> None:
+    def _commit(self, table: str, commit: str, rows: list[dict[str, Any]]) -> bool:
         rows = [{"sweep_id": self.sweep_id, **row} for row in rows]
-        self._results.commit(table, sweep_id=self.sweep_id, commit=commit, rows=rows)
+        return self._results.commit(table, sweep_id=self.sweep_id, commit=commit, rows=rows)
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         return self._results.read(table, sweep_id=self.sweep_id).to_pylist()

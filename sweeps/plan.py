@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from models import create_model
 from search_spaces import SearchSpace, get_space, list_spaces
 from storage.errors import InvalidInput
@@ -15,9 +17,10 @@ from training.config import TRAINING_VERSION
 Parameters = Mapping[str, float | int | bool | str]
 
 # What the plan itself fixes for every trial.
-_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "model"}
+_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "model"}
 
-# Settings that decide how a sweep is run, not what it computes; changing them resumes the same sweep.
+# Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
+# threads and the kind of device still decide the last bits of a trial's numbers; `seeds.device` records the device.)
 _EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures")
 
 
@@ -141,31 +144,34 @@ class SweepPlan:
                 allowed=", ".join(sorted(known)),
                 remedy="Correct the name.",
             )
-        fields = {"epochs": self.settings.epochs, **fields}
         return TrialConfig(
             architecture=architecture,
             dataset=self.dataset,
             fingerprint=self.fingerprint,
             split_hash=self.split_hash,
             seeds=self.settings.seeds,
+            epochs=self.settings.epochs,
             model=model,
             **fields,
         )
 
-    def check(self) -> None:
-        """Holds that every architecture's default makes a trial and a model.
+    def check(self, *, num_mels: int, num_frames: int) -> None:
+        """Holds, before anything is computed, that every architecture's default makes a trial and takes the features.
 
         Raises:
-            InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value.
+            InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value, or
+                the log-mels are too small for an architecture.
         """
         for architecture in self.settings.architectures:
             config = self.trial_config(architecture, {})
             try:
-                create_model(architecture, num_classes=2, in_channels=1, seed=0, options=config.model)
+                model = create_model(architecture, num_classes=2, in_channels=1, seed=0, options=config.model)
+                with torch.no_grad():
+                    model(torch.zeros(2, 1, num_mels, num_frames))
             except ValueError as e:
                 raise InvalidInput(
-                    "sweep.trial.model",
-                    given=dict(config.model),
-                    allowed=f"options of {architecture}",
+                    f"sweep.architectures: {architecture}",
+                    given={**config.model, "num_mels": num_mels, "num_frames": num_frames},
+                    allowed="options of the architecture, and features that are large enough for it",
                     remedy=str(e),
                 ) from e

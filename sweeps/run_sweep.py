@@ -15,11 +15,12 @@ from ray import tune
 
 from cluster.session import cluster_resources
 from storage.checkpoints import Checkpoints
+from storage.errors import InvalidInput
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
-from sweeps.plan import SweepPlan
+from sweeps.plan import SweepPlan, SweepSettings
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
 from training import TrialData
@@ -27,12 +28,20 @@ from training import TrialData
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepOutcome:
-    """What this process found and did: trials ended before it started, trials it ended, and how many failed in all."""
+    """What this process found and did.
+
+    Attributes:
+        num_trials_found: ended before it started.
+        num_trials_run: ended by it.
+        num_failed: of all that ended, those whose training failed (a loss that is not finite).
+        num_given_up: whose process died or raised too often; they are open, and the same sweep again tries them again.
+    """
 
     sweep_id: str
     num_trials_found: int
     num_trials_run: int
     num_failed: int
+    num_given_up: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,19 +85,39 @@ def run_sweep(
         _delete_checkpoints(plan, store, record)
         watch.end(record)
 
+    num_given_up = 0
     if len(ended) < plan.num_trials:
+        _check_resources(plan.settings)
         searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
         scheduler = SeedEpochHalving(plan, records, searcher)
         context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data)
         _tune(plan, context, searcher, scheduler, watch)
         if fault.error:
             raise fault.error
+        num_given_up = searcher.num_given_up
     return SweepOutcome(
         sweep_id=plan.sweep_id,
         num_trials_found=len(ended),
         num_trials_run=watch.num_ended - len(ended),
         num_failed=watch.num_failed,
+        num_given_up=num_given_up,
     )
+
+
+def _check_resources(settings: SweepSettings) -> None:
+    """Refuses what the cluster can never give; Tune would wait for it without a word."""
+    cluster = cluster_resources()
+    for name, asked, there in (
+        ("cpus_per_trial", settings.cpus_per_trial, cluster.num_cpus),
+        ("gpus_per_trial", settings.gpus_per_trial or 0.0, cluster.num_gpus),
+    ):
+        if asked > there:
+            raise InvalidInput(
+                f"sweep.{name}",
+                given=asked,
+                allowed=f"at most {there:g}, which is what the cluster has now",
+                remedy="Lower it, or start larger nodes first.",
+            )
 
 
 def _tune(

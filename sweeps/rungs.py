@@ -29,11 +29,13 @@ class Rungs:
         milestones: ascending seed-epochs.
         reduction_factor: the best 1/reduction_factor of those that have reached a rung go on, at least one.
         recorded: milestone → trial → objective (higher is better).
+        undecided: trial → where it stood when an earlier process ended, until it is heard of again.
     """
 
     milestones: tuple[int, ...]
     reduction_factor: int
     recorded: dict[int, dict[str, float]] = field(default_factory=dict)
+    undecided: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.recorded = {milestone: {} for milestone in self.milestones} | self.recorded
@@ -46,11 +48,17 @@ class Rungs:
                 was decided on, and it will be reported again.
         """
         for seed_epoch, objective in objectives:
-            if seed_epoch in self.recorded and seed_epoch != undecided_at:
+            if seed_epoch == undecided_at:
+                self.undecided[trial_id] = (seed_epoch, objective)
+            elif seed_epoch in self.recorded:
                 self.recorded[seed_epoch][trial_id] = objective
 
     def goes_on(self, trial_id: str, seed_epoch: int, objective: float) -> bool:
         """Records a trial at a rung and decides; between rungs, and for a rung it has passed, it goes on."""
+        stood_at, had = self.undecided.pop(trial_id, (seed_epoch, objective))
+        if stood_at < seed_epoch and stood_at in self.recorded:
+            # Its checkpoint was newer than its last row: it had been sent on from there before the interruption.
+            self.recorded[stood_at][trial_id] = had
         rung = self.recorded.get(seed_epoch)
         if rung is None or trial_id in rung:
             return True

@@ -82,10 +82,14 @@ class Studies:
         study.tell(number, final, state=_STATES[record.state])
 
     def _sampler(self, architecture: str, place: int, attempt: int) -> optuna.samplers.TPESampler:
+        # Optuna's ten random start-up trials would be all there is of a small sweep.
+        num_random = min(10, max(2, self._plan.settings.num_trials // 3))
         seed = derive_seed("searcher", self._plan.settings.searcher_seed, architecture, place, attempt) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+            return optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=num_random, multivariate=True, constant_liar=True
+            )
 
 
 def _frozen(

@@ -39,6 +39,7 @@ class LedgerSearcher(Searcher):
             record.suggestion.config.trial_id: dict(record.objectives) for record in records if record.state is None
         }
         self.stopped: set[str] = set()  # filled by the scheduler
+        self.num_given_up = 0
 
     def suggest(self, trial_id: str) -> Any:
         suggestion = None
@@ -63,17 +64,17 @@ class LedgerSearcher(Searcher):
             self._end(suggestion, result or {}, error=error, stopped=trial_id in self.stopped)
 
     def _end(self, suggestion: Suggestion, result: dict[str, Any], *, error: bool, stopped: bool) -> None:
+        if error:  # the machine's fault as likely as the trial's: it stays open, and the same command tries it again
+            detail = "the trial's process died or raised too often; run the same command to try it again"
+            self._ledger.failure(suggestion.config.trial_id, reason="gave_up", detail=detail)
+            self.num_given_up += 1
+            return
         curve = self._curves.pop(suggestion.config.trial_id)
         if "objective" in result:
             curve[result["seed_epoch"]] = result["objective"]
-        failed = error or bool(result.get("failed"))
-        state: TrialState = "failed" if failed else "stopped" if stopped else "finished"
+        state: TrialState = "failed" if result.get("failed") else "stopped" if stopped else "finished"
         last = max(curve, default=0)
         record = TrialRecord(suggestion=suggestion, state=state, objective=curve.get(last), objectives=curve)
-        if error:
-            self._ledger.failure(
-                suggestion.config.trial_id, reason="gave_up", detail="the trial's process died or raised too often"
-            )
         self._ledger.end(suggestion, state=state, seed_epochs=last, objective=record.objective)
         self._studies.tell(record)
         self._on_end(record)
@@ -131,7 +132,8 @@ class SeedEpochHalving(FIFOScheduler):
         if suggestion is None or "objective" not in result:
             return str(TrialScheduler.CONTINUE)
         rungs = self._rungs[suggestion.config.architecture]
-        if rungs.goes_on(suggestion.config.trial_id, result["seed_epoch"], result["objective"]):
+        goes_on = rungs.goes_on(suggestion.config.trial_id, result["seed_epoch"], result["objective"])
+        if goes_on or suggestion.untuned_default:  # what tuning is worth is measured against the whole default
             return str(TrialScheduler.CONTINUE)
         self._searcher.stopped.add(trial.trial_id)
         return str(TrialScheduler.STOP)

@@ -1,6 +1,7 @@
 """What a trial is: a frozen configuration whose hash is the trial's identity."""
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,7 +26,8 @@ class TrialConfig:
         learning_rate: peak, for AdamW.
         schedule: `cosine` to zero over `epochs` after `warmup_epochs` of linear rise, `plateau` (halved after
             `plateau_patience` epochs without a better validation loss) or `constant`.
-        early_stopping_patience: epochs without a better validation accuracy after which a seed ends; 0 for never.
+        early_stopping_patience: epochs without a better validation accuracy (at equal accuracy: loss) after which a
+            seed ends; 0 for never.
         label_smoothing: in [0, 1).
         mixup_alpha: Beta(a, a) of mixup (arXiv:1710.09412); 0 switches it off.
         time_mask_frames, frequency_mask_bands: largest width of a SpecAugment mask (arXiv:1904.08779); 0 for none.
@@ -58,7 +60,9 @@ class TrialConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
+        self._check_types()
         rules: dict[str, tuple[bool, str]] = {
+            "num_masks": (self.num_masks >= 0, "0 or more"),
             "seeds": (bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), "at least one, none twice"),
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
@@ -76,6 +80,16 @@ class TrialConfig:
         for name, (holds, allowed) in rules.items():
             if not holds:
                 raise InvalidInput(f"trial.{name}", given=getattr(self, name), allowed=allowed, remedy="Correct it.")
+
+    def _check_types(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for name in (name for name, hint in hints.items() if hint in (int, float, bool)):
+            value, hint = getattr(self, name), hints[name]
+            if hint is float and type(value) is int:
+                object.__setattr__(self, name, float(value))  # 0 and 0.0 are one configuration with one id
+            elif type(value) is not hint:
+                allowed = {int: "a whole number", float: "a number", bool: "true or false"}[hint]
+                raise InvalidInput(f"trial.{name}", given=value, allowed=allowed, remedy="Correct it.")
 
     @property
     def trial_id(self) -> str:

@@ -18,7 +18,7 @@ class Evaluation:
         targets, predicted: int64 (clips,).
         probabilities: float32 (clips, labels).
         loss: mean cross-entropy in nats, without smoothing.
-        accuracy, macro_f1: in [0, 1].
+        accuracy, macro_f1: in [0, 1]; macro_f1 is the mean over the labels that have clips in the part.
         auc: one-vs-rest, macro average; None where it is not defined (a label without a clip, or one label only).
         recall: float64 (labels,); NaN for a label without a clip.
         confusion: int64 (labels, labels), [true][predicted].
@@ -60,7 +60,7 @@ def evaluate(
         probabilities=mean_probabilities.astype(np.float32),
         loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
         accuracy=float((predicted == targets).mean()),
-        macro_f1=float(f1_score(targets, predicted, average="macro", zero_division=0.0)),
+        macro_f1=float(f1_score(targets, predicted, labels=np.unique(targets), average="macro", zero_division=0.0)),
         auc=_auc(targets, mean_probabilities),
         recall=recall.astype(np.float64),
         confusion=confusion.astype(np.int64),

@@ -23,7 +23,8 @@ class Report(Protocol):
         """Hears of an epoch and may answer "stop".
 
         Args:
-            seed_epoch: epochs of this trial so far, over all its seeds.
+            seed_epoch: epochs of this trial so far, over all its seeds; a seed that early stopping ended counts
+                in full.
             objective: mean over the seeds begun of their best validation accuracy so far; higher is better.
         """
         ...
@@ -81,7 +82,8 @@ def run_trial(
                 if run.finished:
                     result = run.result()
                     on_seed(result)
-                seed_epoch = epochs_before + metrics.epoch
+                # A seed that stops early counts in full, so that all trials are compared at the same places.
+                seed_epoch = epochs_before + (config.epochs if run.finished else metrics.epoch)
                 objective = _mean([*best_accuracies, run.best_accuracy])
                 if report(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics) == "stop":
                     return TrialResult(
@@ -92,7 +94,7 @@ def run_trial(
                 on_seed(result)
             results.append(result)
             best_accuracies.append(run.best_accuracy)
-            epochs_before += result.epochs_trained
+            epochs_before += config.epochs
     return TrialResult(
         state="finished", seed_epochs=epochs_before, objective=_mean(best_accuracies), seeds=tuple(results)
     )

@@ -153,3 +153,20 @@ class TestGroups:
 def test_impossible_settings_are_refused(given_settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         SplitSettings(**given_settings)
+
+
+def test_a_recording_never_straddles_a_split_even_if_its_groups_do() -> None:
+    clips = tuple(
+        Clip(
+            clip_id=f"{recording}-{take}",
+            recording_id=f"r{recording}",
+            group=f"s{recording}-{take}",
+            uri="x",
+            labels=("a",),
+        )
+        for recording in range(20)
+        for take in range(3)
+    )
+    split = draw_split(Manifest(name="torn", root=".", clips=clips), SplitSettings(policy="grouped"))
+    for recording in range(20):
+        assert len({split.parts[f"{recording}-{take}"] for take in range(3)}) == 1

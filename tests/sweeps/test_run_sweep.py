@@ -128,13 +128,14 @@ def test_trials_whose_loss_is_not_finite_fail_without_a_retry_and_the_sweep_goes
 
 
 @pytest.mark.slow
-def test_a_trial_whose_process_keeps_dying_is_given_up_after_the_retries(
+def test_a_trial_that_keeps_raising_is_given_up_but_stays_open_for_the_next_run(
     data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, plan = open_store(str(tmp_path)), make_plan(num_trials=1, max_failures=1, trial={"model.width": "wide"})
-    run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
+    outcome = run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
     found = tables(store, plan)
-    assert found["trials"]["state"].tolist() == ["failed"]
+    assert (outcome.num_given_up, outcome.num_trials_run) == (1, 0)
+    assert found["trials"].empty
     assert Counter(found["failures"]["reason"]) == {"ValueError": 2, "gave_up": 1}
     assert "width" in found["failures"].query("reason == 'ValueError'")["detail"].iloc[0]
 

@@ -80,3 +80,11 @@ def test_a_trial_past_a_rung_is_not_judged_there_again() -> None:
     rungs.restore("a", [(1, 0.1), (2, 0.1), (3, 0.1)], undecided_at=3)
     rungs.goes_on("b", 2, 0.9)
     assert rungs.goes_on("a", 2, 0.1)
+
+
+def test_a_trial_whose_checkpoint_is_newer_than_its_last_row_had_gone_on_from_there() -> None:
+    rungs = Rungs(milestones=(2,), reduction_factor=2)
+    rungs.restore("a", [(1, 0.5), (2, 0.9)], undecided_at=2)
+    assert rungs.goes_on("a", 3, 0.9)  # heard of at 3: it was sent on at 2 before the interruption
+    assert rungs.recorded[2] == {"a": 0.9}
+    assert not rungs.goes_on("b", 2, 0.1)

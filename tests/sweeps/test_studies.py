@@ -100,3 +100,19 @@ def test_no_configuration_is_suggested_twice_and_an_exhausted_space_says_so(monk
     suggestions = [studies.suggest(number) for number in range(4)]
     assert sorted(s.config.batch_size for s in suggestions[:3] if s) == [8, 16, 32]
     assert suggestions[3] is None
+
+
+def test_results_guide_the_search_at_the_size_of_the_presets() -> None:
+    def third(best_rate_is_high: bool) -> Suggestion | None:
+        studies = Studies(make_plan(num_trials=6))
+        for number in range(5):
+            suggestion = studies.suggest(number)
+            assert suggestion is not None
+            rate = suggestion.config.learning_rate
+            studies.tell(ended(suggestion, rate if best_rate_is_high else 1 / (1 + 100 * rate)))
+        return studies.suggest(5)
+
+    high, low = third(True), third(False)
+    assert high is not None
+    assert low is not None
+    assert high.config != low.config
