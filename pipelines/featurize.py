@@ -241,7 +241,7 @@ def _reconcile(
     if all(shard.num_rows == 0 for shard in done.values()):
         raise StorageError(
             f"{features.uri}: every one of {len(expected)} clips would be quarantined. Nothing was committed. Check "
-            "that the recordings can be read and decoded on every node, and run the same command again with an empty folder."
+            "that the recordings can be read and decoded on every node, empty the folder and run again."
         )
     if lost_rows:  # a clip of several windows can lose one and still be found
         raise StorageError(f"{features.uri}: {lost_rows[0]}. Delete the folder and run the same command again.")
