@@ -16,6 +16,9 @@ from training.config import TRAINING_VERSION
 
 Parameters = Mapping[str, float | int | bool | str]
 
+# Raised by one whenever the same plan searches otherwise than before; the sweep is then another one.
+SEARCH_VERSION = 1
+
 # What the plan itself fixes for every trial.
 _NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "model"}
 
@@ -108,6 +111,7 @@ class SweepPlan:
             "fingerprint": self.fingerprint,
             "split_hash": self.split_hash,
             "training_version": TRAINING_VERSION,
+            "search_version": SEARCH_VERSION,
         }
         return f"{self.settings.name}-{content_hash(identity, length=12)}"
 
