@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 
 # Raised by one whenever the same spec gives other numbers than before; the fingerprint then changes with it.
@@ -84,11 +84,7 @@ class FeatureSpec:
             "top_db": (self.top_db is None or self.top_db > 0, "null, or above 0"),
             "variants": (self.variants == ("original",), "['original']; other variants do not exist yet"),
         }
-        for name, (holds, allowed) in rules.items():  # every comparison is false for NaN
-            if not holds:
-                raise InvalidInput(
-                    f"features.{name}", given=getattr(self, name), allowed=allowed, remedy="Correct the value."
-                )
+        hold_rules("features", self, rules)
         nyquist_hz = self.sample_rate_hz / 2
         if not 0 <= self.f_min_hz < self.f_max_resolved_hz <= nyquist_hz:
             raise InvalidInput(

@@ -1,7 +1,7 @@
 """The errors that a user can cause and mend. Jobs print them as one line and exit with 2; anything else is a bug."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class InvalidInput(ValueError):
@@ -33,6 +33,20 @@ class StorageError(Exception):
 
 class ObjectNotFound(StorageError):
     """No object has this key."""
+
+
+def hold_rules(section: str, settings: object, rules: Mapping[str, tuple[bool, str]]) -> None:
+    """Refuses the first value of `settings` whose rule does not hold.
+
+    Args:
+        section: what users write before the field (`sweep`, `features`).
+        rules: field → (whether it holds, what is allowed). Written as comparisons, they refuse NaN too.
+    """
+    for name, (holds, allowed) in rules.items():
+        if not holds:
+            raise InvalidInput(
+                f"{section}.{name}", given=getattr(settings, name), allowed=allowed, remedy="Correct the value."
+            )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -151,8 +151,7 @@ class FeatureStore:
             "versions": versions,
         }
         data = json.dumps(marker, indent=1, sort_keys=True).encode()
-        self.store.put_if_absent(self.prefix + _MARKER, data)
-        return dict(json.loads(self.store.get(self.prefix + _MARKER)))
+        return marker if self.store.put_if_absent(self.prefix + _MARKER, data) else self.marker() or marker
 
     def marker(self) -> dict[str, Any] | None:
         """What the commit marker says, or None while the features are not complete."""

@@ -9,7 +9,7 @@ import torch
 
 from models import create_model
 from search_spaces import SearchSpace, get_space, list_spaces
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 from training import TrialConfig
 from training.config import TRAINING_VERSION
@@ -86,9 +86,7 @@ class SweepSettings:
                 "letters, digits, - and _",
             ),
         }
-        for name, (holds, allowed) in rules.items():
-            if not holds:
-                raise InvalidInput(f"sweep.{name}", given=getattr(self, name), allowed=allowed, remedy="Correct it.")
+        hold_rules("sweep", self, rules)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -87,11 +87,11 @@ def run_sweep(
 
     num_given_up = 0
     if len(ended) < plan.num_trials:
-        _check_resources(plan.settings)
+        resources = _resources(plan.settings)
         searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
         scheduler = SeedEpochHalving(plan, records, searcher)
         context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data)
-        _tune(plan, context, searcher, scheduler, watch)
+        _tune(plan, context, searcher, scheduler, watch, resources)
         if fault.error:
             raise fault.error
         num_given_up = searcher.num_given_up
@@ -104,12 +104,15 @@ def run_sweep(
     )
 
 
-def _check_resources(settings: SweepSettings) -> None:
-    """Refuses what the cluster can never give; Tune would wait for it without a word."""
+def _resources(settings: SweepSettings) -> dict[str, float]:
+    """What Ray reserves for a trial. Refuses what the cluster can never give: Tune would wait without a word."""
     cluster = cluster_resources()
+    num_gpus = settings.gpus_per_trial
+    if num_gpus is None:
+        num_gpus = 1.0 if cluster.num_gpus else 0.0
     for name, asked, there in (
         ("cpus_per_trial", settings.cpus_per_trial, cluster.num_cpus),
-        ("gpus_per_trial", settings.gpus_per_trial or 0.0, cluster.num_gpus),
+        ("gpus_per_trial", num_gpus, cluster.num_gpus),
     ):
         if asked > there:
             raise InvalidInput(
@@ -118,23 +121,23 @@ def _check_resources(settings: SweepSettings) -> None:
                 allowed=f"at most {there:g}, which is what the cluster has now",
                 remedy="Lower it, or start larger nodes first.",
             )
+    return {"cpu": settings.cpus_per_trial, "gpu": num_gpus}
 
 
 def _tune(
-    plan: SweepPlan, context: TrialContext, searcher: LedgerSearcher, scheduler: SeedEpochHalving, watch: "_Watch"
+    plan: SweepPlan,
+    context: TrialContext,
+    searcher: LedgerSearcher,
+    scheduler: SeedEpochHalving,
+    watch: "_Watch",
+    resources: dict[str, float],
 ) -> None:
     settings = plan.settings
-    num_gpus = settings.gpus_per_trial
-    if num_gpus is None:
-        num_gpus = 1.0 if cluster_resources().num_gpus else 0.0
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows, and the report tells them
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Ctrl-C would look like the end of the sweep
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the results table is the log
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a banner even at verbosity 0
-    trainable = tune.with_resources(
-        tune.with_parameters(train_trial, context=context),
-        {"cpu": settings.cpus_per_trial, "gpu": num_gpus},
-    )
+    trainable = tune.with_resources(tune.with_parameters(train_trial, context=context), resources)
     with tempfile.TemporaryDirectory(prefix="melsweep-tune-") as folder:
         tuner = tune.Tuner(
             trainable,

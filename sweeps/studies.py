@@ -4,7 +4,6 @@ A suggestion depends on the sweep's searcher seed, the architecture, its place i
 before it, and on nothing else: studies are rebuilt from the ledger in any process and suggest the same.
 """
 
-import json
 import warnings
 from collections.abc import Iterable, Mapping
 
@@ -101,5 +100,4 @@ def _frozen(
         distributions={name: json_to_distribution(text) for name, text in suggestion.distributions.items()},
         value=objective if state == TrialState.COMPLETE else None,
         intermediate_values=dict(objectives),
-        user_attrs={"trial_id": suggestion.config.trial_id, "config": json.dumps(suggestion.config.to_dict())},
     )

@@ -43,8 +43,9 @@ class LedgerSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         suggestion = None
-        with self.fault.kept():
-            suggestion = None if self.fault.error else self._next()
+        if not self.fault.error:
+            with self.fault.kept():
+                suggestion = self._next()
         if suggestion is None:
             return Searcher.FINISHED
         self._running[trial_id] = suggestion

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 
 # Raised by one whenever the same configuration trains to other numbers than before.
@@ -77,9 +77,7 @@ class TrialConfig:
             "frequency_mask_bands": (self.frequency_mask_bands >= 0, "0 or more"),
             "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
         }
-        for name, (holds, allowed) in rules.items():
-            if not holds:
-                raise InvalidInput(f"trial.{name}", given=getattr(self, name), allowed=allowed, remedy="Correct it.")
+        hold_rules("trial", self, rules)
 
     def _check_types(self) -> None:
         hints = typing.get_type_hints(type(self))
