@@ -11,7 +11,8 @@ from pipelines.manifest import Manifest
 from pipelines.sources import read_manifest
 from reports import leaderboard, load_sweep, render_page
 from reports.leaderboard import LeaderboardRow
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, StorageError
+from storage.local import LocalObjectStore
 from storage.object_store import ObjectStore, open_store, probe
 from storage.results_table import ResultsTable
 
@@ -82,17 +83,16 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
     sweep = load_sweep(ResultsTable(store), sweep_id)
     rows = leaderboard(sweep)
     page = render_page(sweep, rows).encode()
-    path = Path(settings.folder).resolve() / f"{sweep_id}.html"
+    folder = LocalObjectStore(Path(settings.folder))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(page)
-    except OSError as e:
+        folder.put(f"{sweep_id}.html", page)
+    except StorageError as e:
         raise InvalidInput(
-            "report.folder", given=settings.folder, allowed="a folder that can be written", remedy=str(e.strerror)
+            "report.folder", given=settings.folder, allowed="a folder that can be written", remedy=str(e)
         ) from e
     store.put(f"reports/{sweep_id}.html", page)
     elsewhere = f" and {store.uri}/reports/{sweep_id}.html" if "://" in store.uri else ""
-    return rows, f"{path}{elsewhere}"
+    return rows, f"{folder.uri}/{sweep_id}.html{elsewhere}"
 
 
 def versions() -> dict[str, str]:

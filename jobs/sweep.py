@@ -20,7 +20,7 @@ from reports import LEADERBOARD_HEADER, leaderboard_lines
 from storage.object_store import ObjectStore
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
-from sweeps.run_sweep import SweepProgress
+from sweeps.run_sweep import SweepProgress, choose_device
 from training import TrialData, load_trial_data
 
 
@@ -38,10 +38,12 @@ def _sweep(words: Sequence[str]) -> int:
         dataset=manifest.dataset,
         fingerprint=settings.features.fingerprint,
         split_hash=split.split_hash,
+        device="cpu",
     )
     plan.check(num_mels=settings.features.num_mels, num_frames=settings.features.num_frames)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
+        plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
         result = make_features(manifest, settings, store)
         save_split(store, split)
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
@@ -60,7 +62,8 @@ def _sweep(words: Sequence[str]) -> int:
 
 
 def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, row: dict[str, Any]) -> int:
-    say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {', '.join(plan.settings.architectures)}")
+    architectures = ", ".join(plan.settings.architectures)
+    say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
     with progress("sweep, trials") as tell:
 
         def on_progress(now: SweepProgress) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from models.registry import register_architecture
+from models.registry import check_min_side, register_architecture
 
 # The first convolution (11x11, stride 4) and three 3x3 pools of stride 2 leave one cell of 63, and none of 62.
 _MIN_SIDE = 63
@@ -44,12 +44,7 @@ class AlexNet(nn.Module):
         Raises:
             ValueError: if mels or frames are below 63.
         """
-        mels, frames = x.shape[-2:]
-        if min(mels, frames) < _MIN_SIDE:
-            raise ValueError(
-                f"alexnet: the input has {mels} mels x {frames} frames; allowed: {_MIN_SIDE} x {_MIN_SIDE} or more; "
-                "use more mels, a smaller hop or a longer window, or resize the features"
-            )
+        check_min_side("alexnet", x, _MIN_SIDE)
         logits: torch.Tensor = self.classifier(self.avgpool(self.features(x)).flatten(1))
         return logits
 

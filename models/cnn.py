@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from models.registry import register_architecture
+from models.registry import check_min_side, register_architecture
 
 # The first convolution halves a side, rounding up, and three pools halve it, rounding down: 15 -> 8 -> 4 -> 2 -> 1.
 _MIN_SIDE = 15
@@ -38,12 +38,7 @@ class Cnn(nn.Module):
         Raises:
             ValueError: if mels or frames are below 15.
         """
-        mels, frames = x.shape[-2:]
-        if min(mels, frames) < _MIN_SIDE:
-            raise ValueError(
-                f"cnn: the input has {mels} mels x {frames} frames; allowed: {_MIN_SIDE} x {_MIN_SIDE} or more; "
-                "use more mels, a smaller hop or a longer window"
-            )
+        check_min_side("cnn", x, _MIN_SIDE)
         logits: torch.Tensor = self.head(self.dropout(self.features(x).mean(dim=(2, 3))))
         return logits
 

@@ -103,6 +103,20 @@ def create_model(
         return builder(num_classes, in_channels, **chosen)
 
 
+def check_min_side(architecture: str, x: torch.Tensor, min_side: int) -> None:
+    """Refuses an input `(B, channels, mels, frames)` that an architecture's strides and pools would shrink to nothing.
+
+    Raises:
+        ValueError: if mels or frames are below `min_side`.
+    """
+    mels, frames = x.shape[-2:]
+    if min(mels, frames) < min_side:
+        raise ValueError(
+            f"{architecture}: the input has {mels} mels x {frames} frames; allowed: {min_side} x {min_side} or more; "
+            "use more mels, a smaller hop or a longer window, or resize the features"
+        )
+
+
 def _option_defaults(builder: Builder) -> dict[str, object]:
     """Map each keyword-only parameter of a builder to its default."""
     parameters = inspect.signature(builder).parameters.values()

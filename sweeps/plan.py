@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,10 +20,10 @@ Parameters = Mapping[str, float | int | bool | str]
 SEARCH_VERSION = 1
 
 # What the plan itself fixes for every trial.
-_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "model"}
+_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device", "model"}
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
-# threads and the kind of device still decide the last bits of a trial's numbers; `seeds.device` records the device.)
+# threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.)
 _EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures")
 
 
@@ -91,12 +91,13 @@ class SweepSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepPlan:
-    """A sweep over one split of one data set's features."""
+    """A sweep over one split of one data set's features, on one kind of device."""
 
     settings: SweepSettings
     dataset: str
     fingerprint: str
     split_hash: str
+    device: Literal["cpu", "cuda"]
 
     @property
     def sweep_id(self) -> str:
@@ -108,6 +109,7 @@ class SweepPlan:
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
             "split_hash": self.split_hash,
+            "device": self.device,
             "training_version": TRAINING_VERSION,
             "search_version": SEARCH_VERSION,
         }
@@ -153,6 +155,7 @@ class SweepPlan:
             split_hash=self.split_hash,
             seeds=self.settings.seeds,
             epochs=self.settings.epochs,
+            device=self.device,
             model=model,
             **fields,
         )

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ray import tune
 
@@ -87,7 +87,7 @@ def run_sweep(
 
     num_given_up = 0
     if len(ended) < plan.num_trials:
-        resources = _resources(plan.settings)
+        resources = _resources(plan)
         searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
         scheduler = SeedEpochHalving(plan, records, searcher)
         context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data)
@@ -104,12 +104,18 @@ def run_sweep(
     )
 
 
-def _resources(settings: SweepSettings) -> dict[str, float]:
+def choose_device(settings: SweepSettings) -> Literal["cpu", "cuda"]:
+    """The GPUs of the session's cluster, where it has some and the settings do not say otherwise."""
+    num_gpus = cluster_resources().num_gpus if settings.gpus_per_trial is None else settings.gpus_per_trial
+    return "cuda" if num_gpus else "cpu"
+
+
+def _resources(plan: SweepPlan) -> dict[str, float]:
     """What Ray reserves for a trial. Refuses what the cluster can never give: Tune would wait without a word."""
-    cluster = cluster_resources()
+    settings, cluster = plan.settings, cluster_resources()
     num_gpus = settings.gpus_per_trial
     if num_gpus is None:
-        num_gpus = 1.0 if cluster.num_gpus else 0.0
+        num_gpus = 1.0 if plan.device == "cuda" else 0.0
     for name, asked, there in (
         ("cpus_per_trial", settings.cpus_per_trial, cluster.num_cpus),
         ("gpus_per_trial", num_gpus, cluster.num_gpus),

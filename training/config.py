@@ -33,7 +33,8 @@ class TrialConfig:
         time_mask_frames, frequency_mask_bands: largest width of a SpecAugment mask (arXiv:1904.08779); 0 for none.
         num_masks: masks of each kind a clip.
         roll: whether a clip is rotated in time by a random number of frames.
-        precision: `fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU that has it, else fp32.
+        device: `cpu` or `cuda`. Part of the identity, as the two give different numbers.
+        precision: `fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU, else fp32.
     """
 
     architecture: str
@@ -56,6 +57,7 @@ class TrialConfig:
     frequency_mask_bands: int = 0
     num_masks: int = 2
     roll: bool = False
+    device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def __post_init__(self) -> None:
@@ -75,6 +77,7 @@ class TrialConfig:
             "mixup_alpha": (self.mixup_alpha >= 0, "0 or more"),
             "time_mask_frames": (self.time_mask_frames >= 0, "0 or more"),
             "frequency_mask_bands": (self.frequency_mask_bands >= 0, "0 or more"),
+            "device": (self.device in ("cpu", "cuda"), "cpu or cuda"),
             "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
         }
         hold_rules("trial", self, rules)
@@ -93,6 +96,13 @@ class TrialConfig:
     def trial_id(self) -> str:
         """The trial's identity (16 hexadecimal digits)."""
         return content_hash({"trial": self, "training_version": TRAINING_VERSION})
+
+    @property
+    def precision_resolved(self) -> str:
+        """`fp32` or `bf16`; never by what a GPU can do, or two GPUs would train one trial to different numbers."""
+        if self.precision == "auto":
+            return "bf16" if self.device == "cuda" else "fp32"
+        return self.precision
 
     def to_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "model": dict(self.model), "seeds": list(self.seeds)}

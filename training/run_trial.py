@@ -47,7 +47,6 @@ def run_trial(
     checkpoints: Checkpoints,
     *,
     on_seed: Callable[[SeedResult], None] = lambda result: None,
-    device: torch.device | None = None,
 ) -> TrialResult:
     """Trains every seed of a trial, going on from its newest checkpoints.
 
@@ -58,13 +57,12 @@ def run_trial(
         report: hears of every epoch; "stop" ends the trial.
         checkpoints: written after every epoch, before the epoch is reported.
         on_seed: receives each seed's result once, before its last epoch is reported; again after a resume.
-        device: defaults to the GPU where there is one.
 
     Raises:
+        InvalidInput: the configuration asks for a GPU, or for bf16 on one, and this process has none.
         TrainingFailed: the loss became NaN or infinite.
     """
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _check_precision(config, device)
+    device = _device(config)
     parts = to_device(data, device)
     saved = {seed: checkpoints.newest(_name(seed)) for seed in config.seeds}
     newest_seed = next((seed for seed in reversed(config.seeds) if saved[seed] is not None), None)
@@ -121,6 +119,12 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _check_precision(config: TrialConfig, device: torch.device) -> None:
-    if config.precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise InvalidInput("trial.precision", given="bf16", allowed="fp32 on this GPU", remedy="Use precision=auto.")
+def _device(config: TrialConfig) -> torch.device:
+    if config.device == "cuda":
+        if not torch.cuda.is_available():
+            raise InvalidInput("trial.device", given="cuda", allowed="cpu in this process", remedy="Use device=cpu.")
+        if config.precision_resolved == "bf16" and not torch.cuda.is_bf16_supported():
+            raise InvalidInput(
+                "trial.precision", given="bf16", allowed="fp32 on this GPU", remedy="Use precision=fp32."
+            )
+    return torch.device(config.device)

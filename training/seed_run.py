@@ -247,11 +247,9 @@ class SeedRun:
             self._best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        precision = self.config.precision
-        if precision == "auto":
-            bf16_gpu = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-            precision = "bf16" if bf16_gpu else "fp32"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+        if self.config.precision_resolved == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
 def _by_prefix(tensors: Any) -> dict[str, dict[str, torch.Tensor]]:

@@ -12,7 +12,6 @@ import csv
 import io
 import itertools
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from pipelines.sources.synthetic_sounds import (
     unit_rms,
 )
 from storage.errors import InvalidInput
+from storage.local import LocalObjectStore
 
 CLASSES: tuple[str, ...] = (
     "siren",
@@ -126,14 +126,14 @@ def write_synthetic_dataset(
     marker = root / "meta" / "esc50.csv"
     if marker.exists():
         return root
+    files = LocalObjectStore(root)
     clips = sorted(_plan(num_clips_per_class), key=lambda clip: clip.filename)
     for num_done, clip in enumerate(clips, start=1):
-        path = root / "audio" / clip.filename
-        if not path.exists():
-            _write_atomically(path, _encode(_synthesise(seed, clip)))
+        if not (root / "audio" / clip.filename).exists():
+            files.put(f"audio/{clip.filename}", _encode(_synthesise(seed, clip)))
         if progress is not None:
             progress(num_done, len(clips))
-    _write_atomically(marker, _meta_csv(clips))
+    files.put("meta/esc50.csv", _meta_csv(clips))
     return root
 
 
@@ -161,17 +161,8 @@ def _claim(root: Path, parameters: dict[str, int]) -> None:
     elif (root / "meta" / "esc50.csv").exists() or any((root / "audio").glob("*")):
         given = f"{root}, which holds audio or a meta table not made here"
         raise InvalidInput("root", given=given, allowed="an empty folder or a synthetic set", remedy=remedy)
-    (root / "audio").mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        _write_atomically(path, (json.dumps(parameters, indent=2) + "\n").encode())
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    # The process id keeps two writers of one set apart; the dot and the suffix keep readers of *.wav away.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+        LocalObjectStore(root).put("meta/synthetic.json", (json.dumps(parameters, indent=2) + "\n").encode())
 
 
 def _encode(waveform: Waveform) -> bytes:

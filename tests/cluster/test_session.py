@@ -14,7 +14,7 @@ import pytest
 from cluster.session import ray_session
 
 _PROJECT = Path(__file__).parents[2]
-_SECONDS = 120
+_SECONDS = 180.0
 
 # Prints what a session of its own looks like from inside, and is in it while another one starts and ends.
 _HOLDER = """

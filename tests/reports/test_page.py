@@ -194,14 +194,6 @@ def test_the_headline_says_what_was_chosen_how_and_on_how_many_clips(invented: "
     assert "over 3 seeds" in text
 
 
-def test_the_literature_protocol_is_named(new_sweep: "Callable[..., InventedSweep]") -> None:
-    invented = new_sweep(settings=json.dumps({"split": {"protocol": "literature"}}))
-    invented.finished_trial("t0", number=0)
-    text = PageReader(page_of(invented)).text
-    assert "chosen on the test fold" in text
-    assert "never on test" not in text
-
-
 def test_a_sweep_without_any_trial_renders(invented: "InventedSweep") -> None:
     text = PageReader(page_of(invented)).text
     assert "no trial has been planned yet" in text

@@ -54,4 +54,5 @@ def make_plan(**settings: object) -> SweepPlan:
         dataset="toy-0",
         fingerprint="f" * 16,
         split_hash="5" * 16,
+        device="cpu",
     )

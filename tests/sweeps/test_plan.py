@@ -20,6 +20,14 @@ def test_how_a_sweep_is_run_does_not_change_which_it_is() -> None:
     assert make_plan(max_concurrent_trials=3, cpus_per_trial=2.0).sweep_id == make_plan().sweep_id
 
 
+def test_another_kind_of_device_is_another_sweep_of_other_trials() -> None:
+    on_cpu, on_gpu = make_plan(), replace(make_plan(), device="cuda")
+    assert on_cpu.sweep_id != on_gpu.sweep_id
+    configs = [plan.trial_config("cnn", {}) for plan in (on_cpu, on_gpu)]
+    assert configs[0].trial_id != configs[1].trial_id
+    assert [config.precision_resolved for config in configs] == ["fp32", "bf16"]
+
+
 def test_a_changed_space_is_another_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     before = make_plan().sweep_id
     space = get_space("cnn")

@@ -41,9 +41,7 @@ def run(
     config: TrialConfig, data: TrialData, store: ObjectStore, recorder: Recorder
 ) -> tuple[TrialResult, list[SeedResult]]:
     received: list[SeedResult] = []
-    result = run_trial(
-        config, data, recorder, Checkpoints(store, "trial"), on_seed=received.append, device=torch.device("cpu")
-    )
+    result = run_trial(config, data, recorder, Checkpoints(store, "trial"), on_seed=received.append)
     return result, received
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -148,7 +149,7 @@ def test_a_clip_killed_while_being_written_is_never_taken_for_whole(
     parameters = {"generator_version": 1, "seed": 7, "num_clips_per_class": 5}
     (tmp_path / "meta" / "synthetic.json").write_text(json.dumps(parameters))
     with monkeypatch.context() as patch:
-        patch.setattr(synthetic.os, "replace", die)
+        patch.setattr(os, "replace", die)
         with pytest.raises(KeyboardInterrupt):
             write_synthetic_dataset(tmp_path, num_clips_per_class=5)
     assert list((tmp_path / "audio").glob("*.wav")) == []
