@@ -6,6 +6,7 @@ this room that imports Ray.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import logging
@@ -19,6 +20,7 @@ import ray
 from cluster.session import cluster_resources
 from pipelines.backends import create_backend
 from pipelines.feature_spec import FeatureSpec
+from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Manifest, shards
 from pipelines.shard_task import ShardRequest, ShardWorker
 from storage.errors import InvalidInput, StorageError
@@ -42,12 +44,14 @@ class PipelineSettings:
         device: `cpu` or `cuda`, for backends that know one.
         clips_per_shard: clips that travel, are computed and are stored together.
         num_actors: worker processes; 0 for one per core (per GPU with device=cuda).
+        clip_time_limit_s: a clip that takes longer to decode and compute is quarantined as timed_out.
     """
 
     backend: str = "cpu"
     device: str = "cpu"
     clips_per_shard: int = 40
     num_actors: int = 0
+    clip_time_limit_s: float = 120.0
 
     def __post_init__(self) -> None:
         if self.clips_per_shard < 1:
@@ -57,6 +61,10 @@ class PipelineSettings:
         if self.num_actors < 0:
             raise InvalidInput(
                 "pipeline.num_actors", given=self.num_actors, allowed="0 or more", remedy="Use 0 for one per core."
+            )
+        if not 0 < self.clip_time_limit_s < math.inf:
+            raise InvalidInput(
+                "pipeline.clip_time_limit_s", given=self.clip_time_limit_s, allowed="above 0", remedy="Raise it."
             )
         if self.device not in ("cpu", "cuda"):
             raise InvalidInput(
@@ -139,29 +147,16 @@ def _requests(manifest: Manifest, clips_per_shard: int) -> list[ShardRequest]:
 
 
 class _FeaturizeShard:
-    """What Ray Data makes actors of: a batch of one request in, one row of counts, or an error, out.
-
-    Our own errors travel as data: Ray Data 2.60 wraps what a worker raises into an exception that has lost its cause,
-    or adds its own words to it, and reports an error of a constructor as a dead actor.
-    """
+    """What Ray Data makes actors of: a batch of one request in, one row of counts, or an error as data, out."""
 
     def __init__(self, spec: FeatureSpec, features: FeatureStore, settings: PipelineSettings) -> None:
-        self._make_worker = lambda: ShardWorker(spec, features, backend=settings.backend, device=settings.device)
-        self._worker: ShardWorker | None = None
+        make_worker = functools.partial(ShardWorker, spec, features, backend=settings.backend, device=settings.device)
+        self._worker = IsolatedWorker(make_worker, clip_time_limit_s=settings.clip_time_limit_s)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        return {"outcome": [json.dumps(self._outcome(ShardRequest.from_json(text))) for text in batch["request"]]}
-
-    def _outcome(self, request: ShardRequest) -> dict[str, Any]:
-        try:
-            self._worker = self._worker or self._make_worker()
-            return dataclasses.asdict(self._worker.compute(request))
-        except StorageError as e:
-            return {"storage_error": str(e)}
-        except InvalidInput as e:
-            return {
-                "invalid_input": {"field": e.field, "given": str(e.given), "allowed": e.allowed, "remedy": e.remedy}
-            }
+        return {
+            "outcome": [json.dumps(self._worker.outcome(ShardRequest.from_json(text))) for text in batch["request"]]
+        }
 
 
 def _compute(
@@ -198,6 +193,8 @@ def _compute(
             raise StorageError(outcome["storage_error"])
         if "invalid_input" in outcome:
             raise InvalidInput(outcome["invalid_input"].pop("field"), **outcome["invalid_input"])
+        if "bug" in outcome:
+            raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
         yield Shard(**outcome)
 
 

@@ -1,0 +1,32 @@
+"""A decoder that does what a file's bytes tell it to, in the worst ways; child processes import it by this name."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from pipelines.decode import Undecodable, Waveform, decode
+from pipelines.feature_spec import FeatureSpec
+from pipelines.manifest import Clip
+
+
+def obedient_decode(encoded: bytes, clip: Clip, spec: FeatureSpec) -> Waveform:
+    """Real audio is decoded; `do: …` is done."""
+    if not encoded.startswith(b"do: "):
+        return decode(encoded, clip, spec)
+    order, _, argument = encoded.decode().removeprefix("do: ").partition(" ")
+    if order == "signal":
+        os.kill(os.getpid(), signal.Signals[argument])
+        time.sleep(60)
+    if order == "exit":
+        os._exit(int(argument))
+    if order == "hang":
+        time.sleep(3600)
+    if order == "raise":
+        raise ZeroDivisionError(argument)
+    if order == "once":  # dies unless an earlier process has left the file named
+        path = Path(argument)
+        if not path.exists():
+            path.touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
+    raise Undecodable("not_audio", "an order")
