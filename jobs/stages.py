@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from pathlib import Path
 
+from cluster.session import cluster_resources
 from jobs.console import progress, say
 from jobs.settings import JobSettings, ReportSettings, StorageSettings
 from pipelines.featurize import FeaturizeResult, featurize
@@ -53,14 +54,16 @@ def find_recordings(settings: JobSettings) -> Manifest:
 
 
 def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore) -> FeaturizeResult:
-    """Makes the features complete and says what came of it."""
+    """Makes the features complete and says what came of it. Needs an initialised Ray."""
+    pipeline = settings.pipeline.resolved(cluster_resources().num_gpus)
+    backend = f"backend {pipeline.backend} on {pipeline.device}"
     with progress("featurize, clips") as tell:
         result = featurize(
             manifest,
             settings.features,
             store,
-            settings.pipeline,
-            on_progress=lambda done, total: tell(done, total, f"backend {settings.pipeline.backend}"),
+            pipeline,
+            on_progress=lambda done, total: tell(done, total, backend),
         )
     with_features = result.num_clips - result.num_quarantined
     say(

@@ -40,15 +40,15 @@ class PipelineSettings:
     """How featurizing is spread; none of it changes a number.
 
     Attributes:
-        backend: `cpu` or `dali`.
-        device: `cpu` or `cuda`, for backends that know one.
+        backend: `cpu`, `dali` or `torch`; `auto` for dali where the cluster has a GPU, else cpu.
+        device: `cpu` or `cuda`, for backends that know one; `auto` for cuda where the cluster has a GPU.
         clips_per_shard: clips that travel, are computed and are stored together.
         num_actors: worker processes; 0 for one per core (per GPU with device=cuda).
         clip_time_limit_s: a clip that takes longer to decode and compute is quarantined as timed_out.
     """
 
-    backend: str = "cpu"
-    device: str = "cpu"
+    backend: str = "auto"
+    device: str = "auto"
     clips_per_shard: int = 40
     num_actors: int = 0
     clip_time_limit_s: float = 120.0
@@ -66,10 +66,20 @@ class PipelineSettings:
             raise InvalidInput(
                 "pipeline.clip_time_limit_s", given=self.clip_time_limit_s, allowed="above 0", remedy="Raise it."
             )
-        if self.device not in ("cpu", "cuda"):
+        if self.device not in ("auto", "cpu", "cuda"):
             raise InvalidInput(
-                "pipeline.device", given=self.device, allowed="cpu or cuda", remedy="Choose one of these."
+                "pipeline.device", given=self.device, allowed="auto, cpu or cuda", remedy="Choose one of these."
             )
+
+    def resolved(self, num_gpus: float) -> "PipelineSettings":
+        """With `auto` replaced by what a cluster of so many GPUs calls for."""
+        backend = self.backend
+        if backend == "auto":
+            backend = "dali" if self.device == "cuda" or (self.device == "auto" and num_gpus >= 1) else "cpu"
+        device = self.device
+        if device == "auto":
+            device = "cuda" if backend != "cpu" and num_gpus >= 1 else "cpu"
+        return dataclasses.replace(self, backend=backend, device=device)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +118,7 @@ def featurize(
     if marker is not None:
         counts = {name: int(marker[name]) for name in ("num_clips", "num_rows", "num_quarantined")}
         return FeaturizeResult(features=features, num_clips_computed=0, **counts)
-    if settings.device == "cpu":
+    if settings.backend != "auto" and settings.device != "cuda":
         create_backend(settings.backend, spec)  # a wrong name is told here, before any actor starts
     requests = _requests(manifest, settings.clips_per_shard)
     done = _finished(requests, features)
@@ -164,8 +174,9 @@ def _compute(
 ) -> Iterator[Shard]:
     if not requests:
         return
-    on_gpu = settings.device == "cuda"
     resources = cluster_resources()
+    settings = settings.resolved(resources.num_gpus)
+    on_gpu = settings.device == "cuda"
     if on_gpu and resources.num_gpus < 1:  # Ray would wait for one without a word
         raise InvalidInput(
             "pipeline.device",

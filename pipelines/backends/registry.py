@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipelines.feature_spec import FeatureSpec
 from storage.errors import InvalidInput, nearest
 
-_NAMES = ("cpu", "dali")
+_NAMES = ("cpu", "dali", "torch")
 
 
 class LogMelBackend(Protocol):
@@ -55,6 +55,10 @@ def create_backend(name: str, spec: FeatureSpec, *, device: str = "cpu") -> LogM
         from pipelines.backends.dali import DaliBackend  # heavy, and optional where there is no x86-64 Linux
 
         return DaliBackend(spec, device=device)
+    if name == "torch":
+        from pipelines.backends.torch import TorchBackend  # seconds to import; the other backends do without
+
+        return TorchBackend(spec, device=device)
     raise InvalidInput(
         "pipeline.backend", given=name, allowed=", ".join(_NAMES), remedy=f"{nearest(name, _NAMES)}Choose one of these."
     )

@@ -321,12 +321,32 @@ class TestBackends:
     ("given", "message"),
     [
         ({"clips_per_shard": 0}, r"pipeline\.clips_per_shard: got 0; allowed: 1 or more"),
-        ({"device": "tpu"}, r"pipeline\.device: got 'tpu'; allowed: cpu or cuda"),
+        ({"device": "tpu"}, r"pipeline\.device: got 'tpu'; allowed: auto, cpu or cuda"),
+        ({"clip_time_limit_s": 0.0}, r"pipeline\.clip_time_limit_s: got 0\.0; allowed: above 0"),
     ],
 )
 def test_impossible_settings_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         PipelineSettings(**given)
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "num_gpus", "chosen"),
+    [
+        ("auto", "auto", 0, ("cpu", "cpu")),
+        ("auto", "auto", 2, ("dali", "cuda")),
+        ("auto", "cpu", 2, ("cpu", "cpu")),
+        ("auto", "cuda", 0, ("dali", "cuda")),
+        ("torch", "auto", 0, ("torch", "cpu")),
+        ("torch", "auto", 1, ("torch", "cuda")),
+        ("cpu", "auto", 1, ("cpu", "cpu")),
+    ],
+)
+def test_auto_takes_the_gpu_where_there_is_one(
+    backend: str, device: str, num_gpus: int, chosen: tuple[str, str]
+) -> None:
+    settings = PipelineSettings(backend=backend, device=device).resolved(num_gpus)
+    assert (settings.backend, settings.device) == chosen
 
 
 def _manifest(folder: Path, names: list[str], *, file: str = "clips.csv") -> Manifest:

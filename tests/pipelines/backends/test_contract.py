@@ -47,6 +47,12 @@ NO_CUDA = not torch.cuda.is_available()
             id="dali-cuda",
             marks=[pytest.mark.gpu, pytest.mark.skipif(NO_CUDA, reason="no CUDA device here")],
         ),
+        pytest.param(("torch", "cpu"), id="torch-cpu"),
+        pytest.param(
+            ("torch", "cuda"),
+            id="torch-cuda",
+            marks=[pytest.mark.gpu, pytest.mark.skipif(NO_CUDA, reason="no CUDA device here")],
+        ),
     ]
 )
 def make_backend(request: pytest.FixtureRequest) -> MakeBackend:
@@ -124,7 +130,7 @@ class TestWhatABackendCannotDo:
     def test_an_unknown_backend_is_named(self) -> None:
         with pytest.raises(InvalidInput, match=r"pipeline\.backend: got 'dalli'.*Did you mean 'dali'"):
             create_backend("dalli", SHORT)
-        assert list_backends() == ("cpu", "dali")
+        assert list_backends() == ("cpu", "dali", "torch")
 
     def test_an_unknown_device_is_named(self) -> None:
         with pytest.raises(InvalidInput, match=r"pipeline\.device: got 'tpu'"):

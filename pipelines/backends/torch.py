@@ -1,0 +1,77 @@
+"""Log-mel with torchaudio's transforms, on the CPU or on a CUDA device. The only file of this room that imports torch.
+
+Enters: windows. Leaves: log-mels. Everything after the upload happens on the device; one download brings a batch back.
+"""
+
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+
+from pipelines.backends.mel_filters import mel_filters
+from pipelines.feature_spec import FeatureSpec
+from storage.errors import InvalidInput
+
+_BATCH_SIZE = {"cpu": 4, "cuda": 256}  # on a CPU larger batches leave the cache (2026-11)
+
+
+class TorchBackend:
+    """`LogMelBackend` on torch.
+
+    Args:
+        device: `cpu`, or `cuda` for the process's first CUDA device.
+
+    Raises:
+        InvalidInput: a device that is unknown or missing here.
+    """
+
+    name = "torch"
+    tolerance_db = 0.05
+
+    def __init__(self, spec: FeatureSpec, *, device: str = "cpu") -> None:
+        _check_device(device)
+        self._spec, self._device = spec, torch.device(device)
+        self._spectrogram = torchaudio.transforms.Spectrogram(
+            n_fft=spec.n_fft, hop_length=spec.hop_samples, power=spec.power, center=True, pad_mode="constant"
+        ).to(self._device)
+        self._filters_MF = torch.from_numpy(mel_filters(spec)).to(self._device)
+
+    def log_mel(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        spec, size = self._spec, _BATCH_SIZE[self._device.type]
+        log_mels = np.empty((len(windows), spec.num_mels, spec.num_frames), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(windows), size):
+                batch_BN = torch.from_numpy(windows[start : start + size]).to(self._device)
+                log_mels[start : start + size] = self._decibels(self._mels(batch_BN)).cpu().numpy()
+        return log_mels
+
+    def _mels(self, windows_BN: torch.Tensor) -> torch.Tensor:
+        mels_BMT: torch.Tensor = self._filters_MF @ self._spectrogram(windows_BN)
+        return mels_BMT
+
+    def _decibels(self, mels_BMT: torch.Tensor) -> torch.Tensor:
+        # Not torchaudio's AmplitudeToDB: its reference is one number for all windows, not each window's maximum.
+        spec = self._spec
+        if spec.db_reference == "max":
+            reference = mels_BMT.amax(dim=(1, 2), keepdim=True)
+        else:
+            reference = torch.tensor(spec.db_reference, device=self._device)
+        decibels = 10.0 * torch.log10(mels_BMT.clamp(min=spec.amin))
+        decibels -= 10.0 * torch.log10(reference.clamp(min=spec.amin))
+        if spec.top_db is None:
+            return decibels
+        return torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - spec.top_db)
+
+
+def _check_device(device: str) -> None:
+    if device not in _BATCH_SIZE:
+        raise InvalidInput(
+            "pipeline.device", given=device, allowed=", ".join(_BATCH_SIZE), remedy="Choose one of these."
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(
+            "pipeline.device",
+            given=device,
+            allowed="cpu, as this process sees no CUDA device",
+            remedy="Set pipeline.device to cpu, or check nvidia-smi and CUDA_VISIBLE_DEVICES.",
+        )
