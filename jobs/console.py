@@ -32,7 +32,13 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
         print(usage)
         return 0
     # `ray job stop` sends SIGTERM; everything finished is already in the results table, so leaving at once is clean.
-    before = signal.signal(signal.SIGTERM, _leave)
+    received: list[int] = []
+
+    def leave(number: int, frame: Any) -> NoReturn:
+        received.append(number)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
     try:
         code = job(words)
     except (InvalidInput, StorageError) as e:
@@ -44,13 +50,15 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except SystemExit:
+        if not received:
+            raise
+        # Ray's core makes an exit with code 1 of the one above when the signal finds it waiting (Ray 2.60).
+        print("stopped by SIGTERM; the same command goes on from here", file=sys.stderr)
+        return 128 + received[0]
     finally:
         signal.signal(signal.SIGTERM, before)
     return code or 0
-
-
-def _leave(number: int, frame: Any) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def say(text: str) -> None:

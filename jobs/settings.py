@@ -5,6 +5,7 @@ are stored with every sweep. The only file that imports omegaconf.
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
 from pipelines.splits import SplitSettings
-from storage.errors import InvalidInput, nearest
+from storage.errors import InvalidInput, hold_rules, nearest
 from sweeps import SweepSettings
 
 T = TypeVar("T")
@@ -70,6 +71,9 @@ class ClusterSettings:
     address: str | None = None
     num_cpus: int | None = None
 
+    def __post_init__(self) -> None:
+        hold_rules("cluster", self, {"num_cpus": (self.num_cpus is None or self.num_cpus >= 1, "null, or 1 or more")})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportSettings:
@@ -112,30 +116,60 @@ def parse_settings(kind: type[T], words: Sequence[str]) -> T:
     Args:
         kind: a dataclass of dataclasses.
         words: `preset=<name>`, `--smoke` and dotted `key=value`; later words win,
-            and all of them over presets. Values are YAML (`[1,2]`, `null`).
+            and all of them over presets. Texts are taken as they stand, all other values are YAML (`[1,2]`, `null`).
 
     Raises:
         InvalidInput: a word that is no `key=value`, an unknown key or preset, or a value of the wrong type.
     """
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
-    overrides = [word for word in words if not word.startswith("preset=")]
-    for word in overrides:
-        _check_word(word, defaults)
     layers = [OmegaConf.create(_plain(defaults))]
+    overrides = OmegaConf.create()
     for word in words:
         if word.startswith("preset="):
             preset = _load_preset(word.removeprefix("preset="))
             for key in _dotted(preset):
                 _check_key(key, defaults)
             layers.append(OmegaConf.create(preset))
+        else:
+            _check_word(word, defaults)
+            _override(overrides, word, kind)
     try:
-        layers.append(OmegaConf.from_dotlist(overrides))
-        merged = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
-    except (OmegaConfBaseException, YAMLError, ValueError) as e:
+        # Not resolved: `${…}` in a path is a part of its name, not a question to the environment.
+        merged = OmegaConf.to_container(OmegaConf.merge(*layers, overrides), resolve=False)
+    except (OmegaConfBaseException, ValueError) as e:
         raise InvalidInput(
-            "command line", given=" ".join(words), allowed="key=value, with values in YAML", remedy=str(e)
+            "command line", given=" ".join(words), allowed="settings that go together", remedy=str(e)
         ) from e
     return _build(kind, merged, "")
+
+
+def _override(overrides: DictConfig, word: str, kind: type) -> None:
+    key, _, text = word.partition("=")
+    hint = _hint(kind, key)
+    is_text = hint is str or (str in typing.get_args(hint) and text != "null")
+    try:
+        value = text if is_text else _yaml_value(text)
+        OmegaConf.update(overrides, key, value)
+    except (OmegaConfBaseException, YAMLError, ValueError) as e:
+        reason = str(e).splitlines()[0]
+        raise InvalidInput(key, given=text, allowed="a value in YAML", remedy=f"Correct it ({reason}).") from e
+
+
+def _hint(kind: Any, key: str) -> Any:
+    """The type of a dotted key; None for what only its owner knows (sweep.trial.…)."""
+    for name in key.split("."):
+        if not dataclasses.is_dataclass(kind):
+            return None
+        kind = typing.get_type_hints(kind)[name]  # type: ignore[arg-type]
+    return kind
+
+
+def _yaml_value(text: str) -> Any:
+    """YAML 1.1 but for what nobody means: it would read 010 as 8 and 12:30 as 750."""
+    odd = re.search(r"(?<![\w.'\"-])(0\d+|\d+(:\d\d)+)(?![\w.'\"])", text)
+    if odd:
+        raise ValueError(f"{odd[0]} would be read as another number; write it plainly or in quotes")
+    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)["value"]  # type: ignore[index,call-overload]
 
 
 def describe(kind: type) -> str:
@@ -236,6 +270,8 @@ def _in_words(hint: Any) -> str:
         return ", ".join(map(str, arguments))
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_in_words(choice) for choice in arguments)
+    if origin is dict:
+        return "names below it, each with its value, like trial.batch_size=16"
     if origin is tuple:
         return f"a list like [a,b] of {_in_words(arguments[0])}"
     words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "null"}

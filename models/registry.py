@@ -7,6 +7,7 @@ under the function's name; the function's keyword-only parameters are the option
 
 import difflib
 import inspect
+import math
 from collections.abc import Collection, Mapping
 from typing import Protocol, TypeVar
 
@@ -125,6 +126,8 @@ def _option_defaults(builder: Builder) -> dict[str, object]:
 
 def _check_options(architecture: str, chosen: Mapping[str, OptionValue], defaults: Mapping[str, object]) -> None:
     for name, value in chosen.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"architecture {architecture!r}: option {name!r} is {value}; allowed: a finite number")
         if name not in defaults:
             raise ValueError(
                 f"architecture {architecture!r} has no option {name!r}; "

@@ -115,6 +115,9 @@ def featurize(
     """
     features = FeatureStore(store, dataset=manifest.dataset, fingerprint=spec.fingerprint)
     marker = features.marker()
+    if marker is not None and not features.has_all_objects(marker):
+        features.withdraw()  # somebody deleted a part, a damaged one perhaps: only what is missing is computed again
+        marker = None
     if marker is not None:
         counts = {name: int(marker[name]) for name in ("num_clips", "num_rows", "num_quarantined")}
         return FeaturizeResult(features=features, num_clips_computed=0, **counts)

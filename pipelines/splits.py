@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from pipelines.manifest import Manifest
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, hold_rules
 from storage.split import Part, Split
 
 
@@ -20,7 +20,7 @@ class SplitSettings:
 
     Attributes:
         policy: `folds` by the corpus's own folds, `grouped` drawn by group and stratified by label, `auto` folds
-            where every clip has one, else grouped.
+            where the clips have them, else grouped.
         validation_folds, test_folds: for `folds`; all other folds train.
         num_parts: for `grouped`: one part in this many becomes test, another validation.
         seed: for `grouped`.
@@ -45,8 +45,11 @@ class SplitSettings:
                 allowed="folds that are not in split.validation_folds",
                 remedy="A clip must not be in validation and test.",
             )
-        if self.num_parts < 3:
-            raise InvalidInput("split.num_parts", given=self.num_parts, allowed="3 or more", remedy="Raise it.")
+        rules = {
+            "num_parts": (self.num_parts >= 3, "3 or more"),
+            "seed": (0 <= self.seed < 2**32, "a whole number from 0 to 2^32 - 1"),
+        }
+        hold_rules("split", self, rules)
 
 
 def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
@@ -55,8 +58,15 @@ def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
     Raises:
         InvalidInput: `folds` without folds, folds that do not exist, folds that tear a group apart, or too few groups.
     """
-    have_folds = all(clip.fold is not None for clip in manifest.clips)
-    if settings.policy == "folds" or (settings.policy == "auto" and have_folds):
+    num_without = sum(clip.fold is None for clip in manifest.clips)
+    if settings.policy == "auto" and 0 < num_without < len(manifest.clips):
+        raise InvalidInput(
+            "split.policy",
+            given=f"auto, with {num_without} of {len(manifest.clips)} clips without a fold",
+            allowed="a fold for every clip or for none",
+            remedy="Fill the missing folds, or use split.policy=grouped to draw parts by group instead.",
+        )
+    if settings.policy == "folds" or (settings.policy == "auto" and not num_without):
         parts, policy = _by_folds(manifest, settings)
     else:
         parts, policy = _by_groups(manifest, settings)

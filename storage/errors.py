@@ -1,7 +1,13 @@
 """The errors that a user can cause and mend. Jobs print them as one line and exit with 2; anything else is a bug."""
 
+import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class InvalidInput(ValueError):
@@ -35,13 +41,20 @@ class ObjectNotFound(StorageError):
     """No object has this key."""
 
 
-def hold_rules(section: str, settings: object, rules: Mapping[str, tuple[bool, str]]) -> None:
+def hold_rules(section: str, settings: "DataclassInstance", rules: Mapping[str, tuple[bool, str]]) -> None:
     """Refuses the first value of `settings` whose rule does not hold.
 
     Args:
         section: what users write before the field (`sweep`, `features`).
-        rules: field → (whether it holds, what is allowed). Written as comparisons, they refuse NaN too.
+        rules: field → (whether it holds, what is allowed). Written as comparisons, they refuse NaN too; an infinity is
+            refused in every field of `settings`, a dataclass, as it could not be hashed or stored.
     """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, float) and math.isinf(value):
+            raise InvalidInput(
+                f"{section}.{field.name}", given=value, allowed="a finite number", remedy="Correct the value."
+            )
     for name, (holds, allowed) in rules.items():
         if not holds:
             raise InvalidInput(

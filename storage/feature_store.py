@@ -22,6 +22,16 @@ from storage.object_store import ObjectStore
 from storage.parquet import read_parquet, to_parquet
 
 _MARKER = "_MANIFEST.json"
+_MARKER_FIELDS = (
+    "dataset",
+    "fingerprint",
+    "num_clips",
+    "num_rows",
+    "num_quarantined",
+    "shards",
+    "spec",
+    "versions",
+)
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -109,7 +119,7 @@ class FeatureStore:
         self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows))
 
     def find_shard(self, index: int, clips_hash: str) -> Shard | None:
-        """The finished shard made from just these clips, or None."""
+        """The finished shard made from just these clips, or None; a part whose quarantine is lost is not finished."""
         try:
             metadata = read_parquet(
                 self.store, self._key("part", index, clips_hash), columns=["clip_id"]
@@ -117,6 +127,9 @@ class FeatureStore:
         except ObjectNotFound:
             return None
         counts = {name: int(metadata[name.encode()]) for name in ("num_clips", "num_rows", "num_quarantined")}
+        quarantine = self._key("quarantine", index, clips_hash)
+        if counts["num_quarantined"] and not any(info.key == quarantine for info in self.store.list(quarantine)):
+            return None
         return Shard(index=index, clips_hash=clips_hash, **counts)
 
     def read_back(self, shard: Shard) -> tuple[set[str], int]:
@@ -154,11 +167,33 @@ class FeatureStore:
         return marker if self.store.put_if_absent(self.prefix + _MARKER, data) else self.marker() or marker
 
     def marker(self) -> dict[str, Any] | None:
-        """What the commit marker says, or None while the features are not complete."""
+        """What the commit marker says, or None while the features are not complete.
+
+        Raises:
+            StorageError: the marker is damaged.
+        """
         try:
-            return dict(json.loads(self.store.get(self.prefix + _MARKER)))
+            marker = json.loads(self.store.get(self.prefix + _MARKER))
+            return {name: marker[name] for name in _MARKER_FIELDS}
         except ObjectNotFound:
             return None
+        except (ValueError, TypeError, KeyError) as e:
+            raise StorageError(
+                f"{self.uri}{_MARKER} is damaged ({e!r}). Delete it and run again; nothing is recomputed."
+            ) from e
+
+    def withdraw(self) -> None:
+        """Takes the commit marker away: the features are no longer complete, their shards stay."""
+        self.store.delete(self.prefix + _MARKER)
+
+    def has_all_objects(self, marker: dict[str, Any]) -> bool:
+        """Whether every object that a commit marker names is there; one listing."""
+        there = {info.key for info in self.store.list(self.prefix)}
+        return all(
+            self._key(kind, index, clips_hash) in there
+            for index, clips_hash, num_quarantined in marker["shards"]
+            for kind in (("part", "quarantine") if num_quarantined else ("part",))
+        )
 
     def read(self, *, columns: list[str] | None = None) -> pa.Table:
         """All feature rows, in the order of the manifest.

@@ -17,7 +17,10 @@ class LocalObjectStore:
     """`ObjectStore` on a file system with atomic rename and hard links (ext4, xfs, NFSv4 …)."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().resolve()
+        try:
+            self.root = root.expanduser().resolve()
+        except RuntimeError as e:  # ~nobody-of-this-name
+            raise StorageError(f"{root}: {e} Write the path without ~.") from e
         self.uri = str(self.root)
 
     def get(self, key: str) -> bytes:

@@ -59,6 +59,11 @@ class ResultsTable:
             tables = list(pool.map(lambda key: self._read_commit(key, schema), keys))
         return pa.concat_tables([schema.empty_table(), *tables])
 
+    def commits(self, table: str, *, sweep_id: str) -> set[str]:
+        """The names of a sweep's commits to a table; nothing is read but the listing."""
+        prefix = f"results/{table}/sweep={sweep_id}/"
+        return {info.key.removeprefix(prefix).removesuffix(".parquet") for info in self.store.list(prefix)}
+
     def _read_commit(self, key: str, schema: pa.Schema) -> pa.Table:
         found = read_parquet(self.store, key)
         for field in schema:

@@ -38,7 +38,8 @@ class TrialRecord:
     """A planned trial and what became of it.
 
     Attributes:
-        state: None while it has not ended.
+        state: None while it has not ended, and again when rows of a finished trial have been lost: it is then trained
+            once more to the same numbers, and every row that is still there stays.
         objective: of its end; None if it failed before the first epoch, or has not ended.
         objectives: seed-epoch → objective, of every epoch that was reported.
     """
@@ -149,13 +150,25 @@ class Ledger:
         self._commit("failures", f"{trial_id}-{failure_id}", [row])
 
     def records(self) -> list[TrialRecord]:
-        """Everything planned so far, in the order of the numbers."""
+        """Everything planned so far, in the order of the numbers.
+
+        Raises:
+            StorageError: trials have ended that were never suggested: rows of `suggestions` are lost.
+        """
+        whole = self._whole_seeds()
         objectives: dict[str, dict[int, float]] = defaultdict(dict)
         for row in self._rows("epochs"):
             objectives[row["trial_id"]][row["seed_epoch"]] = row["objective"]
         ended = {row["trial_id"]: row for row in self._rows("trials")}
+        suggested = self._rows("suggestions")
+        lost = ended.keys() - {row["trial_id"] for row in suggested}
+        if lost:
+            raise StorageError(
+                f"the results table of sweep {self.sweep_id} has lost suggestions: trial {min(lost)} has ended and was "
+                "never suggested. Restore results/suggestions from a copy, or start anew under another sweep.name."
+            )
         records = []
-        for row in sorted(self._rows("suggestions"), key=lambda row: row["number"]):
+        for row in sorted(suggested, key=lambda row: row["number"]):
             end = ended.get(row["trial_id"], {})
             suggestion = Suggestion(
                 number=row["number"],
@@ -164,15 +177,24 @@ class Ledger:
                 distributions=json.loads(row["distributions"]),
                 untuned_default=row["untuned_default"],
             )
+            state = end.get("state")
+            if state == "finished" and not {(row["trial_id"], seed) for seed in suggestion.config.seeds} <= whole:
+                state = None
             records.append(
                 TrialRecord(
                     suggestion=suggestion,
-                    state=end.get("state"),
-                    objective=end.get("objective"),
+                    state=state,
+                    objective=end.get("objective") if state else None,
                     objectives=dict(sorted(objectives[row["trial_id"]].items())),
                 )
             )
         return records
+
+    def _whole_seeds(self) -> set[tuple[str, int]]:
+        """(trial_id, seed) whose row in `seeds` and whose predictions are both there."""
+        with_row = {(row["trial_id"], row["seed"]) for row in self._rows("seeds")}
+        predicted = self._results.commits("predictions", sweep_id=self.sweep_id)
+        return {(trial_id, seed) for trial_id, seed in with_row if f"{trial_id}-seed{seed}" in predicted}
 
     def _commit(self, table: str, commit: str, rows: list[dict[str, Any]]) -> bool:
         rows = [{"sweep_id": self.sweep_id, **row} for row in rows]

@@ -171,8 +171,8 @@ class SweepPlan:
             config = self.trial_config(architecture, {})
             try:
                 model = create_model(architecture, num_classes=2, in_channels=1, seed=0, options=config.model)
-                with torch.no_grad():
-                    model(torch.zeros(2, 1, num_mels, num_frames))
+                # On the device `meta` shapes are worked out and no memory is taken, however large the log-mels.
+                model.to("meta")(torch.zeros(2, 1, num_mels, num_frames, device="meta"))
             except ValueError as e:
                 raise InvalidInput(
                     f"sweep.architectures: {architecture}",

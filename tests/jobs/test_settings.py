@@ -50,7 +50,7 @@ def test_sweep_trial_takes_fields_and_model_options() -> None:
         ("features.f_max_hz=99999", "sample_rate_hz"),
         ("sweep.architectures=[cnnn]", "cnn"),
         ("split.validation_folds=[5]", "split.test_folds"),
-        ("sweep.num_trials=[", "key=value"),
+        ("sweep.num_trials=[", "a value in YAML"),
     ],
 )
 def test_a_wrong_word_is_told_with_what_would_be_right(word: str, told: str) -> None:

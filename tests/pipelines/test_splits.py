@@ -64,9 +64,12 @@ class TestFolds:
         ):
             draw_split(_with_folds(), SplitSettings(**held_out))
 
-    def test_a_clip_without_a_fold_makes_auto_draw_by_group_and_folds_refuse(self) -> None:
-        manifest = _manifest([{"fold": 1 + number % 5 if number else None} for number in range(20)])
+    def test_clips_without_folds_make_auto_draw_by_group(self) -> None:
+        manifest = _manifest([{"fold": None} for _ in range(20)])
         assert draw_split(manifest, SplitSettings()).policy.startswith("grouped")
+
+    def test_a_clip_without_a_fold_makes_folds_refuse(self) -> None:
+        manifest = _manifest([{"fold": 1 + number % 5 if number else None} for number in range(20)])
         with pytest.raises(InvalidInput, match=r"split\.policy: got 'folds'; allowed: grouped.*split\.policy=grouped"):
             draw_split(manifest, SplitSettings(policy="folds"))
 
