@@ -1,4 +1,4 @@
-"""One shard of clips from bytes to rows: read, decode, log-mel and write in one step, on one worker.
+"""One shard of clips from bytes to rows: read, decode, variants, log-mel and write in one step, on one worker.
 
 Reading, computing and writing are one stage on purpose: nothing but counts travels between Ray workers, and no second
 stage can wait for a core that the first one holds.
@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from pipelines.backends import LogMelBackend, create_backend
 from pipelines.decode import Undecodable, Waveform, cut_windows, decode
+from pipelines.effects import apply_variant
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
+from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
 from storage.errors import ObjectNotFound, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
 from storage.object_store import ObjectStore, open_store
@@ -48,12 +50,14 @@ class ShardRequest:
 class ShardWorker:
     """Computes shards with one backend; lives in a Ray actor, or in a test.
 
-    A clip that cannot be read or decoded becomes a quarantine row and takes none of its neighbours with it. A storage
-    error is not the clip's fault and ends the job: nothing has been committed then, and a rerun goes on.
+    A clip that cannot be read or decoded becomes a quarantine row and takes none of its neighbours with it; so does a
+    variant that its clip cannot take (one too short to stretch), and the original stays. A storage error is not the
+    clip's fault and ends the job: nothing has been committed then, and a rerun goes on.
     """
 
     def __init__(self, spec: FeatureSpec, features: FeatureStore, *, backend: str, device: str = "cpu") -> None:
         self._spec, self._features = spec, features
+        self._copies = tuple(parse_variant(text) for text in spec.variants if text != ORIGINAL)
         self._backend: LogMelBackend = create_backend(backend, spec, device=device)
 
     def compute(self, request: ShardRequest) -> Shard:
@@ -64,26 +68,53 @@ class ShardWorker:
         for clip in request.clips:
             try:
                 waveform = decode(read_encoded(request.root, clip), clip, self._spec)
-                log_mel = self._backend.log_mel(cut_windows(waveform, self._spec))
-                if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
-                    raise Undecodable("not_finite", "the log-mel holds NaN or infinity")
+                by_variant, refused = self._log_mels(waveform, clip)
             except Undecodable as e:
-                quarantine.append({"clip_id": clip.clip_id, "uri": clip.uri, "reason": e.reason, "detail": e.detail})
+                quarantine.append(_reason(clip, ORIGINAL, e))
                 continue
-            rows.extend(self._row(clip, waveform, window) for window in range(len(log_mel)))
-            log_mels.append(log_mel)
+            quarantine += refused
+            for variant, log_mel in by_variant.items():
+                rows.extend(self._row(clip, variant, waveform, window) for window in range(len(log_mel)))
+                log_mels.append(log_mel)
+        num_quarantined = sum(reason["variant"] == ORIGINAL for reason in quarantine)
         shard = Shard(
             index=request.index,
             clips_hash=request.clips_hash,
             num_clips=len(request.clips),
             num_rows=len(rows),
-            num_quarantined=len(quarantine),
+            num_quarantined=num_quarantined,
+            num_variants_quarantined=len(quarantine) - num_quarantined,
         )
         quarantine_table = pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
         self._features.write_shard(shard, self._table(rows, log_mels), quarantine_table)
         return shard
 
-    def _row(self, clip: Clip, waveform: Waveform, window: int) -> dict[str, Any]:
+    def _log_mels(self, waveform: Waveform, clip: Clip) -> tuple[dict[str, NDArray[np.float32]], list[dict[str, str]]]:
+        """Log-mels by variant, the original first, and the quarantine rows of variants that the clip cannot take.
+
+        Raises:
+            Undecodable: of the original; a clip without it has no variants, as none could be validated against it.
+        """
+        log_mels, refused = {ORIGINAL: self._log_mel(waveform)}, []
+        for variant in self._copies:
+            try:
+                log_mels[str(variant)] = self._log_mel(self._changed(waveform, clip, variant))
+            except Undecodable as e:
+                refused.append(_reason(clip, str(variant), e))
+        return log_mels, refused
+
+    def _changed(self, waveform: Waveform, clip: Clip, variant: Variant) -> Waveform:
+        generator = variant_generator(self._spec.variant_seed, clip.clip_id, variant)
+        samples = apply_variant(variant, waveform.samples, waveform.sample_rate_hz, generator)
+        return dataclasses.replace(waveform, samples=samples)
+
+    def _log_mel(self, waveform: Waveform) -> NDArray[np.float32]:
+        log_mel = self._backend.log_mel(cut_windows(waveform, self._spec))
+        if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
+            raise Undecodable("not_finite", "the log-mel holds NaN or infinity")
+        return log_mel
+
+    def _row(self, clip: Clip, variant: str, waveform: Waveform, window: int) -> dict[str, Any]:
         provenance = {
             "backend": self._backend.name,
             "num_channels": waveform.num_channels,
@@ -91,11 +122,13 @@ class ShardWorker:
             "sample_rate_hz": waveform.source_rate_hz,
             "uri": clip.uri,
         }
+        if variant != ORIGINAL:
+            provenance["variant_seed"] = self._spec.variant_seed
         return {
             "clip_id": clip.clip_id,
             "recording_id": clip.recording_id,
             "group": clip.group,
-            "variant": "original",
+            "variant": variant,
             "window": window,
             "labels": list(clip.labels),
             "fold": clip.fold,
@@ -115,6 +148,17 @@ class ShardWorker:
         }
         columns["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(stacked)
         return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _reason(clip: Clip, variant: str, error: Undecodable) -> dict[str, str]:
+    """A row of the quarantine."""
+    return {
+        "clip_id": clip.clip_id,
+        "variant": variant,
+        "uri": clip.uri,
+        "reason": error.reason,
+        "detail": error.detail,
+    }
 
 
 def read_encoded(root: str, clip: Clip) -> bytes:

@@ -44,7 +44,8 @@ def _log_mel(num_rows: int, seed: int = 0) -> NDArray[np.float16]:
 
 
 def _quarantine(*clip_ids: str) -> pa.Table:
-    rows = [{"clip_id": clip_id, "uri": "x.wav", "reason": "truncated", "detail": "at 3 s"} for clip_id in clip_ids]
+    reason = {"variant": "original", "uri": "x.wav", "reason": "truncated", "detail": "at 3 s"}
+    rows = [{"clip_id": clip_id, **reason} for clip_id in clip_ids]
     return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
 
 
