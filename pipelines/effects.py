@@ -55,7 +55,7 @@ def _noise(samples: Samples, sample_rate_hz: int, generator: np.random.Generator
 
 def _pitch(samples: Samples, sample_rate_hz: int, generator: np.random.Generator, *, semitones: float) -> Samples:
     """Raises the pitch by equal-tempered semitones at unchanged length: phase vocoder, then resampling."""
-    from librosa.effects import pitch_shift  # half a second of imports that most jobs never need
+    from librosa.effects import pitch_shift  # here, as it takes a second that most jobs can save
 
     _hold_a_frame(samples, "pitch")
     return _as_float32(
