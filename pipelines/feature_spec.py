@@ -4,10 +4,12 @@ Enters: settings. Leaves: a `FeatureSpec`, its `fingerprint`, and the integer ar
 frames that every backend shares.
 """
 
+import dataclasses
 import typing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from pipelines.variants import ORIGINAL, canonical_variants
 from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 
@@ -33,6 +35,12 @@ class FeatureSpec:
         amin: powers below it are raised to it before the logarithm.
         top_db: values more than this below the window's maximum are raised to that floor; None for no floor.
         dtype: how log_mel is stored.
+        variants: what is computed of every clip: `original`, which must be there, and changed copies for training.
+            `noise(snr_db=15)`, `pitch(semitones=2)`, `stretch(rate=0.9)`, `reverb(decay_s=0.4, wet=0.3)` and
+            `gain(db=-6)`, at these values where none is given; one kind may come with several values, and effects
+            may be chained: `pitch(semitones=2)+noise(snr_db=15)`. Kept in canonical spelling and order, so every
+            way to write the same variants is one spec. Ranges: pipelines/variants.py; meaning: pipelines/effects.py.
+        variant_seed: of all that is random in variants; each (clip, variant) draws from a generator of its own.
         resampler, decoder: identities; other ones would give other numbers.
     """
 
@@ -53,7 +61,8 @@ class FeatureSpec:
     amin: float = 1e-10
     top_db: float | None = 80.0
     dtype: Literal["float16", "float32"] = "float16"
-    variants: tuple[str, ...] = ("original",)
+    variants: tuple[str, ...] = (ORIGINAL,)
+    variant_seed: int = 0
     resampler: Literal["soxr_hq", "soxr_vhq"] = "soxr_hq"
     decoder: Literal["soundfile"] = "soundfile"
 
@@ -65,6 +74,7 @@ class FeatureSpec:
             if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
                 allowed = ", ".join(typing.get_args(hint))
                 raise InvalidInput(f"features.{name}", given=value, allowed=allowed, remedy="Choose one of these.")
+        object.__setattr__(self, "variants", canonical_variants(self.variants))
         rate_hz = self.sample_rate_hz
         floored = self.db_reference == "max" or (isinstance(self.db_reference, float) and self.db_reference > 0)
         rules: dict[str, tuple[bool, str]] = {
@@ -82,7 +92,7 @@ class FeatureSpec:
             "amin": (self.amin > 0, "above 0"),
             "db_reference": (floored, "max, or a power above 0"),
             "top_db": (self.top_db is None or self.top_db > 0, "null, or above 0"),
-            "variants": (self.variants == ("original",), "['original']; other variants do not exist yet"),
+            "variant_seed": (_is_whole(self.variant_seed) and self.variant_seed >= 0, "a whole number from 0"),
         }
         hold_rules("features", self, rules)
         nyquist_hz = self.sample_rate_hz / 2
@@ -101,7 +111,17 @@ class FeatureSpec:
     @property
     def fingerprint(self) -> str:
         """The content address of everything that changes the numbers (16 hexadecimal digits)."""
-        return content_hash({"spec": self, "numerics_version": NUMERICS_VERSION})
+        return content_hash({"spec": self._identity(), "numerics_version": NUMERICS_VERSION})
+
+    def _identity(self) -> dict[str, Any]:
+        """The fields that have an effect in this spec.
+
+        A field that came after features had been stored stays out while it has none: they are still found.
+        """
+        identity = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.variants == (ORIGINAL,):
+            del identity["variant_seed"]
+        return identity
 
     @property
     def window_samples(self) -> int:

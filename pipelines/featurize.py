@@ -1,8 +1,8 @@
 """The pipeline: a manifest becomes a complete feature store, or nothing that a reader could mistake for one.
 
 Enters: a manifest, a spec and a store. Ray Data spreads the missing shards over actors; the driver counts what comes
-back, reconciles clips in = clips with rows + clips quarantined, and writes the commit marker last. The only file of
-this room that imports Ray.
+back, reconciles clips in = clips with rows + clips quarantined, variant by variant, and writes the commit marker last.
+The only file of this room that imports Ray.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,9 @@ from pipelines.feature_spec import FeatureSpec
 from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Manifest, shards
 from pipelines.shard_task import ShardRequest, ShardWorker
+from pipelines.variants import ORIGINAL
 from storage.errors import InvalidInput, StorageError
-from storage.feature_store import FeatureStore, Shard
+from storage.feature_store import FeatureStore, Shard, ShardContent
 from storage.identity import content_hash
 from storage.object_store import ObjectStore
 
@@ -84,12 +85,13 @@ class PipelineSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeaturizeResult:
-    """The complete features and how they came about."""
+    """The complete features and how they came about; the counts are those of `Shard`, summed."""
 
     features: FeatureStore
     num_clips: int
     num_rows: int
     num_quarantined: int
+    num_variants_quarantined: int
     num_clips_computed: int
 
 
@@ -119,8 +121,7 @@ def featurize(
         features.withdraw()  # somebody deleted a part, a damaged one perhaps: only what is missing is computed again
         marker = None
     if marker is not None:
-        counts = {name: int(marker[name]) for name in ("num_clips", "num_rows", "num_quarantined")}
-        return FeaturizeResult(features=features, num_clips_computed=0, **counts)
+        return _result(features, marker, num_clips_computed=0)
     if settings.backend != "auto" and settings.device != "cuda":
         create_backend(settings.backend, spec)  # a wrong name is told here, before any actor starts
     requests = _requests(manifest, settings.clips_per_shard)
@@ -132,15 +133,20 @@ def featurize(
         done[shard.index] = shard
         clips_done += shard.num_clips
         on_progress(clips_done, len(manifest.clips))
-    _reconcile(manifest, requests, done, features)
+    _reconcile(manifest, spec, requests, done, features)
     all_shards = [done[index] for index in sorted(done)]
     marker = features.commit(all_shards, spec=dataclasses.asdict(spec), versions=_versions())
+    return _result(features, marker, num_clips_computed=sum(len(request.clips) for request in missing))
+
+
+def _result(features: FeatureStore, marker: dict[str, Any], *, num_clips_computed: int) -> FeaturizeResult:
     return FeaturizeResult(
         features=features,
         num_clips=marker["num_clips"],
         num_rows=marker["num_rows"],
         num_quarantined=marker["num_quarantined"],
-        num_clips_computed=sum(len(request.clips) for request in missing),
+        num_variants_quarantined=marker.get("num_variants_quarantined", 0),  # not in markers of before there were any
+        num_clips_computed=num_clips_computed,
     )
 
 
@@ -224,39 +230,62 @@ def _outcomes(dataset: Any) -> Iterator[dict[str, Any]]:
 
 
 def _reconcile(
-    manifest: Manifest, requests: list[ShardRequest], done: dict[int, Shard], features: FeatureStore
+    manifest: Manifest,
+    spec: FeatureSpec,
+    requests: list[ShardRequest],
+    done: dict[int, Shard],
+    features: FeatureStore,
 ) -> None:
-    """Holds that every clip has rows or a reason. Reads the ids back from the store rather than trusting counters."""
-    expected = {clip.clip_id for clip in manifest.clips}
-    found: set[str] = set()
+    """Holds that every variant of every clip has rows or a reason, and not both.
+
+    Reads the ids back from the store rather than trusting counters.
+    """
+    expected = {(clip.clip_id, variant) for clip in manifest.clips for variant in spec.variants}
+    found: set[tuple[str, str]] = set()
     lost_rows: list[str] = []
     for request in requests:
         shard = done.get(request.index)
         if shard is None:  # its clips are told below
             continue
-        clip_ids, num_rows = features.read_back(shard)
-        found |= clip_ids
+        content = features.read_back(shard)
+        refused = _refused(content, spec)
+        found |= content.with_rows | refused
         if shard.clips_hash != request.clips_hash:
             raise StorageError(
                 f"{features.uri}: shard {shard.index} was made from other clips. Delete the folder and rerun."
             )
-        if num_rows != shard.num_rows:
-            lost_rows.append(f"shard {shard.index} has {num_rows} of {shard.num_rows} rows")
+        if content.num_rows != shard.num_rows:
+            lost_rows.append(f"shard {shard.index} has {content.num_rows} of {shard.num_rows} rows")
+        if content.with_rows & refused:
+            both = _in_words(content.with_rows & refused)
+            lost_rows.append(f"shard {shard.index} has rows and a reason against them (first: {both[:1]})")
     if found != expected:
-        lost, strange = sorted(expected - found), sorted(found - expected)
+        lost, strange = _in_words(expected - found), _in_words(found - expected)
+        what = "clips" if len(spec.variants) == 1 else "variants of clips"
         raise StorageError(
-            f"{features.uri}: of {len(expected)} clips {len(lost)} have neither features nor a reason "
+            f"{features.uri}: of {len(expected)} {what} {len(lost)} have neither features nor a reason "
             f"(first: {lost[:1]}), {len(strange)} are unknown (first: {strange[:1]}). Nothing was committed; "
             "delete the folder and run the same command again."
         )
     if all(shard.num_rows == 0 for shard in done.values()):
         raise StorageError(
-            f"{features.uri}: every one of {len(expected)} clips would be quarantined. Nothing was committed. Check "
-            "that the recordings can be read and decoded on every node, empty the folder and run again."
+            f"{features.uri}: every one of {len(manifest.clips)} clips would be quarantined. Nothing was committed. "
+            "Check that the recordings can be read and decoded on every node, empty the folder and run again."
         )
     if lost_rows:  # a clip of several windows can lose one and still be found
         raise StorageError(f"{features.uri}: {lost_rows[0]}. Delete the folder and run the same command again.")
 
 
+def _refused(content: ShardContent, spec: FeatureSpec) -> set[tuple[str, str]]:
+    """The quarantined pairs; a clip whose original is quarantined has rows of no variant."""
+    whole = {clip_id for clip_id, variant in content.quarantined if variant == ORIGINAL}
+    return {*content.quarantined, *((clip_id, variant) for clip_id in whole for variant in spec.variants)}
+
+
+def _in_words(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [clip_id if variant == ORIGINAL else f"{clip_id} as {variant}" for clip_id, variant in sorted(pairs)]
+
+
 def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "soundfile", "soxr", "ray")}
+    packages = ("numpy", "scipy", "soundfile", "soxr", "librosa", "ray")
+    return {name: importlib.metadata.version(name) for name in packages}

@@ -1,15 +1,16 @@
-"""One shard of clips from bytes to rows: read, decode, log-mel and write in one step, on one worker.
+"""One shard of clips from bytes to rows: read, decode, variants, log-mel and write in one step, on one worker.
 
 Reading, computing and writing are one stage on purpose: nothing but counts travels between Ray workers, and no second
 stage can wait for a core that the first one holds.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,13 +21,19 @@ from numpy.typing import NDArray
 
 from pipelines.backends import LogMelBackend, create_backend
 from pipelines.decode import Undecodable, Waveform, cut_windows, decode
+from pipelines.effects import apply_variant
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
+from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
 from storage.object_store import ObjectStore, open_store
 
 Decode = Callable[[bytes, Clip, FeatureSpec], Waveform]
+
+# Backends are called with at least this many windows, where there are so many: a GPU wants a full batch, and
+# DALI computes full ones in any case. More would only hold more memory.
+_WINDOWS_PER_CALL = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,17 +56,50 @@ class ShardRequest:
         return cls(**{**values, "clips": clips})
 
 
-class ShardWorker:
-    """Computes shards with one backend; lives in a Ray actor, or in a test.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _DecodedClip:
+    """A clip on its way to the backend: the windows of each of its variants, the original first.
 
-    A clip that cannot be read or decoded becomes a quarantine row and takes none of its neighbours with it. A storage
-    error is not the clip's fault and ends the job: nothing has been committed then, and a rerun goes on.
+    Attributes:
+        provenance: what the file had.
+        windows: variant → float32 (windows, window_samples).
+    """
+
+    clip: Clip
+    provenance: Mapping[str, Any]
+    windows: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Rows:
+    """What a shard has so far: feature rows without their log-mels, the log-mels, and reasons by clip."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    log_mels: list[NDArray[np.floating[Any]]] = field(default_factory=list)
+    reasons: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+
+    def refuse(self, clip: Clip, variant: str, error: Undecodable) -> None:
+        reason = {"clip_id": clip.clip_id, "variant": variant, "uri": clip.uri}
+        self.reasons.setdefault(clip.clip_id, []).append({**reason, "reason": error.reason, "detail": error.detail})
+
+    def quarantine(self, clips: Sequence[Clip]) -> list[dict[str, str]]:
+        """In the order of the clips, however they were batched."""
+        return [reason for clip in clips for reason in self.reasons.get(clip.clip_id, [])]
+
+
+class ShardWorker:
+    """Computes shards with one backend; lives in a process of its own (`isolated_worker.py`), or in a test.
+
+    A clip that cannot be read or decoded becomes a quarantine row and takes none of its neighbours with it; so does a
+    variant that its clip cannot take (one too short to stretch), and the original stays. A storage error is not the
+    clip's fault and ends the job: nothing has been committed then, and a rerun goes on.
     """
 
     def __init__(
         self, spec: FeatureSpec, features: FeatureStore, *, backend: str, device: str = "cpu", decode: Decode = decode
     ) -> None:
         self._spec, self._features, self._decode = spec, features, decode
+        self._copies = tuple(parse_variant(text) for text in spec.variants if text != ORIGINAL)
         self._backend: LogMelBackend = create_backend(backend, spec, device=device)
 
     def compute(
@@ -73,80 +113,147 @@ class ShardWorker:
 
         Args:
             refused: clips that are not tried, by clip id: each is quarantined for the reason given.
-            on_clip: hears the id of a clip before it is decoded, and None once its log-mel is there.
+            on_clip: hears the id of a clip before it is decoded, and None once its windows are there.
         """
-        rows: list[dict[str, Any]] = []
-        log_mels: list[NDArray[np.float32]] = []
-        quarantine: list[dict[str, str]] = []
+        found = _Rows()
+        for batch in _batches(self._decoded(request, refused, on_clip, found)):
+            self._transform(batch, found)
+        quarantine = found.quarantine(request.clips)
+        num_quarantined = sum(reason["variant"] == ORIGINAL for reason in quarantine)
+        shard = Shard(
+            index=request.index,
+            clips_hash=request.clips_hash,
+            num_clips=len(request.clips),
+            num_rows=len(found.rows),
+            num_quarantined=num_quarantined,
+            num_variants_quarantined=len(quarantine) - num_quarantined,
+        )
+        self._features.write_shard(
+            shard, self._table(found), pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
+        )
+        return shard
+
+    def _decoded(
+        self,
+        request: ShardRequest,
+        refused: Mapping[str, Undecodable],
+        on_clip: Callable[[str | None], None],
+        found: _Rows,
+    ) -> Iterator[_DecodedClip]:
+        """The clips that can be decoded; the others are refused in `found`."""
         for clip in request.clips:
             try:
                 if clip.clip_id in refused:
                     raise refused[clip.clip_id]
                 encoded = read_encoded(request.root, clip)
                 on_clip(clip.clip_id)
-                waveform, log_mel = self._decode_and_compute(encoded, clip)
+                with _own_faults_told():
+                    waveform = self._decode(encoded, clip, self._spec)
+                windows = self._windows(waveform, clip, found)
             except Undecodable as e:
-                quarantine.append({"clip_id": clip.clip_id, "uri": clip.uri, "reason": e.reason, "detail": e.detail})
+                found.refuse(clip, ORIGINAL, e)
                 continue
             finally:
                 on_clip(None)
-            rows.extend(self._row(clip, waveform, window) for window in range(len(log_mel)))
-            log_mels.append(log_mel)
-        shard = Shard(
-            index=request.index,
-            clips_hash=request.clips_hash,
-            num_clips=len(request.clips),
-            num_rows=len(rows),
-            num_quarantined=len(quarantine),
-        )
-        quarantine_table = pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
-        self._features.write_shard(shard, self._table(rows, log_mels), quarantine_table)
-        return shard
+            yield _DecodedClip(clip=clip, provenance=self._provenance(clip, waveform), windows=windows)
 
-    def _decode_and_compute(self, encoded: bytes, clip: Clip) -> tuple[Waveform, NDArray[np.float32]]:
-        try:
-            waveform = self._decode(encoded, clip, self._spec)
-            log_mel = self._backend.log_mel(cut_windows(waveform, self._spec))
-        except (Undecodable, InvalidInput, StorageError):
-            raise
-        except Exception as e:  # a bug of ours or a library's, met by this one file: told, and the night's work goes on
-            raise Undecodable("internal_error", f"{type(e).__name__}: {' '.join(str(e).split())}") from e
-        if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
-            raise Undecodable("not_finite", "the log-mel holds NaN or infinity")
-        return waveform, log_mel
+    def _windows(self, waveform: Waveform, clip: Clip, found: _Rows) -> dict[str, NDArray[np.float32]]:
+        """Windows by variant, the original first; a variant that the clip cannot take is refused in `found`."""
+        windows = {ORIGINAL: cut_windows(waveform, self._spec)}
+        for variant in self._copies:
+            try:
+                with _own_faults_told():
+                    windows[str(variant)] = cut_windows(self._changed(waveform, clip, variant), self._spec)
+            except Undecodable as e:
+                found.refuse(clip, str(variant), e)
+        return windows
 
-    def _row(self, clip: Clip, waveform: Waveform, window: int) -> dict[str, Any]:
-        provenance = {
+    def _changed(self, waveform: Waveform, clip: Clip, variant: Variant) -> Waveform:
+        generator = variant_generator(self._spec.variant_seed, clip.clip_id, variant)
+        samples = apply_variant(variant, waveform.samples, waveform.sample_rate_hz, generator)
+        return dataclasses.replace(waveform, samples=samples)
+
+    def _transform(self, batch: Sequence[_DecodedClip], found: _Rows) -> None:
+        """Log-mels of all windows of a batch in one call, given back to their clips."""
+        log_mels = self._backend.log_mel(np.concatenate([w for decoded in batch for w in decoded.windows.values()]))
+        position = 0
+        for decoded in batch:
+            by_variant = {}
+            for variant, windows in decoded.windows.items():
+                by_variant[variant] = log_mels[position : position + len(windows)]
+                position += len(windows)
+            self._keep(decoded, by_variant, found)
+
+    def _keep(self, decoded: _DecodedClip, by_variant: Mapping[str, NDArray[np.float32]], found: _Rows) -> None:
+        for variant, log_mel in by_variant.items():
+            if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
+                found.refuse(decoded.clip, variant, Undecodable("not_finite", "the log-mel holds NaN or infinity"))
+                if variant == ORIGINAL:
+                    return  # nor any variants, as none could be compared with it
+                continue
+            found.rows.extend(self._row(decoded, variant, window) for window in range(len(log_mel)))
+            found.log_mels.append(log_mel.astype(self._spec.dtype))
+
+    def _provenance(self, clip: Clip, waveform: Waveform) -> dict[str, Any]:
+        return {
             "backend": self._backend.name,
             "num_channels": waveform.num_channels,
             "pcm_sha256": waveform.pcm_sha256,
             "sample_rate_hz": waveform.source_rate_hz,
             "uri": clip.uri,
         }
+
+    def _row(self, decoded: _DecodedClip, variant: str, window: int) -> dict[str, Any]:
+        clip, provenance = decoded.clip, dict(decoded.provenance)
+        if variant != ORIGINAL:
+            provenance["variant_seed"] = self._spec.variant_seed
         return {
             "clip_id": clip.clip_id,
             "recording_id": clip.recording_id,
             "group": clip.group,
-            "variant": "original",
+            "variant": variant,
             "window": window,
             "labels": list(clip.labels),
             "fold": clip.fold,
             "provenance": json.dumps(provenance, sort_keys=True),
         }
 
-    def _table(self, rows: list[dict[str, Any]], log_mels: list[NDArray[np.float32]]) -> pa.Table:
+    def _table(self, found: _Rows) -> pa.Table:
         spec = self._spec
         schema = feature_schema(spec.num_mels, spec.num_frames, spec.dtype)
-        if not rows:
+        if not found.rows:
             return schema.empty_table()
-        stacked = np.ascontiguousarray(np.concatenate(log_mels), dtype=spec.dtype)
         columns = {
-            name: pa.array([row[name] for row in rows], type=schema.field(name).type)
+            name: pa.array([row[name] for row in found.rows], type=schema.field(name).type)
             for name in schema.names
             if name != "log_mel"
         }
-        columns["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(stacked)
+        columns["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(np.concatenate(found.log_mels))
         return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+@contextlib.contextmanager
+def _own_faults_told() -> Iterator[None]:
+    """Around what meets one file: a bug of ours or of a library becomes that file's reason, and the night goes on."""
+    try:
+        yield
+    except (Undecodable, InvalidInput, StorageError):
+        raise
+    except Exception as e:
+        raise Undecodable("internal_error", f"{type(e).__name__}: {' '.join(str(e).split())}") from e
+
+
+def _batches(decoded: Iterator[_DecodedClip]) -> Iterator[list[_DecodedClip]]:
+    batch: list[_DecodedClip] = []
+    num_windows = 0
+    for clip in decoded:
+        batch.append(clip)
+        num_windows += sum(map(len, clip.windows.values()))
+        if num_windows >= _WINDOWS_PER_CALL:
+            yield batch
+            batch, num_windows = [], 0
+    if batch:
+        yield batch
 
 
 def read_encoded(root: str, clip: Clip) -> bytes:

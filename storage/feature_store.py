@@ -4,7 +4,8 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
 `_MANIFEST.json` says that the shards are complete: without that object a reader sees nothing.
 
     part-00003-<hash>.parquet         feature rows of one shard of clips
-    quarantine-00003-<hash>.parquet   the clips of that shard that have none, with the reason (absent if there are none)
+    quarantine-00003-<hash>.parquet   the clips and variants of that shard that have none, with the reason (absent if
+                                      there are none)
     _MANIFEST.json                    written last: the shards, the counts, the spec
 """
 
@@ -22,20 +23,13 @@ from storage.object_store import ObjectStore
 from storage.parquet import read_parquet, to_parquet
 
 _MARKER = "_MANIFEST.json"
-_MARKER_FIELDS = (
-    "dataset",
-    "fingerprint",
-    "num_clips",
-    "num_rows",
-    "num_quarantined",
-    "shards",
-    "spec",
-    "versions",
-)
+_COUNTS = ("num_clips", "num_rows", "num_quarantined", "num_variants_quarantined")
+_MARKER_FIELDS = ("dataset", "fingerprint", *_COUNTS, "shards", "spec", "versions")
 
 QUARANTINE_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("variant", pa.string(), nullable=False),  # `original`: the clip has no rows, of no variant
         pa.field("uri", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
@@ -67,18 +61,38 @@ def feature_schema(num_mels: int, num_frames: int, dtype: str) -> pa.Schema:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """One finished shard: its place in the data set, the hash of the clips it was made from, and its counts."""
+    """One finished shard: its place in the data set, the hash of the clips it was made from, and its counts.
+
+    Attributes:
+        num_quarantined: clips without any row.
+        num_variants_quarantined: variants without rows of clips whose original has some.
+    """
 
     index: int
     clips_hash: str
     num_clips: int
     num_rows: int
     num_quarantined: int
+    num_variants_quarantined: int = 0
+
+    @property
+    def num_reasons(self) -> int:
+        """Rows of the shard's quarantine."""
+        return self.num_quarantined + self.num_variants_quarantined
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardContent:
+    """What a finished shard accounts for, as stored: (clip_id, variant) pairs, and its number of rows."""
+
+    with_rows: frozenset[tuple[str, str]]
+    quarantined: frozenset[tuple[str, str]]
+    num_rows: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Features:
-    """Feature rows in memory, in the order of (clip_id, variant, window).
+    """Feature rows in memory, in the order of (clip_id, variant, window), the original before its variants.
 
     Attributes:
         log_mel: float16 or float32 (rows, num_mels, num_frames), dB.
@@ -106,15 +120,11 @@ class FeatureStore:
 
     def write_shard(self, shard: Shard, rows: pa.Table, quarantine: pa.Table) -> None:
         """Stores a shard; its part comes last, so that a part is never without its quarantine."""
-        if rows.num_rows != shard.num_rows or quarantine.num_rows != shard.num_quarantined:
+        if rows.num_rows != shard.num_rows or quarantine.num_rows != shard.num_reasons:
             raise AssertionError(f"{shard} does not describe {rows.num_rows} rows, {quarantine.num_rows} quarantined")
-        if shard.num_quarantined:
+        if shard.num_reasons:
             self.store.put(self._key("quarantine", shard.index, shard.clips_hash), to_parquet(quarantine))
-        counts = {
-            "num_clips": str(shard.num_clips),
-            "num_rows": str(shard.num_rows),
-            "num_quarantined": str(shard.num_quarantined),
-        }
+        counts = {name: str(getattr(shard, name)) for name in _COUNTS}
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **counts})
         self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows))
 
@@ -126,20 +136,21 @@ class FeatureStore:
             ).schema.metadata
         except ObjectNotFound:
             return None
-        counts = {name: int(metadata[name.encode()]) for name in ("num_clips", "num_rows", "num_quarantined")}
+        counts = {name: int(metadata.get(name.encode(), 0)) for name in _COUNTS}
+        shard = Shard(index=index, clips_hash=clips_hash, **counts)
         quarantine = self._key("quarantine", index, clips_hash)
-        if counts["num_quarantined"] and not any(info.key == quarantine for info in self.store.list(quarantine)):
+        if shard.num_reasons and not any(info.key == quarantine for info in self.store.list(quarantine)):
             return None
-        return Shard(index=index, clips_hash=clips_hash, **counts)
+        return shard
 
-    def read_back(self, shard: Shard) -> tuple[set[str], int]:
-        """The clips that a finished shard accounts for, by rows or by quarantine, and its number of rows, as stored."""
-        part = read_parquet(self.store, self._key("part", shard.index, shard.clips_hash), columns=["clip_id"])
-        clip_ids = set(part.column("clip_id").to_pylist())
-        if shard.num_quarantined:
-            key = self._key("quarantine", shard.index, shard.clips_hash)
-            clip_ids |= set(read_parquet(self.store, key, columns=["clip_id"]).column("clip_id").to_pylist())
-        return clip_ids, part.num_rows
+    def read_back(self, shard: Shard) -> ShardContent:
+        """The clips and variants that a finished shard accounts for, by rows or by quarantine."""
+        part_key = self._key("part", shard.index, shard.clips_hash)
+        part = read_parquet(self.store, part_key, columns=["clip_id", "variant"])
+        quarantine = QUARANTINE_SCHEMA.empty_table()
+        if shard.num_reasons:
+            quarantine = self._read_quarantine(self._key("quarantine", shard.index, shard.clips_hash))
+        return ShardContent(with_rows=_pairs(part), quarantined=_pairs(quarantine), num_rows=part.num_rows)
 
     def finished_shards(self) -> set[tuple[int, str]]:
         """(index, clips_hash) of every part that is there; one listing."""
@@ -156,10 +167,8 @@ class FeatureStore:
         marker = {
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
-            "num_clips": sum(shard.num_clips for shard in shards),
-            "num_rows": sum(shard.num_rows for shard in shards),
-            "num_quarantined": sum(shard.num_quarantined for shard in shards),
-            "shards": [[shard.index, shard.clips_hash, shard.num_quarantined] for shard in shards],
+            **{name: sum(getattr(shard, name) for shard in shards) for name in _COUNTS},
+            "shards": [[shard.index, shard.clips_hash, shard.num_reasons] for shard in shards],
             "spec": spec,
             "versions": versions,
         }
@@ -174,10 +183,11 @@ class FeatureStore:
         """
         try:
             marker = json.loads(self.store.get(self.prefix + _MARKER))
+            marker.setdefault("num_variants_quarantined", 0)  # absent where there were no variants yet
             return {name: marker[name] for name in _MARKER_FIELDS}
         except ObjectNotFound:
             return None
-        except (ValueError, TypeError, KeyError) as e:
+        except (ValueError, TypeError, KeyError, AttributeError) as e:
             raise StorageError(
                 f"{self.uri}{_MARKER} is damaged ({e!r}). Delete it and run again; nothing is recomputed."
             ) from e
@@ -201,11 +211,18 @@ class FeatureStore:
         Raises:
             StorageError: the features are not complete.
         """
-        return self._read_all("part", columns=columns)
+        return pa.concat_tables(
+            [read_parquet(self.store, key, columns=columns).replace_schema_metadata(None) for key in self._keys("part")]
+        )
 
     def quarantine(self) -> pa.Table:
-        """The clips without features and why, as QUARANTINE_SCHEMA."""
-        return self._read_all("quarantine", columns=None)
+        """The clips and variants without features and why, as QUARANTINE_SCHEMA.
+
+        Raises:
+            StorageError: the features are not complete.
+        """
+        tables = [self._read_quarantine(key) for key in self._keys("quarantine")]
+        return pa.concat_tables(tables) if tables else QUARANTINE_SCHEMA.empty_table()
 
     def load(self) -> Features:
         """Reads log-mels and what a split needs into contiguous memory."""
@@ -225,20 +242,26 @@ class FeatureStore:
             labels=tuple(tuple(labels) for labels in table.column("labels").to_pylist()),
         )
 
-    def _read_all(self, kind: str, *, columns: list[str] | None) -> pa.Table:
+    def _read_quarantine(self, key: str) -> pa.Table:
+        table = read_parquet(self.store, key)
+        if "variant" not in table.schema.names:  # stored before there were variants other than the original
+            table = table.append_column("variant", pa.array(["original"] * table.num_rows))
+        return table.select(QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
+
+    def _keys(self, kind: str) -> list[str]:
         marker = self.marker()
         if marker is None:
             raise StorageError(f"{self.uri} holds no complete features. Run jobs/featurize.py with the same settings.")
-        keys = [
+        return [
             self._key(kind, index, clips_hash)
-            for index, clips_hash, num_quarantined in marker["shards"]
-            if kind == "part" or num_quarantined
+            for index, clips_hash, num_reasons in marker["shards"]
+            if kind == "part" or num_reasons
         ]
-        if not keys:
-            return QUARANTINE_SCHEMA.empty_table()
-        return pa.concat_tables(
-            [read_parquet(self.store, key, columns=columns).replace_schema_metadata(None) for key in keys]
-        )
 
     def _key(self, kind: str, index: int, clips_hash: str) -> str:
         return f"{self.prefix}{kind}-{index:05d}-{clips_hash}.parquet"
+
+
+def _pairs(table: pa.Table) -> frozenset[tuple[str, str]]:
+    clip_ids, variants = table.column("clip_id").to_pylist(), table.column("variant").to_pylist()
+    return frozenset(zip(clip_ids, variants, strict=True))

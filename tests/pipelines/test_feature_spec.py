@@ -130,7 +130,8 @@ OTHER_VALUES: dict[str, Any] = {
     "amin": 1e-8,
     "top_db": None,
     "dtype": "float32",
-    "variants": ("original", "noisy"),
+    "variants": ("original", "noise(snr_db=15)"),
+    "variant_seed": 1,
     "resampler": "soxr_vhq",
     "decoder": "other",
 }
@@ -147,17 +148,27 @@ class TestFingerprint:
 
     @pytest.mark.parametrize("field", OTHER_VALUES)
     def test_every_field_changes_it(self, field: str) -> None:
-        changed = copy.copy(FeatureSpec())
+        base = _spec_in_which_it_counts(field)
+        changed = copy.copy(base)
         object.__setattr__(changed, field, OTHER_VALUES[field])  # some fields have a single valid value so far
-        assert changed.fingerprint != FeatureSpec().fingerprint
+        assert changed.fingerprint != base.fingerprint
 
     def test_no_two_single_changes_share_one(self) -> None:
         fingerprints = set()
         for field, value in OTHER_VALUES.items():
-            changed = copy.copy(FeatureSpec())
+            changed = copy.copy(_spec_in_which_it_counts(field))
             object.__setattr__(changed, field, value)
             fingerprints.add(changed.fingerprint)
         assert len(fingerprints) == len(OTHER_VALUES)
+
+    def test_the_variant_seed_does_not_matter_while_there_are_originals_only(self) -> None:
+        assert FeatureSpec(variant_seed=1).fingerprint == FeatureSpec().fingerprint
+
+    def test_all_spellings_and_orders_of_the_same_variants_share_one(self) -> None:
+        first = FeatureSpec(variants=("original", "pitch(semitones=2)", "reverb(decay_s=0.4, wet=0.3)"))
+        second = FeatureSpec(variants=("reverb( wet = 3e-1 )", "pitch(semitones=+2.0)", " original "))
+        assert first == second
+        assert first.fingerprint == second.fingerprint
 
     def test_spelling_out_defaults_in_any_order_does_not_change_it(self) -> None:
         values = {field.name: field.default for field in reversed(dataclasses.fields(FeatureSpec))}
@@ -207,12 +218,23 @@ class TestValidation:
         assert FeatureSpec(n_fft=256, num_mels=128).num_mels == 128
         _assert_refused("features.num_mels", n_fft=256, num_mels=129)
 
-    def test_unknown_variants_are_refused(self) -> None:
-        _assert_refused("features.variants", variants=("original", "noisy"))
+    @pytest.mark.parametrize(
+        "variants", [(), ("noise(snr_db=15)",), ("original", "original"), ("original", "noise", "noise(snr_db=15.0)")]
+    )
+    def test_the_original_and_every_other_variant_come_just_once(self, variants: tuple[str, ...]) -> None:
+        _assert_refused("features.variants", variants=variants)
+
+    @pytest.mark.parametrize("seed", [-1, 0.5, True])
+    def test_a_variant_seed_is_a_whole_number(self, seed: object) -> None:
+        _assert_refused("features.variant_seed", variant_seed=seed)
 
     def test_the_message_holds_what_was_given_and_what_to_do(self) -> None:
         with pytest.raises(InvalidInput, match=r"features\.hop_samples: got -5; allowed: a whole number from 1\. \w+"):
             FeatureSpec(hop_samples=-5)
+
+
+def _spec_in_which_it_counts(field: str) -> FeatureSpec:
+    return FeatureSpec(variants=("original", "gain(db=-6)")) if field == "variant_seed" else FeatureSpec()
 
 
 def _assert_refused(expected_field: str, **values: Any) -> None:

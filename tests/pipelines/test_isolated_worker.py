@@ -147,6 +147,7 @@ def _counts(request: ShardRequest, *, num_quarantined: int) -> dict[str, Any]:
         "num_clips": 3,
         "num_rows": 3 - num_quarantined,
         "num_quarantined": num_quarantined,
+        "num_variants_quarantined": 0,
     }
 
 

@@ -44,7 +44,8 @@ def _log_mel(num_rows: int, seed: int = 0) -> NDArray[np.float16]:
 
 
 def _quarantine(*clip_ids: str) -> pa.Table:
-    rows = [{"clip_id": clip_id, "uri": "x.wav", "reason": "truncated", "detail": "at 3 s"} for clip_id in clip_ids]
+    reason = {"variant": "original", "uri": "x.wav", "reason": "truncated", "detail": "at 3 s"}
+    rows = [{"clip_id": clip_id, **reason} for clip_id in clip_ids]
     return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
 
 
@@ -87,6 +88,18 @@ class TestBeforeTheMarker:
         assert features.find_shard(0, "bb") is None
         assert features.find_shard(1, "aa") is None
         assert features.finished_shards() == {(0, "aa"), (12, "b-b")}
+
+    def test_quarantined_variants_are_counted_beside_quarantined_clips(self, features: FeatureStore) -> None:
+        shard = Shard(index=0, clips_hash="aa", num_clips=3, num_rows=2, num_quarantined=1, num_variants_quarantined=1)
+        lone = _quarantine("c1").set_column(1, QUARANTINE_SCHEMA.field("variant"), pa.array(["noise"]))
+        features.write_shard(shard, _rows(_log_mel(2)), pa.concat_tables([_quarantine("bad"), lone]))
+        assert features.find_shard(0, "aa") == shard
+        content = features.read_back(shard)
+        assert content.with_rows == {("c0", "plain"), ("c1", "plain")}
+        assert content.quarantined == {("bad", "original"), ("c1", "noise")}
+        marker = features.commit([shard], spec=_SPEC, versions=_VERSIONS)
+        assert (marker["num_quarantined"], marker["num_variants_quarantined"]) == (1, 1)
+        assert features.quarantine().num_rows == 2
 
     def test_a_quarantine_alone_is_no_finished_shard(self, features: FeatureStore) -> None:
         _write(features, 0, _rows(_log_mel(1)), "bad")

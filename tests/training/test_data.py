@@ -1,0 +1,53 @@
+"""What a trial sees of the features: train all variants, validation and test originals, statistics of train alone."""
+
+import numpy as np
+import pytest
+
+from storage.errors import InvalidInput
+from storage.feature_store import Features
+from storage.split import PARTS, Part, Split
+from training import load_trial_data
+
+VARIANTS = ("original", "noise(snr_db=15)", "pitch(semitones=2)+gain(db=-6)")
+_PART_OF: dict[str, Part] = {"a": "train", "b": "train", "c": "validation", "d": "test"}
+
+
+def _features(variants: tuple[str, ...] = VARIANTS) -> Features:
+    """Two windows of every variant of four clips; the level of a row tells its clip (tens) and its variant (ones)."""
+    keys = [(clip, variant, window) for clip in _PART_OF for variant in variants for window in range(2)]
+    levels_db = [10 * "abcd".index(clip) + VARIANTS.index(variant) for clip, variant, _ in keys]
+    return Features(
+        log_mel=np.broadcast_to(np.array(levels_db, dtype=np.float32)[:, None, None], (len(keys), 4, 6)).copy(),
+        clip_ids=tuple(clip for clip, _, _ in keys),
+        groups=tuple(f"recording-{clip}" for clip, _, _ in keys),
+        variants=tuple(variant for _, variant, _ in keys),
+        windows=tuple(window for _, _, window in keys),
+        labels=(("dog",),) * len(keys),
+    )
+
+
+def _split() -> Split:
+    groups = {clip: f"recording-{clip}" for clip in _PART_OF}
+    return Split(dataset="toy", policy="by hand", parts=_PART_OF, groups=groups)
+
+
+def test_train_sees_all_variants_and_the_other_parts_originals_only() -> None:
+    data = load_trial_data(_features(), _split())
+    levels_db = {part: data.parts[part].log_mel[:, 0, 0].tolist() for part in PARTS}
+    assert levels_db == {
+        "train": [0, 0, 1, 1, 2, 2, 10, 10, 11, 11, 12, 12],
+        "validation": [20, 20],
+        "test": [30, 30],
+    }
+    assert data.parts["train"].clip_ids == ("a",) * 6 + ("b",) * 6
+
+
+def test_mean_and_deviation_are_those_of_the_rows_that_are_trained_on() -> None:
+    data = load_trial_data(_features(), _split())
+    assert data.mean_db == pytest.approx(6.0)
+    assert data.deviation_db == pytest.approx(np.std([0, 1, 2, 10, 11, 12]))
+
+
+def test_a_part_without_originals_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="the validation part: got 'no feature rows'"):
+        load_trial_data(_features(VARIANTS[1:]), _split())
