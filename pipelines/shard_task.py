@@ -6,6 +6,7 @@ stage can wait for a core that the first one holds.
 
 import dataclasses
 import functools
+import io
 import json
 import socket
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class ShardWorker:
         quarantine: list[dict[str, str]] = []
         for clip in request.clips:
             try:
-                waveform = decode(read_encoded(request.root, clip), clip, self._spec)
+                waveform = decode(io.BytesIO(read_encoded(request.root, clip)), clip, self._spec)
                 log_mel = self._backend.log_mel(cut_windows(waveform, self._spec))
                 if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
                     raise Undecodable("not_finite", "the log-mel holds NaN or infinity")

@@ -1,0 +1,157 @@
+"""What libsndfile does not know, by FFmpeg's libraries: MP4/M4A/MOV, Matroska/WebM, ASF/WMA, AVI, ADTS and some more.
+The only file that imports av, and only when such a file comes.
+
+Enters: an encoded file that libsndfile refused as unknown. Leaves: the samples of its first audio stream, or
+`Undecodable`.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.decoding_rules import Undecodable, check_header, clip_range, gather
+from pipelines.encoded import EncodedFile
+from pipelines.manifest import Clip
+
+if TYPE_CHECKING:
+    import av
+
+# Not all that FFmpeg knows: playlists (hls, concat, dash) name further files and hosts, which a recording must never
+# do, and containers that libsndfile knows are its business alone.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,avi,aac,flv,mpegts,mpeg,ogg,amr,amrnb,amrwb,ac3,eac3,dts,wv,ape,tta,"
+    "mpc,mpc8"
+)
+
+# Their durations are guesses from the bit rate.
+_GUESSED_DURATION = {"aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "mpegts", "mpeg", "flv"}
+
+# A decoder needs frames before the first one that counts: for the overlap of transforms, Opus' 80 ms (RFC 7845), the
+# bit reservoirs of WMA and MP3.
+_PREROLL_S = 0.5
+
+# Containers in milliseconds round, and the last frame of a lossy codec may be announced whole or in part.
+_DURATION_TOLERANCE_S = 0.1
+
+_INTEGER_SCALE = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31, "int64": 2.0**63}
+
+
+def read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
+    """The clip's samples of the file's first audio stream.
+
+    A range is read by seeking before it and dropping samples up to its first one, where the container's time stamps are
+    finer than a sample (MP4/M4A/MOV, ADTS, MPEG-TS). Where they are not (Matroska/WebM, ASF and FLV count in
+    milliseconds), all before the range is decoded and dropped: slower, but exact to the sample. Time 0 is the stream's
+    first sample, not the video's.
+
+    A stream that ends more than 0.1 s before its announced duration is truncated; that is noticed where the clip goes
+    to the end and the container announces one. (Containers shorter than their own sizes are found out before, see
+    `containers`.) ADTS, AMR, AC-3 and MPEG streams announce nothing.
+
+    Returns:
+        float32 of shape (time, channels), nominally in [-1, 1], and the rate in Hz.
+
+    Raises:
+        Undecodable: not_audio, truncated, too_many_channels, too_long or no_samples.
+    """
+    import av
+
+    failures = (av.FFmpegError, ValueError, RuntimeError, MemoryError, OverflowError)
+    try:
+        container = av.open(
+            encoded.stream, mode="r", options={"format_whitelist": _CONTAINERS}, metadata_errors="replace"
+        )
+    except failures as e:
+        raise Undecodable("not_audio", _one_line(e)) from e
+    with container:
+        if not container.streams.audio:
+            raise Undecodable("not_audio", "the file holds no sound")
+        stream = container.streams.audio[0]
+        rate_hz, num_channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        check_header(rate_hz, num_channels)
+        stream.codec_context.thread_count = 1  # the workers share the cores
+        try:
+            return gather(_blocks(container, stream, clip), num_channels), rate_hz
+        except failures as e:
+            raise Undecodable("truncated", _one_line(e)) from e
+
+
+def _blocks(
+    container: "av.container.InputContainer", stream: "av.AudioStream", clip: Clip
+) -> Iterator[NDArray[np.float32]]:
+    rate_hz = stream.codec_context.sample_rate
+    first, wanted = clip_range(clip, rate_hz)
+    announced = _announced_samples(container, stream)
+    end = first + wanted if wanted is not None else None
+    if _counts_samples(stream) and announced is not None:  # what lies behind is the encoder's padding
+        end = announced if end is None else min(end, announced)
+    position = None
+    for frame in _frames_from(container, stream, first):
+        if position is None:
+            position = _position(frame, stream)
+        block_TC = _samples(frame, stream)
+        kept_TC = block_TC[max(first - position, 0) : None if end is None else max(end - position, 0)]
+        position += len(block_TC)
+        if len(kept_TC):
+            yield kept_TC
+        if end is not None and position >= end:
+            return
+    _check_end(position or 0, announced, first, rate_hz)
+
+
+def _frames_from(container: Any, stream: Any, first: int) -> Iterator["av.AudioFrame"]:
+    """Decoded frames, from one that lies well before the sample `first`."""
+    rate_hz = stream.codec_context.sample_rate
+    start_s = first / rate_hz - _PREROLL_S
+    if start_s > 0 and stream.time_base * rate_hz <= 1:
+        container.seek(int(start_s / stream.time_base) + (stream.start_time or 0), stream=stream)
+    return iter(container.decode(stream))
+
+
+def _position(frame: Any, stream: Any) -> int:
+    """The place of a frame's first sample, counted from the stream's first one."""
+    if frame.pts is None:
+        return 0
+    return round((frame.pts - (stream.start_time or 0)) * frame.time_base * stream.codec_context.sample_rate)
+
+
+def _counts_samples(stream: Any) -> bool:
+    return bool(stream.time_base * stream.codec_context.sample_rate == 1)
+
+
+def _announced_samples(container: Any, stream: Any) -> int | None:
+    """The stream's length by its container; None where there is only a guess, or a duration that may be the video's."""
+    rate_hz = stream.codec_context.sample_rate
+    if _GUESSED_DURATION & set(container.format.name.split(",")):
+        return None
+    if stream.duration is not None:
+        return round(stream.duration * stream.time_base * rate_hz)
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration * rate_hz // 1_000_000
+    return None
+
+
+def _check_end(position: int, announced: int | None, first: int, rate_hz: int) -> None:
+    if announced is not None and first < announced and position < announced - _DURATION_TOLERANCE_S * rate_hz:
+        raise Undecodable("truncated", f"the container announces {announced} samples, {position} are there")
+
+
+def _samples(frame: Any, stream: Any) -> NDArray[np.float32]:
+    """A frame as float32 (time, channels); integers of n bits are divided by 2 ** (n - 1), as libsndfile does."""
+    num_channels = stream.codec_context.channels
+    if (frame.sample_rate, frame.layout.nb_channels) != (stream.codec_context.sample_rate, num_channels):
+        raise Undecodable("not_audio", "the sample rate or the number of channels changes within the file")
+    array = frame.to_ndarray()
+    samples_TC = array.T if frame.format.is_planar else array.reshape(-1, num_channels)
+    if array.dtype.kind == "f":
+        return samples_TC.astype(np.float32)
+    middle = 128 if array.dtype == np.uint8 else 0
+    return ((samples_TC.astype(np.float64) - middle) / _INTEGER_SCALE[array.dtype.name]).astype(np.float32)
+
+
+def _one_line(error: Exception) -> str:
+    # Not str() of FFmpeg's errors, which may hold its last log message with the address of an object.
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())
