@@ -25,7 +25,10 @@ __all__ = ["Undecodable", "Waveform", "cut_windows", "decode"]
 
 _SOXR_QUALITY = {"soxr_hq": "HQ", "soxr_vhq": "VHQ"}
 _DECODER_ERRORS = (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError)
-_UNKNOWN_LENGTH = 2**63 - 1  # SF_COUNT_MAX, in a FLAC that was streamed
+_UNKNOWN_LENGTH = 2**63 - 1  # SF_COUNT_MAX
+
+# ISO/IEC 13818-3, layer III at its lowest bit rate, 8 kbit/s, and 24 kHz: 576 samples in 24 bytes.
+_MP3_SAMPLES_PER_BYTE = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,23 +129,22 @@ def _read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
     with file:
         check_header(file.samplerate, file.channels)
         check_is_whole(encoded)
-        return gather(_blocks(file, clip), file.channels), file.samplerate
+        if file.frames == _UNKNOWN_LENGTH:  # a FLAC that was streamed; libsndfile reports an error at its end
+            return decode_av.read(encoded, clip)
+        return gather(_blocks(file, clip, encoded.size_bytes), file.channels), file.samplerate
 
 
-def _blocks(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float32]]:
+def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[NDArray[np.float32]]:
     """The clip's samples, piece by piece: float32 (time, channels)."""
     first, wanted = clip_range(clip, file.samplerate)
-    first, announced = min(first, file.frames), max(file.frames - first, 0)
+    announced = max(file.frames - first, 0)
     wanted = announced if wanted is None else min(wanted, announced)
-    if wanted * file.channels > MAX_CLIP_SAMPLES and file.frames != _UNKNOWN_LENGTH:
-        raise Undecodable(
-            "too_long", f"the clip has {wanted * file.channels} samples; at most {MAX_CLIP_SAMPLES} are read"
-        )
+    largest_block = _largest_block(file, wanted, size_bytes)
     num_read = 0
     try:
-        file.seek(first)
+        file.seek(min(first, file.frames))
         while num_read < wanted:
-            asked = min(wanted - num_read, BLOCK_SAMPLES // file.channels)
+            asked = min(wanted - num_read, largest_block)
             block_TC = file.read(asked, dtype="float32", always_2d=True)
             num_read += len(block_TC)
             yield block_TC
@@ -151,8 +153,22 @@ def _blocks(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float3
     except _DECODER_ERRORS as e:
         # The header was good; FLAC reports a missing end in this way.
         raise Undecodable("truncated", f"the header announces {wanted} samples; {_one_line(e)}") from e
-    if num_read < wanted and file.frames != _UNKNOWN_LENGTH:
+    if num_read < wanted:
         raise Undecodable("truncated", f"the header announces {wanted} samples, {num_read} are there")
+
+
+def _largest_block(file: soundfile.SoundFile, wanted: int, size_bytes: int) -> int:
+    """How many samples of each channel may be asked for at once, so that a false header costs no memory."""
+    if wanted * file.channels > MAX_CLIP_SAMPLES:
+        announced = f"the clip has {wanted * file.channels} samples by its header"
+        raise Undecodable("too_long", f"{announced}; at most {MAX_CLIP_SAMPLES} are read")
+    if not file.subtype.startswith("MPEG"):
+        return max(BLOCK_SAMPLES // file.channels, 1)
+    # soundfile 0.14 seeks after each read, and libmpg123 then lacks the bits that a frame borrows from those before it:
+    # in pieces, an MP3 would be garbled at each joint.
+    if wanted > size_bytes * _MP3_SAMPLES_PER_BYTE:
+        raise Undecodable("truncated", f"the header announces {wanted} samples, more than {size_bytes} bytes can hold")
+    return max(wanted, 1)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,10 +1,11 @@
 """What libsndfile does not know, by FFmpeg's libraries: MP4/M4A/MOV, Matroska/WebM, ASF/WMA, AVI, ADTS and some more.
 The only file that imports av, and only when such a file comes.
 
-Enters: an encoded file that libsndfile refused as unknown. Leaves: the samples of its first audio stream, or
-`Undecodable`.
+Enters: an encoded file that libsndfile refused as unknown, or a FLAC without a length. Leaves: the samples of its first
+audio stream, or `Undecodable`.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     import av
 
 # Not all that FFmpeg knows: playlists (hls, concat, dash) name further files and hosts, which a recording must never
-# do, and containers that libsndfile knows are its business alone.
+# do, and containers that libsndfile knows are its business alone, except a FLAC that was streamed.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,asf,avi,aac,flv,mpegts,mpeg,ogg,amr,amrnb,amrwb,ac3,eac3,dts,wv,ape,tta,"
-    "mpc,mpc8"
+    "mpc,mpc8,flac"
 )
 
 # Their durations are guesses from the bit rate.
 _GUESSED_DURATION = {"aac", "ac3", "eac3", "dts", "amr", "amrnb", "amrwb", "mpegts", "mpeg", "flv"}
+
+# Their time stamps are exact after seeking; raw AC-3's, for one, are not (measured on FFmpeg 8.0, 2026-11-21).
+_EXACT_AFTER_SEEKING = {"mov", "aac", "mpegts"}
 
 # A decoder needs frames before the first one that counts: for the overlap of transforms, Opus' 80 ms (RFC 7845), the
 # bit reservoirs of WMA and MP3.
@@ -41,10 +45,11 @@ _INTEGER_SCALE = {"uint8": 2.0**7, "int16": 2.0**15, "int32": 2.0**31, "int64": 
 def read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
     """The clip's samples of the file's first audio stream.
 
-    A range is read by seeking before it and dropping samples up to its first one, where the container's time stamps are
-    finer than a sample (MP4/M4A/MOV, ADTS, MPEG-TS). Where they are not (Matroska/WebM, ASF and FLV count in
-    milliseconds), all before the range is decoded and dropped: slower, but exact to the sample. Time 0 is the stream's
-    first sample, not the video's.
+    A range is read by seeking before it and dropping samples up to its first one, where time stamps are exact and finer
+    than a sample (MP4/M4A/MOV, ADTS, MPEG-TS). Where they are not (Matroska/WebM, ASF and FLV count in milliseconds),
+    all before the range is decoded and dropped: slower, but exact to the sample. Time 0 is the first sample that the
+    stream decodes to, not the video's beginning. Encoders put 1024 and more samples of silence before the first one;
+    MP4, WebM and Matroska tell how many, and they are dropped; ADTS, MPEG-TS, FLV and AVI do not, and they stay.
 
     A stream that ends more than 0.1 s before its announced duration is truncated; that is noticed where the clip goes
     to the end and the container announces one. (Containers shorter than their own sizes are found out before, see
@@ -59,6 +64,7 @@ def read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
     import av
 
     failures = (av.FFmpegError, ValueError, RuntimeError, MemoryError, OverflowError)
+    encoded.stream.seek(0)
     try:
         container = av.open(
             encoded.stream, mode="r", options={"format_whitelist": _CONTAINERS}, metadata_errors="replace"
@@ -87,10 +93,8 @@ def _blocks(
     end = first + wanted if wanted is not None else None
     if _counts_samples(stream) and announced is not None:  # what lies behind is the encoder's padding
         end = announced if end is None else min(end, announced)
-    position = None
-    for frame in _frames_from(container, stream, first):
-        if position is None:
-            position = _position(frame, stream)
+    position = 0
+    for position, frame in _frames(container, stream, first):
         block_TC = _samples(frame, stream)
         kept_TC = block_TC[max(first - position, 0) : None if end is None else max(end - position, 0)]
         position += len(block_TC)
@@ -98,23 +102,34 @@ def _blocks(
             yield kept_TC
         if end is not None and position >= end:
             return
-    _check_end(position or 0, announced, first, rate_hz)
+    _check_end(position, announced, first, rate_hz)
 
 
-def _frames_from(container: Any, stream: Any, first: int) -> Iterator["av.AudioFrame"]:
-    """Decoded frames, from one that lies well before the sample `first`."""
+def _frames(container: Any, stream: Any, first: int) -> Iterator[tuple[int, "av.AudioFrame"]]:
+    """Decoded frames with their positions in samples, at the latest from the one that holds the sample `first`."""
     rate_hz = stream.codec_context.sample_rate
-    start_s = first / rate_hz - _PREROLL_S
-    if start_s > 0 and stream.time_base * rate_hz <= 1:
-        container.seek(int(start_s / stream.time_base) + (stream.start_time or 0), stream=stream)
-    return iter(container.decode(stream))
+    frames = iter(container.decode(stream))
+    opening = next(frames, None)
+    if opening is None:
+        return
+    position, start_s = 0, first / rate_hz - _PREROLL_S
+    if start_s > 0 and opening.pts is not None and _is_exact_after_seeking(container, stream):
+        container.seek(opening.pts + int(start_s / stream.time_base), stream=stream)
+        frames = iter(container.decode(stream))
+        sought = next(frames, None)
+        if sought is None or sought.pts is None:
+            return
+        position, opening = round((sought.pts - opening.pts) * stream.time_base * rate_hz), sought
+        if position > first:
+            raise Undecodable("not_audio", f"the sample {first} cannot be sought; the next place is {position}")
+    for frame in itertools.chain([opening], frames):
+        yield position, frame
+        position += frame.samples
 
 
-def _position(frame: Any, stream: Any) -> int:
-    """The place of a frame's first sample, counted from the stream's first one."""
-    if frame.pts is None:
-        return 0
-    return round((frame.pts - (stream.start_time or 0)) * frame.time_base * stream.codec_context.sample_rate)
+def _is_exact_after_seeking(container: Any, stream: Any) -> bool:
+    is_fine = stream.time_base * stream.codec_context.sample_rate <= 1
+    return bool(is_fine and _EXACT_AFTER_SEEKING & set(container.format.name.split(",")))
 
 
 def _counts_samples(stream: Any) -> bool:

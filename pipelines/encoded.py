@@ -30,11 +30,11 @@ class EncodedFile:
     def __init__(self, source: BinaryIO, *, whole: bool) -> None:
         """Args: whole: most of the file will be decoded, so that it may be read at once."""
         self.size_bytes = source.seek(0, os.SEEK_END)
+        source.seek(0)
         self.stream: _Bytes | _Watched
         if isinstance(source, io.BytesIO):
             self.stream = _Bytes(source.getvalue())  # shares the memory
         elif whole and self.size_bytes <= _READ_WHOLE_BYTES:
-            source.seek(0)
             self.stream = _Bytes(_read_fully(source, self.size_bytes))
         else:
             self.stream = _Watched(source)
