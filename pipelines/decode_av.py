@@ -7,7 +7,9 @@ audio stream, or `Undecodable`.
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,6 @@ from numpy.typing import NDArray
 from pipelines.decoding_rules import Undecodable, check_header, clip_range, gather
 from pipelines.encoded import EncodedFile
 from pipelines.manifest import Clip
-
-if TYPE_CHECKING:
-    import av
 
 # Not all that FFmpeg knows: playlists (hls, concat, dash) name further files and hosts, which a recording must never
 # do, and containers that libsndfile knows are its business alone, except a FLAC that was streamed.
@@ -72,94 +71,111 @@ def read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
     except failures as e:
         raise Undecodable("not_audio", _one_line(e)) from e
     with container:
-        if not container.streams.audio:
-            raise Undecodable("not_audio", "the file holds no sound")
-        stream = container.streams.audio[0]
-        rate_hz, num_channels = stream.codec_context.sample_rate, stream.codec_context.channels
-        check_header(rate_hz, num_channels)
-        stream.codec_context.thread_count = 1  # the workers share the cores
         try:
-            return gather(_blocks(container, stream, clip), num_channels), rate_hz
+            track = _first_track(container)
+            return gather(_blocks(track, clip), track.num_channels), track.rate_hz
         except failures as e:
             raise Undecodable("truncated", _one_line(e)) from e
 
 
-def _blocks(
-    container: "av.container.InputContainer", stream: "av.AudioStream", clip: Clip
-) -> Iterator[NDArray[np.float32]]:
-    rate_hz = stream.codec_context.sample_rate
-    first, wanted = clip_range(clip, rate_hz)
-    announced = _announced_samples(container, stream)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Track:
+    """An audio stream of an open container, the first frame that it decodes to, and the others as they come.
+
+    Rate and channels are that frame's: HE-AAC announces half the rate that it decodes to.
+    """
+
+    container: Any
+    stream: Any
+    opening: Any
+    others: Iterator[Any]
+    rate_hz: int
+    num_channels: int
+
+    @property
+    def samples_per_tick(self) -> Fraction:
+        """A tick is the unit of the container's time stamps."""
+        return self.stream.time_base * self.rate_hz
+
+    def is_of(self, *formats: str) -> bool:
+        return not set(formats).isdisjoint(self.container.format.name.split(","))
+
+
+def _first_track(container: Any) -> _Track:
+    if not container.streams.audio:
+        raise Undecodable("not_audio", "the file holds no sound")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise Undecodable("not_audio", "the codec of the sound is not known")
+    stream.codec_context.thread_count = 1  # the workers share the cores
+    frames = container.decode(stream)
+    opening = next(frames, None)
+    if opening is None:
+        reason = "truncated" if container.duration else "no_samples"
+        raise Undecodable(reason, "the sound has no frame that could be decoded")
+    rate_hz, num_channels = opening.sample_rate, opening.layout.nb_channels
+    check_header(rate_hz, num_channels)
+    return _Track(
+        container=container, stream=stream, opening=opening, others=frames, rate_hz=rate_hz, num_channels=num_channels
+    )
+
+
+def _blocks(track: _Track, clip: Clip) -> Iterator[NDArray[np.float32]]:
+    """The clip's samples, frame by frame: float32 (time, channels)."""
+    first, wanted = clip_range(clip, track.rate_hz)
+    announced = _announced_samples(track)
     end = first + wanted if wanted is not None else None
-    if _counts_samples(stream) and announced is not None:  # what lies behind is the encoder's padding
+    if track.samples_per_tick == 1 and announced is not None:  # what lies behind is the encoder's padding
         end = announced if end is None else min(end, announced)
     position = 0
-    for position, frame in _frames(container, stream, first):
-        block_TC = _samples(frame, stream)
+    for position, frame in _frames(track, first):
+        block_TC = _samples(frame, track)
         kept_TC = block_TC[max(first - position, 0) : None if end is None else max(end - position, 0)]
         position += len(block_TC)
         if len(kept_TC):
             yield kept_TC
         if end is not None and position >= end:
             return
-    _check_end(position, announced, first, rate_hz)
+    if announced is not None and first < announced and position < announced - _DURATION_TOLERANCE_S * track.rate_hz:
+        raise Undecodable("truncated", f"the container announces {announced} samples, {position} are there")
 
 
-def _frames(container: Any, stream: Any, first: int) -> Iterator[tuple[int, "av.AudioFrame"]]:
+def _frames(track: _Track, first: int) -> Iterator[tuple[int, Any]]:
     """Decoded frames with their positions in samples, at the latest from the one that holds the sample `first`."""
-    rate_hz = stream.codec_context.sample_rate
-    frames = iter(container.decode(stream))
-    opening = next(frames, None)
-    if opening is None:
-        return
-    position, start_s = 0, first / rate_hz - _PREROLL_S
-    if start_s > 0 and opening.pts is not None and _is_exact_after_seeking(container, stream):
-        container.seek(opening.pts + int(start_s / stream.time_base), stream=stream)
-        frames = iter(container.decode(stream))
-        sought = next(frames, None)
-        if sought is None or sought.pts is None:
+    position, opening, others = 0, track.opening, track.others
+    start_s = first / track.rate_hz - _PREROLL_S
+    exact = track.samples_per_tick <= 1 and track.is_of(*_EXACT_AFTER_SEEKING)
+    if start_s > 0 and exact and track.opening.pts is not None:
+        track.container.seek(track.opening.pts + int(start_s / track.stream.time_base), stream=track.stream)
+        others = track.container.decode(track.stream)
+        opening = next(others, None)
+        if opening is None or opening.pts is None:
             return
-        position, opening = round((sought.pts - opening.pts) * stream.time_base * rate_hz), sought
+        position = round((opening.pts - track.opening.pts) * track.samples_per_tick)
         if position > first:
             raise Undecodable("not_audio", f"the sample {first} cannot be sought; the next place is {position}")
-    for frame in itertools.chain([opening], frames):
+    for frame in itertools.chain([opening], others):
         yield position, frame
         position += frame.samples
 
 
-def _is_exact_after_seeking(container: Any, stream: Any) -> bool:
-    is_fine = stream.time_base * stream.codec_context.sample_rate <= 1
-    return bool(is_fine and _EXACT_AFTER_SEEKING & set(container.format.name.split(",")))
-
-
-def _counts_samples(stream: Any) -> bool:
-    return bool(stream.time_base * stream.codec_context.sample_rate == 1)
-
-
-def _announced_samples(container: Any, stream: Any) -> int | None:
+def _announced_samples(track: _Track) -> int | None:
     """The stream's length by its container; None where there is only a guess, or a duration that may be the video's."""
-    rate_hz = stream.codec_context.sample_rate
-    if _GUESSED_DURATION & set(container.format.name.split(",")):
+    if track.is_of(*_GUESSED_DURATION):
         return None
-    if stream.duration is not None:
-        return round(stream.duration * stream.time_base * rate_hz)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration * rate_hz // 1_000_000
+    if track.stream.duration is not None:
+        return round(track.stream.duration * track.samples_per_tick)
+    if track.container.duration is not None and len(track.container.streams) == 1:
+        return track.container.duration * track.rate_hz // 1_000_000  # in microseconds
     return None
 
 
-def _check_end(position: int, announced: int | None, first: int, rate_hz: int) -> None:
-    if announced is not None and first < announced and position < announced - _DURATION_TOLERANCE_S * rate_hz:
-        raise Undecodable("truncated", f"the container announces {announced} samples, {position} are there")
-
-
-def _samples(frame: Any, stream: Any) -> NDArray[np.float32]:
+def _samples(frame: Any, track: _Track) -> NDArray[np.float32]:
     """A frame as float32 (time, channels); integers of n bits are divided by 2 ** (n - 1), as libsndfile does."""
-    num_channels = stream.codec_context.channels
-    if (frame.sample_rate, frame.layout.nb_channels) != (stream.codec_context.sample_rate, num_channels):
+    if (frame.sample_rate, frame.layout.nb_channels) != (track.rate_hz, track.num_channels):
         raise Undecodable("not_audio", "the sample rate or the number of channels changes within the file")
     array = frame.to_ndarray()
-    samples_TC = array.T if frame.format.is_planar else array.reshape(-1, num_channels)
+    samples_TC = array.T if frame.format.is_planar else array.reshape(-1, track.num_channels)
     if array.dtype.kind == "f":
         return samples_TC.astype(np.float32)
     middle = 128 if array.dtype == np.uint8 else 0

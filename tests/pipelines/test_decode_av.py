@@ -157,6 +157,20 @@ def test_a_video_without_sound_is_no_audio() -> None:
         _decode(io.BytesIO(file.getvalue()), 44_100)
 
 
+def test_a_codec_without_a_name_is_no_audio(encoded_by_kind: dict[str, bytes]) -> None:
+    encoded = encoded_by_kind["m4a"].replace(b"stsd", b"stsx")  # the box that names it
+    with pytest.raises(Undecodable, match="not_audio: the codec of the sound is not known"):
+        _decode(io.BytesIO(encoded), 22_050)
+
+
+def test_every_frame_that_pyav_gives_is_there() -> None:
+    for container, codec in (("wv", "wavpack"), ("asf", "wmav2"), ("matroska", "flac"), ("mov", "pcm_s16le")):
+        encoded = encode_av(sweep(2.0, 44_100), rate_hz=44_100, container=container, codec=codec)
+        with av.open(io.BytesIO(encoded), mode="r") as file:
+            expected = np.concatenate([frame.to_ndarray().reshape(-1) for frame in file.decode(audio=0)])
+        assert len(_decode(io.BytesIO(encoded), 44_100).samples) == len(expected)
+
+
 @pytest.mark.parametrize("text", ["#EXTM3U\n#EXTINF:1,\n{}\n", "ffconcat version 1.0\nfile '{}'\n"])
 def test_a_playlist_opens_no_other_file(tmp_path: Any, text: str) -> None:
     (tmp_path / "secret.wav").write_bytes(encode(sweep(1.0, 44_100), rate_hz=44_100))
