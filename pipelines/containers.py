@@ -20,13 +20,13 @@ _ID3_HEADER_BYTES = 10
 _MPEG_SYNC, _MPEG_LAYER = 0xFFE0, 0x0006
 
 # More chunks than any recorder writes; a large file of empty chunks must not take hours.
-_MAX_CHUNKS = 4096
+_MAX_CHUNKS = 1024
 
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 _EBML, _MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
-_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+_MP4_BOXES = tuple(b"ftyp moov mdat free skip wide styp sidx moof mfra meta udta uuid".split())
 
 
 def is_for_libsndfile(encoded: EncodedFile) -> bool:

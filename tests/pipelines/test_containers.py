@@ -52,6 +52,12 @@ class TestUnknownSizes:
         with pytest.raises(Undecodable, match="truncated: 1 of 1016 bytes"):
             _check(_BY_FFMPEG["mp4"] + large[:-1])
 
+    def test_a_cut_between_the_fragments_of_an_mp4_is_found(self) -> None:
+        fragments = b"".join((8 + 100).to_bytes(4, "big") + name + bytes(100) for name in (b"moof", b"mdat") * 20)
+        _check(_BY_FFMPEG["mp4"] + fragments)
+        with pytest.raises(Undecodable, match="truncated: 8 of 108 bytes"):
+            _check(_BY_FFMPEG["mp4"] + fragments[:-8])
+
     def test_an_au_of_unknown_size(self) -> None:
         _check(_SIZED["AU"][:8] + b"\xff" * 4 + _SIZED["AU"][12:-1_000])
 
