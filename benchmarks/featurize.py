@@ -159,7 +159,7 @@ def torchaudio_log_mel() -> LogMel:
 
 def our_log_mel(backend_name: str) -> LogMel:
     backend = create_backend(backend_name, SPEC)
-    return lambda encoded: backend.log_mel(cut_windows(decode(encoded, CLIP, SPEC), SPEC))
+    return lambda encoded: backend.log_mel(cut_windows(decode(io.BytesIO(encoded), CLIP, SPEC), SPEC))
 
 
 # Part two: all cores, from files to features at rest.

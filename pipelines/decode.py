@@ -1,38 +1,34 @@
-"""Bytes on disk → mono waveform at the spec's rate, or a reason why not. The only file that imports soundfile and soxr
-for reading.
+"""An encoded file → mono waveform at the spec's rate, or a reason why not. The only file that imports soundfile and
+soxr for reading.
 
-Enters: a clip of the manifest. Leaves: a `Waveform`, or `Undecodable` with a reason of one line.
+Enters: a seekable file and its clip in the manifest. Leaves: a `Waveform`, or `Undecodable` with a reason of one line.
 """
 
 import hashlib
-import io
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from pipelines.feature_spec import FeatureSpec, seconds_to_samples
+from pipelines import decode_av
+from pipelines.containers import check_is_whole, is_for_libsndfile
+from pipelines.decoding_rules import BLOCK_SAMPLES, MAX_CLIP_SAMPLES, Undecodable, check_header, clip_range, gather
+from pipelines.encoded import EncodedFile
+from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 
+__all__ = ["Undecodable", "Waveform", "cut_windows", "decode"]
+
 _SOXR_QUALITY = {"soxr_hq": "HQ", "soxr_vhq": "VHQ"}
+_DECODER_ERRORS = (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError)
+_UNKNOWN_LENGTH = 2**63 - 1  # SF_COUNT_MAX
 
-# No audio is recorded below it; a damaged header that says 1 Hz would make the resampler ask for gigabytes.
-_LOWEST_RATE_HZ = 1000
-
-_OGG_PAGE_HEADER_BYTES = 27
-_OGG_LAST_PAGE_FLAG = 0x04
-
-
-class Undecodable(Exception):
-    """This clip cannot become features. `reason` is a short fixed word, `detail` what was seen."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason, self.detail = reason, detail
-        super().__init__(f"{reason}: {detail}")
+# ISO/IEC 13818-3, layer III at its lowest bit rate, 8 kbit/s, and 24 kHz: 576 samples in 24 bytes.
+_MP3_SAMPLES_PER_BYTE = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,36 +50,47 @@ class Waveform:
     pcm_sha256: str
 
 
-def decode(encoded: bytes, clip: Clip, spec: FeatureSpec) -> Waveform:
+def decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
     """Decodes, cuts, downmixes (mean of channels) and resamples one clip.
 
-    A file that was cut off is found out even where the clip ends before the cut, in WAV, AIFF, FLAC, Ogg and MP3; the
-    other formats that libsndfile reads come back as long as they are.
+    Only what the clip's range needs is read and decoded. libsndfile finds its place by computation in WAV, AIFF, AU,
+    CAF, RF64 and W64 and by bisection in FLAC and Ogg; in MP3 it reads all frames up to the range, without decoding
+    them. PCM and FLAC give the very samples of the whole decoding, lossy formats nearly (the tests hold them to 1e-4).
+
+    What libsndfile knows by its first bytes is never given to another decoder: if libsndfile finds it damaged, it is.
+    FFmpeg (`decode_av.py`) reads MP4/M4A/MOV, Matroska/WebM, ASF/WMA and more, but no WAV with an exotic codec.
+
+    A file that was cut off is found out even where the clip ends before the cut, wherever the container tells its size
+    (`containers.check_is_whole` lists them); in FLAC and MP3 only where the clip goes to the end.
+
+    Resampling is libsoxr's, with linear phase: `soxr_hq` has a precision of 20 bits, so rejects images and aliases by
+    20 × 6.02 = 120 dB, `soxr_vhq` 28 bits, 169 dB, which is more than float32 samples can show. Both keep the band up
+    to 0.913 of the lower Nyquist frequency, roll off by at most 0.01 dB there, and reject from Nyquist on (soxr.h of
+    libsoxr 0.1.3: SOXR_20_BITQ, SOXR_28_BITQ, passband_end, stopband_begin, SOXR_ROLLOFF_SMALL).
+
+    Args:
+        source: a seekable binary file; it is left open, at any position.
 
     Raises:
-        Undecodable: with one of the reasons empty_file, not_audio, truncated, no_samples, not_finite, too_short.
+        Undecodable: with one of the reasons empty_file, not_audio, truncated, no_samples, not_finite, too_short,
+            too_long, too_many_channels.
+        Exception: whatever `source` raised; a fault of the storage is not the clip's.
     """
-    if not encoded:
-        raise Undecodable("empty_file", "the file has zero bytes")
-    samples_TC, rate_hz = _read(encoded, clip)
+    with EncodedFile(source, whole=clip.offset_s == 0 and clip.duration_s is None) as encoded:
+        if not encoded.size_bytes:
+            raise Undecodable("empty_file", "the file has zero bytes")
+        samples_TC, rate_hz = _read(encoded, clip)
     if len(samples_TC) == 0:
         raise Undecodable("no_samples", "the file decodes to no samples in the clip's range")
     duration_s = len(samples_TC) / rate_hz
     if duration_s < spec.min_duration_s:
         raise Undecodable("too_short", f"{duration_s:.3f} s; features.min_duration_s is {spec.min_duration_s:g}")
-    digest = hashlib.sha256(np.ascontiguousarray(samples_TC).tobytes()).hexdigest()
-    mono = samples_TC.mean(axis=1, dtype=np.float32) if samples_TC.shape[1] > 1 else samples_TC[:, 0]
-    if rate_hz != spec.sample_rate_hz:
-        mono = soxr.resample(mono, rate_hz, spec.sample_rate_hz, quality=_SOXR_QUALITY[spec.resampler])
-    # After resampling, as finite samples near the end of float32's range overflow there or in the mean of channels.
-    if not np.isfinite(mono).all():
-        raise Undecodable("not_finite", "the samples hold NaN or infinity, or are too large to resample")
     return Waveform(
-        samples=np.ascontiguousarray(mono, dtype=np.float32),
+        samples=_mono(samples_TC, rate_hz, spec),
         sample_rate_hz=spec.sample_rate_hz,
         source_rate_hz=rate_hz,
         num_channels=samples_TC.shape[1],
-        pcm_sha256=digest,
+        pcm_sha256=hashlib.sha256(np.ascontiguousarray(samples_TC).data).hexdigest(),
     )
 
 
@@ -97,75 +104,71 @@ def cut_windows(waveform: Waveform, spec: FeatureSpec) -> NDArray[np.float32]:
     return windows
 
 
-def _read(encoded: bytes, clip: Clip) -> tuple[NDArray[np.float32], int]:
+def _mono(samples_TC: NDArray[np.float32], rate_hz: int, spec: FeatureSpec) -> NDArray[np.float32]:
+    """The mean of the channels at the spec's rate: float32 (num_samples,)."""
+    mono = samples_TC.mean(axis=1, dtype=np.float32) if samples_TC.shape[1] > 1 else samples_TC[:, 0]
+    if len(mono) * spec.sample_rate_hz > MAX_CLIP_SAMPLES * rate_hz:
+        raise Undecodable("too_long", f"at {spec.sample_rate_hz} Hz the clip has more than {MAX_CLIP_SAMPLES} samples")
+    if rate_hz != spec.sample_rate_hz:
+        mono = soxr.resample(mono, rate_hz, spec.sample_rate_hz, quality=_SOXR_QUALITY[spec.resampler])
+    # After resampling, as finite samples near the end of float32's range overflow there or in the mean of channels.
+    if not np.isfinite(mono).all():
+        raise Undecodable("not_finite", "the samples hold NaN or infinity, or are too large to resample")
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def _read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
+    """The clip's samples, float32 (time, channels), and their rate."""
     try:
-        file = soundfile.SoundFile(io.BytesIO(encoded))
-    except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as e:
-        raise Undecodable("not_audio", _one_line(e)) from e
+        file = soundfile.SoundFile(encoded.stream)
+    except _DECODER_ERRORS as e:
+        if is_for_libsndfile(encoded):
+            raise Undecodable("not_audio", _one_line(e)) from e
+        check_is_whole(encoded)
+        return decode_av.read(encoded, clip)
     with file:
-        rate_hz = int(file.samplerate)
-        if rate_hz < _LOWEST_RATE_HZ:
-            raise Undecodable("not_audio", f"the header gives a sample rate of {rate_hz} Hz")
-        _check_container_is_whole(encoded)
-        first, wanted = _sample_range(clip, rate_hz, int(file.frames))
-        try:
-            file.seek(first)
-            samples_TC = file.read(wanted, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError) as e:
-            # The header was good; FLAC reports a missing end in this way.
-            raise Undecodable("truncated", f"the header announces {wanted} samples; {_one_line(e)}") from e
-    if len(samples_TC) < wanted:
-        raise Undecodable("truncated", f"the header announces {wanted} samples, {len(samples_TC)} are there")
-    return samples_TC, rate_hz
+        check_header(file.samplerate, file.channels)
+        check_is_whole(encoded)
+        if file.frames == _UNKNOWN_LENGTH:  # a FLAC that was streamed; libsndfile reports an error at its end
+            return decode_av.read(encoded, clip)
+        return gather(_blocks(file, clip, encoded.size_bytes), file.channels), file.samplerate
 
 
-def _sample_range(clip: Clip, rate_hz: int, num_samples: int) -> tuple[int, int]:
-    """First sample and number of samples of the clip in a file of num_samples."""
-    duration_s = 0.0 if clip.duration_s is None else clip.duration_s
-    if not (math.isfinite(clip.offset_s) and clip.offset_s >= 0 and math.isfinite(duration_s) and duration_s >= 0):
-        raise Undecodable("no_samples", f"the clip asks for offset_s {clip.offset_s}, duration_s {clip.duration_s}")
-    first = min(seconds_to_samples(clip.offset_s, rate_hz), num_samples)
-    wanted = num_samples - first
-    if clip.duration_s is not None:
-        wanted = min(wanted, seconds_to_samples(clip.duration_s, rate_hz))
-    return first, wanted
+def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[NDArray[np.float32]]:
+    """The clip's samples, piece by piece: float32 (time, channels)."""
+    first, wanted = clip_range(clip, file.samplerate)
+    announced = max(file.frames - first, 0)
+    wanted = announced if wanted is None else min(wanted, announced)
+    largest_block = _largest_block(file, wanted, size_bytes)
+    num_read = 0
+    try:
+        file.seek(min(first, file.frames))
+        while num_read < wanted:
+            asked = min(wanted - num_read, largest_block)
+            block_TC = file.read(asked, dtype="float32", always_2d=True)
+            num_read += len(block_TC)
+            yield block_TC
+            if len(block_TC) < asked:
+                break
+    except _DECODER_ERRORS as e:
+        # The header was good; FLAC reports a missing end in this way.
+        raise Undecodable("truncated", f"the header announces {wanted} samples; {_one_line(e)}") from e
+    if num_read < wanted:
+        raise Undecodable("truncated", f"the header announces {wanted} samples, {num_read} are there")
 
 
-def _check_container_is_whole(encoded: bytes) -> None:
-    # libsndfile quietly shortens a cut-off WAV, AIFF or Ogg to what is there, so their headers are read here.
-    if encoded[:4] == b"OggS":
-        _check_ogg_ends(encoded)
-    elif encoded[:4] == b"RIFF":
-        _check_chunk_fits(encoded, b"data", "little")
-    elif encoded[:4] == b"FORM":
-        _check_chunk_fits(encoded, b"SSND", "big")
-
-
-def _check_ogg_ends(encoded: bytes) -> None:
-    """RFC 3533: the last page of a stream carries a flag, and its segment table gives its length."""
-    page = encoded.rfind(b"OggS")
-    table = page + _OGG_PAGE_HEADER_BYTES
-    if len(encoded) < table or not encoded[page + 5] & _OGG_LAST_PAGE_FLAG:
-        raise Undecodable("truncated", "the last Ogg page does not end the stream")
-    body = table + encoded[table - 1]
-    announced = body + sum(encoded[table:body])
-    if announced > len(encoded):
-        raise Undecodable("truncated", f"the last Ogg page ends at byte {announced}, {len(encoded)} are there")
-
-
-def _check_chunk_fits(encoded: bytes, name: bytes, byte_order: Literal["little", "big"]) -> None:
-    """RIFF and AIFF: a form of 12 bytes, then chunks of a name, a length and a body padded to even length."""
-    position = 12
-    while position + 8 <= len(encoded):
-        size_bytes = int.from_bytes(encoded[position + 4 : position + 8], byte_order)
-        if encoded[position : position + 4] == name:
-            streamed = size_bytes >= 2**32 - 64  # by a tool that could not seek back to fill in the size
-            if position + 8 + size_bytes > len(encoded) and not streamed:
-                missing = position + 8 + size_bytes - len(encoded)
-                raise Undecodable("truncated", f"{missing} of {size_bytes} bytes of the samples are missing")
-            return
-        position += 8 + size_bytes + size_bytes % 2
-    raise Undecodable("truncated", "the file ends before its samples")
+def _largest_block(file: soundfile.SoundFile, wanted: int, size_bytes: int) -> int:
+    """How many samples of each channel may be asked for at once, so that a false header costs no memory."""
+    if wanted * file.channels > MAX_CLIP_SAMPLES:
+        announced = f"the clip has {wanted * file.channels} samples by its header"
+        raise Undecodable("too_long", f"{announced}; at most {MAX_CLIP_SAMPLES} are read")
+    if not file.subtype.startswith("MPEG"):
+        return max(BLOCK_SAMPLES // file.channels, 1)
+    # soundfile 0.14 seeks after each read, and libmpg123 then lacks the bits that a frame borrows from those before it:
+    # in pieces, an MP3 would be garbled at each joint.
+    if wanted > size_bytes * _MP3_SAMPLES_PER_BYTE:
+        raise Undecodable("truncated", f"the header announces {wanted} samples, more than {size_bytes} bytes can hold")
+    return max(wanted, 1)
 
 
 def _one_line(error: Exception) -> str:

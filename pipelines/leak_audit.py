@@ -4,6 +4,7 @@ Enters: two CSV files, for example a train and a validation list from anywhere. 
 exact matches count; nothing is guessed from the form of a name. What cannot be compared is said, never counted as zero.
 """
 
+import io
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -222,7 +223,8 @@ def _hash_all(
     unreadable = []
     for done, (part, clip) in enumerate(by_part.items(), start=1):
         try:
-            hashes[part] = decode(read_encoded(str(Path(root).expanduser()), clip), clip, _DECODING).pcm_sha256
+            encoded = io.BytesIO(read_encoded(str(Path(root).expanduser()), clip))
+            hashes[part] = decode(encoded, clip, _DECODING).pcm_sha256
         except Undecodable as e:
             unreadable.append(f"{clip.uri}: {e.reason}")
         on_progress(done, len(by_part))

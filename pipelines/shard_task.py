@@ -7,13 +7,14 @@ stage can wait for a core that the first one holds.
 import contextlib
 import dataclasses
 import functools
+import io
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
 from storage.object_store import ObjectStore, open_store
 
-Decode = Callable[[bytes, Clip, FeatureSpec], Waveform]
+Decode = Callable[[BinaryIO, Clip, FeatureSpec], Waveform]
 
 # Backends are called with at least this many windows, where there are so many: a GPU wants a full batch, and
 # DALI computes full ones in any case. More would only hold more memory.
@@ -148,7 +149,7 @@ class ShardWorker:
                 encoded = read_encoded(request.root, clip)
                 on_clip(clip.clip_id)
                 with _own_faults_told():
-                    waveform = self._decode(encoded, clip, self._spec)
+                    waveform = self._decode(io.BytesIO(encoded), clip, self._spec)
                 windows = self._windows(waveform, clip, found)
             except Undecodable as e:
                 found.refuse(clip, ORIGINAL, e)

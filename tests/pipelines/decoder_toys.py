@@ -4,17 +4,18 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from pipelines.decode import Undecodable, Waveform, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 
 
-def obedient_decode(encoded: bytes, clip: Clip, spec: FeatureSpec) -> Waveform:
+def obedient_decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
     """Real audio is decoded; `do: …` is done."""
-    if not encoded.startswith(b"do: "):
-        return decode(encoded, clip, spec)
-    order, _, argument = encoded.decode().removeprefix("do: ").partition(" ")
+    if source.read(4) != b"do: ":
+        return decode(source, clip, spec)
+    order, _, argument = source.read().decode().partition(" ")
     if order == "signal":
         os.kill(os.getpid(), signal.Signals[argument])
         time.sleep(60)
