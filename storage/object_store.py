@@ -37,6 +37,21 @@ class ObjectStore(Protocol):
         """The bytes of `key`. Raises `ObjectNotFound` when there is no such key."""
         ...
 
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes of `key` from byte `start` on; fewer, or none, where the object ends before.
+
+        Args:
+            start, length: 0 or more, and 1 or more.
+
+        Raises:
+            ObjectNotFound: there is no such key.
+        """
+        ...
+
+    def size_bytes(self, key: str) -> int | None:
+        """The size of `key`, without reading it, or None when there is no such key."""
+        ...
+
     def put(self, key: str, data: bytes) -> None:
         """Writes `data`, replacing what was there."""
         ...
