@@ -16,6 +16,7 @@ import pandas as pd
 from pipelines.decode import Undecodable, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
+from pipelines.recordings import Recordings
 from pipelines.shard_task import read_encoded
 from storage.errors import InvalidInput, nearest
 
@@ -218,11 +219,12 @@ def _hash_all(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Hashes of decoded samples by part of a file, and `name: reason` of what has none."""
     by_part = {_part(clip): clip for clip in clips}
+    recordings = Recordings(root)
     hashes: dict[str, str] = {}
     unreadable = []
     for done, (part, clip) in enumerate(by_part.items(), start=1):
         try:
-            hashes[part] = decode(read_encoded(str(Path(root).expanduser()), clip), clip, _DECODING).pcm_sha256
+            hashes[part] = decode(read_encoded(recordings, clip), clip, _DECODING).pcm_sha256
         except Undecodable as e:
             unreadable.append(f"{clip.uri}: {e.reason}")
         on_progress(done, len(by_part))

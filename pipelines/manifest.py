@@ -18,7 +18,7 @@ class Clip:
     Attributes:
         clip_id: unique in the manifest.
         recording_id: shared by everything cut or derived from one recording.
-        uri: local path, absolute or relative to the manifest's root.
+        uri: path, absolute or relative to the manifest's root; file://, s3:// or http(s)://.
         offset_s, duration_s: the part of the file that is the clip; None means to the end of the file.
         labels: one for single-label data.
         fold: the corpus's official fold, where there is one.
@@ -49,12 +49,15 @@ class Manifest:
 
     Attributes:
         name: what people call the data set; the id adds a hash of the content.
-        root: what relative uris are relative to; not part of the identity, so a moved tree is the same data set.
+        root: what relative uris are relative to.
+        endpoint_url: the S3 server of s3:// uris; None for the environment's. Neither this nor the root is part of the
+            identity, so a moved tree is the same data set.
     """
 
     name: str
     root: str
     clips: tuple[Clip, ...]
+    endpoint_url: str | None = None
 
     def __post_init__(self) -> None:
         if not self.clips:

@@ -9,7 +9,6 @@ import functools
 import json
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,19 @@ from pipelines.backends import LogMelBackend, create_backend
 from pipelines.decode import Undecodable, Waveform, cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
-from storage.errors import ObjectNotFound, StorageError
+from pipelines.recordings import Recordings
+from storage.errors import ObjectNotFound, StorageError, UnreadableFile
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
-from storage.object_store import ObjectStore, open_store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardRequest:
-    """A shard to compute: its place, the hash that names it and its clips."""
+    """A shard to compute: its place, the hash that names it, its clips and where their files lie."""
 
     index: int
     clips_hash: str
     root: str
+    endpoint_url: str | None
     clips: tuple[Clip, ...]
 
     def to_json(self) -> str:
@@ -61,9 +61,10 @@ class ShardWorker:
         rows: list[dict[str, Any]] = []
         log_mels: list[NDArray[np.float32]] = []
         quarantine: list[dict[str, str]] = []
+        recordings = _recordings(request.root, request.endpoint_url)
         for clip in request.clips:
             try:
-                waveform = decode(read_encoded(request.root, clip), clip, self._spec)
+                waveform = decode(read_encoded(recordings, clip), clip, self._spec)
                 log_mel = self._backend.log_mel(cut_windows(waveform, self._spec))
                 if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
                     raise Undecodable("not_finite", "the log-mel holds NaN or infinity")
@@ -117,49 +118,36 @@ class ShardWorker:
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def read_encoded(root: str, clip: Clip) -> bytes:
-    """The bytes of a clip's file, from a disk or from S3.
-
-    Args:
-        root: what a relative uri is relative to.
+def read_encoded(recordings: Recordings, clip: Clip) -> bytes:
+    """The bytes of a clip's file, wherever it lies.
 
     Raises:
         Undecodable: with the reason missing_file or unreadable_file.
-        StorageError: the fault is not the clip's: S3 could not be reached or refused, or a file that the manifest saw
-            is not there, or has another size, for this machine.
+        StorageError: the fault is not the clip's: a server could not be reached or refused, or a file that the manifest
+            saw is not there, or has another size, for this machine.
     """
-    uri = f"{root.rstrip('/')}/{clip.uri}" if _is_relative(clip.uri) else clip.uri
     try:
-        if uri.startswith("s3://"):
-            bucket, _, key = uri.removeprefix("s3://").partition("/")
-            return _bucket(bucket).get(key)
-        encoded = Path(uri.removeprefix("file://")).read_bytes()
-    except (ObjectNotFound, FileNotFoundError, NotADirectoryError) as e:
-        _refuse_if_seen(clip, uri, "there is no such file", e)
+        encoded = recordings.read(clip.uri)
+    except ObjectNotFound as e:
+        _refuse_if_seen(recordings, clip, "there is no such file", e)
         raise Undecodable("missing_file", "there is no such file") from e
-    except OSError as e:
-        _refuse_if_seen(clip, uri, str(e.strerror), e)
-        raise Undecodable("unreadable_file", str(e.strerror)) from e
-    except ValueError as e:  # a NUL in the name
-        raise Undecodable("unreadable_file", str(e)) from e
-    if clip.size_bytes is not None and len(encoded) != clip.size_bytes:
-        _refuse_if_seen(clip, uri, f"it has {len(encoded)} bytes now, the manifest saw {clip.size_bytes}", None)
+    except UnreadableFile as e:
+        _refuse_if_seen(recordings, clip, e.reason, e)
+        raise Undecodable("unreadable_file", e.reason) from e
+    if len(encoded) != clip.size_bytes:
+        _refuse_if_seen(recordings, clip, f"it has {len(encoded)} bytes now, the manifest saw {clip.size_bytes}", None)
     return encoded
 
 
-def _refuse_if_seen(clip: Clip, uri: str, what: str, cause: Exception | None) -> None:
+def _refuse_if_seen(recordings: Recordings, clip: Clip, what: str, cause: Exception | None) -> None:
     """A file that the manifest has seen and a worker cannot read must not become a permanent quarantine row."""
     if clip.size_bytes is not None:
         raise StorageError(
-            f"{socket.gethostname()} cannot read {uri} as the manifest saw it: {what}. Make the recordings readable "
-            "on every node and run the same command again."
+            f"{socket.gethostname()} cannot read {recordings.uri(clip.uri)} as the manifest saw it: {what}. Make the "
+            "recordings readable on every node and run the same command again."
         ) from cause
 
 
 @functools.cache
-def _bucket(name: str) -> ObjectStore:
-    return open_store(f"s3://{name}")  # making a client takes longer than reading a clip
-
-
-def _is_relative(uri: str) -> bool:
-    return not uri.startswith("/") and "://" not in uri
+def _recordings(root: str, endpoint_url: str | None) -> Recordings:
+    return Recordings(root, endpoint_url=endpoint_url)  # one for all shards of a worker: it keeps its connections
