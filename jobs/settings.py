@@ -18,6 +18,7 @@ from yaml import YAMLError
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
+from pipelines.sources.genres import LabelLevel
 from pipelines.splits import SplitSettings
 from storage.errors import InvalidInput, nearest
 from sweeps import SweepSettings
@@ -31,14 +32,20 @@ class DataSettings:
     """Which recordings.
 
     Attributes:
-        source: `esc50` or `table`.
-        root: the tree or table file.
+        source: `birdclef`, `csv`, `emodb`, `esc50`, `folder`, `genres` or `synthetic`.
+        root: the tree, or the table file of `csv`: a path, file:// or s3://bucket/prefix.
         name: of the data set; empty for the last part of root.
+        endpoint_url: of an S3 server with the recordings other than AWS; null for the environment variable
+            AWS_ENDPOINT_URL. Has nothing to do with storage.endpoint_url, which is for what the jobs write.
+        label_level: for `genres`, which part of the path is the label: `genre/subgenre`, `genre` or `subgenre`; null
+            for the first.
     """
 
     source: str = "esc50"
     root: str = ""
     name: str = ""
+    endpoint_url: str | None = None
+    label_level: LabelLevel | None = None
 
     @property
     def resolved_name(self) -> str:

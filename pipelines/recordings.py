@@ -52,6 +52,13 @@ class Recordings:
     def parent(self) -> tuple["Recordings", str]:
         """The folder that the root lies in, and the root's name there: for a root that is one file."""
         folder, _, name = self.root.rpartition("/")
+        if folder == "s3:/":
+            raise InvalidInput(
+                "data.root",
+                given=self.root,
+                allowed="a file, s3://bucket/name",
+                remedy="Name the file after the bucket.",
+            )
         return Recordings(folder or "/", endpoint_url=self.endpoint_url), name
 
     def below(self, folder: str) -> "Recordings":
@@ -76,11 +83,11 @@ class Recordings:
         Raises:
             StorageError: a folder cannot be read, or the server is at fault.
         """
-        return {path: size for path, size in sorted(self._walk(prefix)) if size is not None}
+        return {path: size for path, size in self.walk(prefix) if size is not None}
 
-    def list_dead_links(self, prefix: str = "") -> tuple[str, ...]:
-        """Symbolic links on a disk that lead nowhere: the tree names these files, and `list` cannot have them."""
-        return tuple(sorted(path for path, size in self._walk(prefix) if size is None))
+    def walk(self, prefix: str = "") -> tuple[tuple[str, int | None], ...]:
+        """As `list`, and with symbolic links that lead nowhere, whose size is None: the tree does name those files."""
+        return tuple(sorted(self._walk(prefix)))
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, int | None]]:
         if self.is_local:

@@ -57,7 +57,7 @@ def test_a_missing_root(
 def test_a_manifest_without_uri(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "clips.csv"
     table.write_text("file,label\na.wav,dog\n")
-    line = refused(featurize.main, ["data.source=table", f"data.root={table}"], capsys, tmp_path / "store")
+    line = refused(featurize.main, ["data.source=csv", f"data.root={table}"], capsys, tmp_path / "store")
     assert "manifest column uri" in line
     assert "Add the column uri" in line
 

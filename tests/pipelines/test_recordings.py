@@ -120,7 +120,7 @@ class TestDisk:
         (Path(local_uri) / "self.wav").symlink_to("self.wav")
         recordings = Recordings(local_uri)
         assert recordings.list() == {"a.wav": 2}
-        assert recordings.list_dead_links() == ("dead.wav", "self.wav")
+        assert recordings.walk() == (("a.wav", 2), ("dead.wav", None), ("self.wav", None))
 
     def test_a_folder_that_cannot_be_read_is_not_an_empty_one(
         self, local_uri: str, monkeypatch: pytest.MonkeyPatch
