@@ -40,6 +40,10 @@ _SOURCES: dict[str, Source] = {
 }
 
 
+# Where a corpus may be downloaded by anybody, without an account.
+_ARCHIVES = {"esc50": esc50.ARCHIVE_URL}
+
+
 def list_sources() -> tuple[str, ...]:
     return tuple(sorted(_SOURCES))
 
@@ -86,3 +90,16 @@ def find_source(name: str) -> Source:
             "data.source", given=name, allowed=", ".join(list_sources()), remedy=f"{nearest(name, _SOURCES)}Choose one."
         )
     return _SOURCES[name]
+
+
+def archive_url(source: str) -> str:
+    """Where the public archive of a corpus lies.
+
+    Raises:
+        InvalidInput: there is none, or no such source.
+    """
+    if source not in _ARCHIVES:
+        raise InvalidInput(
+            "source", given=source, allowed=", ".join(_ARCHIVES), remedy="Give url=<its archive>, or fetch it by hand."
+        )
+    return _ARCHIVES[source]

@@ -67,7 +67,8 @@ def test_a_link_that_leads_nowhere_is_a_clip_without_a_size_and_told(local_uri: 
 
 
 class TestCheck:
-    def test_a_tree_of_the_published_shape_is_sound(self, store: ObjectStore) -> None:
+    def test_a_tree_of_the_published_shape_is_sound(self, local_uri: str) -> None:
+        store = open_store(local_uri)
         texts = [f"{letter}{number:02d}" for letter in "ab" for number in range(1, 6)]
         names = [f"{speaker}{text}{emotion}a.wav" for speaker in _SPEAKERS for text in texts for emotion in "WLEATN"]
         _fill(store, names[:535])
