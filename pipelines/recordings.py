@@ -32,7 +32,7 @@ class Recordings:
         endpoint_url: the S3 server of the recordings; None for the environment variable AWS_ENDPOINT_URL, else AWS.
 
     Attributes:
-        root: absolute, without a trailing `/`.
+        root: absolute, without a trailing `/`; a symbolic link stays one, as other nodes may have it lead elsewhere.
 
     Raises:
         InvalidInput: a root of another form, or an endpoint that is no address.
@@ -41,7 +41,7 @@ class Recordings:
     def __init__(self, root: str, *, endpoint_url: str | None = None) -> None:
         _check_root(root, endpoint_url)
         is_local = not root.startswith("s3://")
-        self.root = str(Path(root.removeprefix("file://")).expanduser().resolve()) if is_local else root.rstrip("/")
+        self.root = str(Path(root.removeprefix("file://")).expanduser().absolute()) if is_local else root.rstrip("/")
         self.endpoint_url = endpoint_url
         self._buckets: dict[str, ObjectStore] = {}
 
@@ -205,7 +205,7 @@ class Recordings:
     def _object(self, uri: str) -> tuple[ObjectStore, str]:
         bucket, key = _split(uri)
         try:
-            check_key(key, uri=f"s3://{bucket}")
+            check_key(f"{bucket}/{key}", uri=f"s3://{bucket}")
         except StorageError as e:
             raise UnreadableFile(uri, "no plain key of an object") from e
         return self._bucket(bucket), key

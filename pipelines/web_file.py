@@ -91,6 +91,8 @@ def stream(url: str) -> Iterator[tuple[bytes, int | None]]:
                 yield piece, size_bytes
     except (OSError, http.client.HTTPException) as e:
         raise _domain_error(url, e) from e
+    except ValueError as e:
+        raise UnreadableFile(url, "no web address") from e
     if size_bytes is not None and num_read != size_bytes:
         raise StorageError(f"{url} ended after {num_read} of {size_bytes} bytes. Try again.")
 
@@ -108,6 +110,8 @@ def _ask(url: str, use: Callable[[_Response], T], *, wanted: str | None = None) 
             if pause_s is None or not _is_worth_another_try(e):
                 raise _domain_error(url, e) from e
             time.sleep(pause_s)
+        except ValueError as e:  # a host name that cannot be one
+            raise UnreadableFile(url, "no web address") from e
     raise AssertionError("the loop above returns or raises")
 
 

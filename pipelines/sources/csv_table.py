@@ -158,6 +158,12 @@ def _stem(uri: str) -> str:
 def _check_scheme(uri: str, number: int) -> None:
     if "://" in uri and not uri.startswith(("s3://", "file://", "http://", "https://")):
         raise _wrong_cell("uri", uri, number, "a path, file://, s3://bucket/key or http(s)://")
+    try:
+        no_place = "://" in uri and not uri.startswith("file://") and not urllib.parse.urlsplit(uri).netloc
+    except ValueError:
+        no_place = True
+    if no_place:
+        raise _wrong_cell("uri", uri, number, "an address with a bucket or a server")
 
 
 def _text(row: dict[Any, Any], column: str) -> str | None:

@@ -78,7 +78,7 @@ def wrong_cells(path: str, column: str, cells: Sequence[tuple[int, str]], *, all
 def in_words(names: Sequence[str]) -> str:
     """The first names of a list, and how many more there are."""
     more = f" and {len(names) - _NUM_NAMES:,} more" if len(names) > _NUM_NAMES else ""
-    return ", ".join(names[:_NUM_NAMES]) + more
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names[:_NUM_NAMES]) + more
 
 
 def counted(what: str, names: Sequence[str], *, of: int | None = None) -> list[str]:

@@ -213,7 +213,10 @@ class TestOneFile:
             assert file.read() == b"the end"
         assert asked == [(3 * BLOCK_BYTES, 7)]
 
-    @pytest.mark.parametrize("uri", ["folder", "nul\0.wav", "gs://bucket/x.wav", "x" * 300, "http://exa mple:port/x"])
+    @pytest.mark.parametrize(
+        "uri",
+        ["folder", "nul\0.wav", "gs://bucket/x", "x" * 300, "http://exa mple:port/x", "http://a..b/x", "http://[x/y"],
+    )
     def test_what_cannot_be_read_here_says_why(self, local_uri: str, uri: str) -> None:
         open_store(local_uri).put("folder/x.wav", b"x")
         recordings = Recordings(local_uri)
@@ -224,7 +227,7 @@ class TestOneFile:
             assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
 
     def test_a_key_that_s3_cannot_have_is_the_fault_of_its_row(self, s3_uri: str) -> None:
-        for uri in ("../x.wav", "a//b.wav", "s3://"):
+        for uri in ("../x.wav", "a//b.wav", "s3://", "s3:///x.wav"):
             with pytest.raises(UnreadableFile, match="no plain key"):
                 Recordings(s3_uri).read(uri)
 
@@ -287,6 +290,14 @@ class TestServers:
                 file.seek(0, io.SEEK_END), file.seek(-10, io.SEEK_CUR), file.read()
             assert "503" in str(failure_of(file))
         assert failure_of(io.BytesIO()) is None
+
+    def test_of_many_files_on_a_server_at_fault_only_the_first_are_asked_for(
+        self, web_site: Any, tmp_path: Path
+    ) -> None:
+        web_site.answers = [403] * 1_000
+        with pytest.raises(StorageError, match="refuses access"):
+            Recordings(str(tmp_path)).sizes(f"{web_site.url}/{number}.wav" for number in range(1_000))
+        assert len(web_site.requests) < 500
 
     def test_the_endpoint_may_be_given(
         self, s3_uri: str, s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

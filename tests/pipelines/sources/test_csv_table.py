@@ -105,6 +105,8 @@ def test_any_table_has_a_dataset_id(folder: ObjectStore) -> None:
         (["uri,label,fold", "a.wav,dog,1.5"], r"column fold, row 1: got 1\.5; allowed: a whole number\. Correct"),
         (["uri,label,offset_s", "a.wav,dog,early"], r"column offset_s, row 1: got 'early'; allowed: a number\."),
         (["uri,label,duration_s", "a.wav,dog,inf"], r"column duration_s, row 1: got inf; allowed: a number\."),
+        (["uri,label", "http://[x/a.wav,dog"], r"column uri, row 1: got 'http://\[x/a\.wav'; allowed: an address with"),
+        (["uri,label", "s3:///a.wav,dog"], r"column uri, row 1: got 's3:///a\.wav'; allowed: an address with a bucket"),
         (["uri,label", "gs://x/a.wav,dog"], r"column uri, row 1: got 'gs://x/a\.wav'; allowed: a path, file://, s3://"),
     ],
 )
@@ -171,6 +173,15 @@ def test_the_endpoint_travels_with_the_manifest(
     manifest = read_manifest("csv", root=f"{folder.uri}/clips.csv", name="clips", endpoint_url=s3_server)
     assert manifest.endpoint_url == s3_server
     assert manifest.dataset == plain.dataset
+
+
+def test_a_linked_table_names_files_beside_the_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "clips.csv").write_text("uri,label\na.wav,dog\n")
+    (tmp_path / "clips.csv").symlink_to("elsewhere/clips.csv")
+    (tmp_path / "a.wav").write_bytes(b"audio")
+    (clip,) = read_manifest("csv", root=str(tmp_path / "clips.csv"), name="clips").clips
+    assert clip.size_bytes == 5
 
 
 class TestCheck:

@@ -47,6 +47,12 @@ def test_a_file_without_a_folder_is_refused_and_told(store: ObjectStore) -> None
         read_manifest("folder", root=store.uri, name="pets")
 
 
+def test_a_name_that_would_move_the_cursor_is_told_in_plain_letters(local_uri: str) -> None:
+    open_store(local_uri).put("\x1b[2J\n.wav", b"audio")
+    (words,) = check_tree("folder", root=local_uri)
+    assert words.endswith(r"1 ('\x1b[2J\n.wav')")
+
+
 def test_a_tree_without_audio_is_refused(store: ObjectStore) -> None:
     with pytest.raises(InvalidInput, match=r"data\.root: got '.* \(no such folder\)'"):
         read_manifest("folder", root=store.uri, name="pets")
