@@ -255,7 +255,7 @@ def _shards_without_ray(manifest: Manifest, out: Path) -> None:
     """The same shards by a bare process pool: what is left is Ray's share."""
     features = FeatureStore(open_store(str(out)), dataset=manifest.dataset, fingerprint=SPEC.fingerprint)
     requests = [
-        ShardRequest(index=index, clips_hash="0" * 12, root=manifest.root, clips=clips)
+        ShardRequest(index=index, clips_hash="0" * 12, root=manifest.root, endpoint_url=None, clips=clips)
         for index, clips in enumerate(shards(manifest.clips, CLIPS_PER_SHARD))
     ]
     context = multiprocessing.get_context("spawn")

@@ -67,11 +67,11 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress(title: str) -> Iterator[Callable[[int, int | None, str], None]]:
     """A bar on a terminal, a line every few seconds in a log.
 
     Yields:
-        A function of (done, in all, text) to call as often as one likes.
+        A function of (done, in all or None where that is unknown, text) to call as often as one likes.
     """
     if console.is_terminal:
         columns = (
@@ -93,11 +93,12 @@ class _Lines:
     def __init__(self, title: str) -> None:
         self._title, self._started, self._last = title, time.monotonic(), float("-inf")
 
-    def __call__(self, done: int, total: int, text: str) -> None:
+    def __call__(self, done: int, total: int | None, text: str) -> None:
         now = time.monotonic()
         if done == total or now - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = now
-            say(f"{self._title} {done}/{total} [{now - self._started:.0f} s] {text}")
+            in_all = "?" if total is None else total
+            say(f"{self._title} {done}/{in_all} [{now - self._started:.0f} s] {text}")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

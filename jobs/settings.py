@@ -19,6 +19,7 @@ from yaml import YAMLError
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
+from pipelines.sources.genres import LabelLevel
 from pipelines.splits import SplitSettings
 from storage.errors import InvalidInput, hold_rules, nearest
 from sweeps import SweepSettings
@@ -32,14 +33,20 @@ class DataSettings:
     """Which recordings.
 
     Attributes:
-        source: `esc50` or `table`.
-        root: the tree or table file.
+        source: `birdclef`, `csv`, `emodb`, `esc50`, `folder`, `genres` or `synthetic`.
+        root: the tree, or the table file of `csv`: a path, file:// or s3://bucket/prefix.
         name: of the data set; empty for the last part of root.
+        endpoint_url: of an S3 server with the recordings other than AWS; null for the environment variable
+            AWS_ENDPOINT_URL. Has nothing to do with storage.endpoint_url, which is for what the jobs write.
+        label_level: for `genres`, which part of the path is the label: `genre/subgenre`, `genre` or `subgenre`; null
+            for the first.
     """
 
     source: str = "esc50"
     root: str = ""
     name: str = ""
+    endpoint_url: str | None = None
+    label_level: LabelLevel | None = None
 
     @property
     def resolved_name(self) -> str:
@@ -146,7 +153,8 @@ def parse_settings(kind: type[T], words: Sequence[str]) -> T:
 def _override(overrides: DictConfig, word: str, kind: type) -> None:
     key, _, text = word.partition("=")
     hint = _hint(kind, key)
-    is_text = hint is str or (str in typing.get_args(hint) and text != "null")
+    is_optional_text = typing.get_origin(hint) in (typing.Union, types.UnionType) and str in typing.get_args(hint)
+    is_text = hint is str or (is_optional_text and text != "null")
     try:
         value = text if is_text else _yaml_value(text)
         OmegaConf.update(overrides, key, value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cluster.session import cluster_resources
 from jobs.console import progress, say
-from jobs.settings import JobSettings, ReportSettings, StorageSettings
+from jobs.settings import DataSettings, JobSettings, ReportSettings, StorageSettings
 from pipelines.featurize import FeaturizeResult, featurize
 from pipelines.manifest import Manifest
 from pipelines.sources import read_manifest
@@ -32,6 +32,9 @@ _PACKAGES = (
 )
 
 
+_MANY_FILES = 5000  # fewer are looked at before anybody would ask what goes on
+
+
 def open_checked_store(settings: StorageSettings) -> ObjectStore:
     """Opens the store and refuses one on which results would not be safe."""
     store = open_store(settings.uri, endpoint_url=settings.endpoint_url)
@@ -39,16 +42,30 @@ def open_checked_store(settings: StorageSettings) -> ObjectStore:
     return store
 
 
-def find_recordings(settings: JobSettings) -> Manifest:
-    """Reads the manifest of the recordings that the settings name."""
-    if not settings.data.root:
+def require_root(data: DataSettings) -> None:
+    """Refuses settings that name no recordings."""
+    if not data.root:
         raise InvalidInput(
             "data.root",
             given="",
             allowed="a data set",
             remedy="Give data.root=<ESC-50 tree>, or make one with jobs/synthesize.py.",
         )
-    manifest = read_manifest(settings.data.source, root=settings.data.root, name=settings.data.resolved_name)
+
+
+def find_recordings(settings: JobSettings) -> Manifest:
+    """Reads the manifest of the recordings that the settings name."""
+    require_root(settings.data)
+    data = settings.data
+    with progress("look at recordings, files") as tell:
+        manifest = read_manifest(
+            data.source,
+            root=data.root,
+            name=data.resolved_name,
+            endpoint_url=data.endpoint_url,
+            label_level=data.label_level,
+            on_progress=lambda done, total: tell(done, total, "") if total > _MANY_FILES else None,
+        )
     say(f"data set {manifest.dataset}: {len(manifest.clips)} clips, {len(manifest.labels)} labels")
     return manifest
 

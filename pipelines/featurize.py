@@ -160,7 +160,13 @@ def _finished(requests: list[ShardRequest], features: FeatureStore) -> dict[int,
 
 def _requests(manifest: Manifest, clips_per_shard: int) -> list[ShardRequest]:
     return [
-        ShardRequest(index=index, clips_hash=content_hash(list(clips), length=12), root=manifest.root, clips=clips)
+        ShardRequest(
+            index=index,
+            clips_hash=content_hash(list(clips), length=12),
+            root=manifest.root,
+            endpoint_url=manifest.endpoint_url,
+            clips=clips,
+        )
         for index, clips in enumerate(shards(manifest.clips, clips_per_shard))
     ]
 

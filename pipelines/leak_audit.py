@@ -4,7 +4,6 @@ Enters: two CSV files, for example a train and a validation list from anywhere. 
 exact matches count; nothing is guessed from the form of a name. What cannot be compared is said, never counted as zero.
 """
 
-import io
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,10 +13,11 @@ from typing import Literal
 
 import pandas as pd
 
+from pipelines.clip_file import open_clip
 from pipelines.decode import Undecodable, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
-from pipelines.shard_task import read_encoded
+from pipelines.recordings import Recordings
 from storage.errors import InvalidInput, nearest
 
 ID_COLUMNS = ("clip_id", "filename", "file_name", "file", "path", "uri", "image", "image_path")
@@ -219,12 +219,13 @@ def _hash_all(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Hashes of decoded samples by part of a file, and `name: reason` of what has none."""
     by_part = {_part(clip): clip for clip in clips}
+    recordings = Recordings(root)
     hashes: dict[str, str] = {}
     unreadable = []
     for done, (part, clip) in enumerate(by_part.items(), start=1):
         try:
-            encoded = io.BytesIO(read_encoded(str(Path(root).expanduser()), clip))
-            hashes[part] = decode(encoded, clip, _DECODING).pcm_sha256
+            with open_clip(recordings, clip) as source:
+                hashes[part] = decode(source, clip, _DECODING).pcm_sha256
         except Undecodable as e:
             unreadable.append(f"{clip.uri}: {e.reason}")
         on_progress(done, len(by_part))

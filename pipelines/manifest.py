@@ -18,12 +18,13 @@ class Clip:
     Attributes:
         clip_id: unique in the manifest.
         recording_id: shared by everything cut or derived from one recording.
-        uri: local path, absolute or relative to the manifest's root.
+        uri: path, absolute or relative to the manifest's root; file://, s3:// or http(s)://.
         offset_s, duration_s: the part of the file that is the clip; None means to the end of the file.
         labels: one for single-label data.
         fold: the corpus's official fold, where there is one.
         group: what must never straddle a split; defaults to recording_id.
-        size_bytes: size of the file, part of the dataset's identity so that a changed file is a changed data set.
+        size_bytes, content: of the file: its size and a mark of its content, so that a changed file is a changed data
+            set; see `content_marks.py`.
         columns: what else the source knows (speaker, snr_db …).
     """
 
@@ -36,6 +37,7 @@ class Clip:
     fold: int | None = None
     group: str = ""
     size_bytes: int | None = None
+    content: str = ""
     columns: dict[str, str | int | float | bool | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,12 +51,15 @@ class Manifest:
 
     Attributes:
         name: what people call the data set; the id adds a hash of the content.
-        root: what relative uris are relative to; not part of the identity, so a moved tree is the same data set.
+        root: what relative uris are relative to.
+        endpoint_url: the S3 server of s3:// uris; None for the environment's. Neither this nor the root is part of the
+            identity, so a moved tree is the same data set.
     """
 
     name: str
     root: str
     clips: tuple[Clip, ...]
+    endpoint_url: str | None = None
 
     def __post_init__(self) -> None:
         if not self.clips:

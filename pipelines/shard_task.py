@@ -7,12 +7,9 @@ stage can wait for a core that the first one holds.
 import contextlib
 import dataclasses
 import functools
-import io
 import json
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
@@ -21,14 +18,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.backends import LogMelBackend, create_backend
+from pipelines.clip_file import open_clip
 from pipelines.decode import Undecodable, Waveform, cut_windows, decode
 from pipelines.effects import apply_variant
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
+from pipelines.recordings import Recordings
 from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
-from storage.errors import InvalidInput, ObjectNotFound, StorageError
+from storage.errors import InvalidInput, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
-from storage.object_store import ObjectStore, open_store
 
 Decode = Callable[[BinaryIO, Clip, FeatureSpec], Waveform]
 
@@ -39,11 +37,12 @@ _WINDOWS_PER_CALL = 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardRequest:
-    """A shard to compute: its place, the hash that names it and its clips."""
+    """A shard to compute: its place, the hash that names it, its clips and where their files lie."""
 
     index: int
     clips_hash: str
     root: str
+    endpoint_url: str | None
     clips: tuple[Clip, ...]
 
     def to_json(self) -> str:
@@ -142,14 +141,15 @@ class ShardWorker:
         found: _Rows,
     ) -> Iterator[_DecodedClip]:
         """The clips that can be decoded; the others are refused in `found`."""
+        recordings = _recordings(request.root, request.endpoint_url)
         for clip in request.clips:
             try:
                 if clip.clip_id in refused:
                     raise refused[clip.clip_id]
-                encoded = read_encoded(request.root, clip)
-                on_clip(clip.clip_id)
-                with _own_faults_told():
-                    waveform = self._decode(io.BytesIO(encoded), clip, self._spec)
+                with open_clip(recordings, clip) as source:
+                    on_clip(clip.clip_id)
+                    with _own_faults_told():
+                        waveform = self._decode(source, clip, self._spec)
                 windows = self._windows(waveform, clip, found)
             except Undecodable as e:
                 found.refuse(clip, ORIGINAL, e)
@@ -257,49 +257,6 @@ def _batches(decoded: Iterator[_DecodedClip]) -> Iterator[list[_DecodedClip]]:
         yield batch
 
 
-def read_encoded(root: str, clip: Clip) -> bytes:
-    """The bytes of a clip's file, from a disk or from S3.
-
-    Args:
-        root: what a relative uri is relative to.
-
-    Raises:
-        Undecodable: with the reason missing_file or unreadable_file.
-        StorageError: the fault is not the clip's: S3 could not be reached or refused, or a file that the manifest saw
-            is not there, or has another size, for this machine.
-    """
-    uri = f"{root.rstrip('/')}/{clip.uri}" if _is_relative(clip.uri) else clip.uri
-    try:
-        if uri.startswith("s3://"):
-            bucket, _, key = uri.removeprefix("s3://").partition("/")
-            return _bucket(bucket).get(key)
-        encoded = Path(uri.removeprefix("file://")).read_bytes()
-    except (ObjectNotFound, FileNotFoundError, NotADirectoryError) as e:
-        _refuse_if_seen(clip, uri, "there is no such file", e)
-        raise Undecodable("missing_file", "there is no such file") from e
-    except OSError as e:
-        _refuse_if_seen(clip, uri, str(e.strerror), e)
-        raise Undecodable("unreadable_file", str(e.strerror)) from e
-    except ValueError as e:  # a NUL in the name
-        raise Undecodable("unreadable_file", str(e)) from e
-    if clip.size_bytes is not None and len(encoded) != clip.size_bytes:
-        _refuse_if_seen(clip, uri, f"it has {len(encoded)} bytes now, the manifest saw {clip.size_bytes}", None)
-    return encoded
-
-
-def _refuse_if_seen(clip: Clip, uri: str, what: str, cause: Exception | None) -> None:
-    """A file that the manifest has seen and a worker cannot read must not become a permanent quarantine row."""
-    if clip.size_bytes is not None:
-        raise StorageError(
-            f"{socket.gethostname()} cannot read {uri} as the manifest saw it: {what}. Make the recordings readable "
-            "on every node and run the same command again."
-        ) from cause
-
-
 @functools.cache
-def _bucket(name: str) -> ObjectStore:
-    return open_store(f"s3://{name}")  # making a client takes longer than reading a clip
-
-
-def _is_relative(uri: str) -> bool:
-    return not uri.startswith("/") and "://" not in uri
+def _recordings(root: str, endpoint_url: str | None) -> Recordings:
+    return Recordings(root, endpoint_url=endpoint_url)  # one for all shards of a worker: it keeps its connections

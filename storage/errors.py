@@ -41,6 +41,22 @@ class ObjectNotFound(StorageError):
     """No object has this key."""
 
 
+class UnreadableFile(StorageError):
+    """There is such a file, and this machine cannot read it: no permission, a folder, a name that cannot be one.
+
+    Args:
+        uri: the file.
+        reason: why, in words that do not depend on where the data set lies.
+    """
+
+    def __init__(self, uri: str, reason: str) -> None:
+        super().__init__(uri, reason)
+        self.uri, self.reason = uri, reason
+
+    def __str__(self) -> str:
+        return f"cannot read {self.uri}: {self.reason}"
+
+
 def hold_rules(section: str, settings: "DataclassInstance", rules: Mapping[str, tuple[bool, str]]) -> None:
     """Refuses the first value of `settings` whose rule does not hold.
 

@@ -24,12 +24,20 @@ class LocalObjectStore:
         self.uri = str(self.root)
 
     def get(self, key: str) -> bytes:
+        with self._reading(key) as path:
+            return path.read_bytes()
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        with self._reading(key) as path, path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size_bytes(self, key: str) -> int | None:
         try:
-            return self._path(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
-            raise ObjectNotFound(f"{self.uri} has no object {key!r}") from e
-        except OSError as e:
-            raise StorageError(f"cannot read {key!r} in {self.uri}: {e.strerror}") from e
+            with self._reading(key) as path:
+                return path.stat().st_size if path.is_file() else None
+        except ObjectNotFound:
+            return None
 
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
@@ -71,6 +79,15 @@ class LocalObjectStore:
             pass  # no object has this key
         except OSError as e:
             raise StorageError(f"cannot delete {key!r} in {self.uri}: {e.strerror}. Check its permissions.") from e
+
+    @contextlib.contextmanager
+    def _reading(self, key: str) -> Iterator[Path]:
+        try:
+            yield self._path(key)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
+            raise ObjectNotFound(f"{self.uri} has no object {key!r}") from e
+        except OSError as e:
+            raise StorageError(f"cannot read {key!r} in {self.uri}: {e.strerror}") from e
 
     def _path(self, key: str) -> Path:
         check_key(key, uri=self.uri)

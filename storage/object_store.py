@@ -16,10 +16,11 @@ from storage.errors import InvalidInput, StorageError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectInfo:
-    """A key and the size of what it holds."""
+    """A key, the size of what it holds, and on S3 its ETag: another content has another one."""
 
     key: str
     size_bytes: int
+    etag: str = ""
 
 
 class ObjectStore(Protocol):
@@ -35,6 +36,21 @@ class ObjectStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """The bytes of `key`. Raises `ObjectNotFound` when there is no such key."""
+        ...
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Up to `length` bytes of `key` from byte `start` on; fewer, or none, where the object ends before.
+
+        Args:
+            start, length: 0 or more, and 1 or more.
+
+        Raises:
+            ObjectNotFound: there is no such key.
+        """
+        ...
+
+    def size_bytes(self, key: str) -> int | None:
+        """The size of `key`, without reading it, or None when there is no such key."""
         ...
 
     def put(self, key: str, data: bytes) -> None:

@@ -61,6 +61,30 @@ class S3ObjectStore:
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, key) from e
 
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        wanted = f"bytes={start}-{start + length - 1}"
+        try:
+            found = self.client.get_object(Bucket=self._bucket, Key=self._key(key), Range=wanted)
+            return bytes(found["Body"].read())
+        except ClientError as e:
+            if _error_code(e) in {"InvalidRange", "416"}:  # the object ends before `start`
+                return b""
+            raise self._domain_error(e, key) from e
+        except BotoCoreError as e:
+            raise self._domain_error(e, key) from e
+
+    def size_bytes(self, key: str) -> int | None:
+        try:
+            return int(self.client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"])
+        except (ClientError, BotoCoreError) as e:
+            error = self._domain_error(e, key)
+            if not isinstance(error, ObjectNotFound):
+                raise error from e
+        try:
+            return len(self.get_range(key, 0, 1))  # a 404 without a body: only GET tells a lost key from a lost bucket
+        except ObjectNotFound:
+            return None
+
     def put(self, key: str, data: bytes) -> None:
         try:
             self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data)
@@ -89,7 +113,11 @@ class S3ObjectStore:
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for item in page.get("Contents", []):
-                    yield ObjectInfo(key=item["Key"].removeprefix(self._prefix), size_bytes=item["Size"])
+                    yield ObjectInfo(
+                        key=item["Key"].removeprefix(self._prefix),
+                        size_bytes=item["Size"],
+                        etag=item["ETag"].strip('"'),
+                    )
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, prefix) from e
 

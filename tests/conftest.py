@@ -1,11 +1,15 @@
 """Fixtures shared by all tests: the stores, an S3 server over real HTTP on loopback, and corpora a machine may have."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
+import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +80,72 @@ def local_uri(tmp_path: Path) -> str:
 def store(request: pytest.FixtureRequest) -> ObjectStore:
     """An empty store of each kind."""
     return open_store(request.getfixturevalue(f"{request.param}_uri"))
+
+
+@dataclass
+class WebSite:
+    """Files on a web server of the test's own, and how it behaves."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    gives_ranges: bool = True
+    tells_size: bool = True
+    answers: list[int] = field(default_factory=list)  # statuses given to the next requests, before all else
+    cut_after: int | None = None  # bytes after which the next whole answer breaks off
+    requests: list[tuple[str, str]] = field(default_factory=list)  # (path, Range header)
+
+
+@pytest.fixture
+def web_site(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebSite]:
+    """An http server on loopback; the pauses between attempts are taken out."""
+    monkeypatch.setattr("pipelines.web_file._PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    site = WebSite()
+    handler = type("_Handler", (_WebHandler,), {"site": site})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        site.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield site
+        server.shutdown()
+        thread.join()
+
+
+class _WebHandler(BaseHTTPRequestHandler):
+    site: WebSite
+
+    def do_GET(self) -> None:
+        site, wanted = self.site, self.headers.get("Range", "")
+        site.requests.append((self.path, wanted))
+        content = site.files.get(urllib.parse.unquote(self.path).lstrip("/"))
+        part = re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)
+        if site.answers:
+            self._answer(site.answers.pop(0), b"")
+        elif content is None:
+            self._answer(404, b"")
+        elif part and site.gives_ranges and int(part[1]) >= len(content):
+            self._answer(416, b"", f"bytes */{len(content)}")
+        elif part and site.gives_ranges:
+            start, end = int(part[1]), min(int(part[2]) + 1, len(content))
+            self._answer(206, content[start:end], f"bytes {start}-{end - 1}/{len(content)}")
+        else:
+            self._answer(200, content)
+
+    def _answer(self, status: int, body: bytes, part: str = "") -> None:
+        cut_after, self.site.cut_after = self.site.cut_after, None
+        self.send_response(status)
+        if self.site.tells_size:
+            self.send_header("Content-Length", str(len(body)))
+        if part:
+            self.send_header("Content-Range", part)
+        self.end_headers()
+        try:
+            self.wfile.write(body[:cut_after])
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # a client that has seen enough
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture

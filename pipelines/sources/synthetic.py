@@ -21,6 +21,9 @@ import scipy.fft
 import soundfile
 from numpy.random import Generator
 
+from pipelines.manifest import Manifest
+from pipelines.recordings import Recordings
+from pipelines.sources import esc50
 from pipelines.sources.synthetic_sounds import (
     NUM_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -31,7 +34,7 @@ from pipelines.sources.synthetic_sounds import (
     noise,
     unit_rms,
 )
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
 
 CLASSES: tuple[str, ...] = (
@@ -85,6 +88,31 @@ class _Clip:
     @property
     def filename(self) -> str:
         return f"{self.fold}-{self.src_file}-{self.take_letter}-{self.target}.wav"
+
+
+def manifest(recordings: Recordings, name: str) -> Manifest:
+    """Reads the data set as the ESC-50 tree that it is; where there is none yet, makes it first, with the defaults.
+
+    Args:
+        recordings: the data set's folder; on S3 it must be there.
+        name: the data set's name.
+
+    Raises:
+        InvalidInput: the folder holds something else, or cannot be written.
+    """
+    if recordings.is_local and not recordings.exists("meta/esc50.csv"):
+        try:
+            write_synthetic_dataset(Path(recordings.root))
+        except StorageError as e:
+            raise InvalidInput(
+                "data.root", given=recordings.root, allowed="a folder that can be written", remedy=str(e)
+            ) from e
+    return esc50.manifest(recordings, name)
+
+
+def check(recordings: Recordings) -> list[str]:
+    """What is wrong with a data set that is there, in words; the full set has the shape of ESC-10."""
+    return esc50.check(recordings)
 
 
 def write_synthetic_dataset(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import featurize, report, sweep, synthesize
+from jobs import check, featurize, fetch, report, sweep, synthesize
 
 
 @pytest.fixture
@@ -57,9 +57,24 @@ def test_a_missing_root(
 def test_a_manifest_without_uri(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "clips.csv"
     table.write_text("file,label\na.wav,dog\n")
-    line = refused(featurize.main, ["data.source=table", f"data.root={table}"], capsys, tmp_path / "store")
+    line = refused(featurize.main, ["data.source=csv", f"data.root={table}"], capsys, tmp_path / "store")
     assert "manifest column uri" in line
     assert "Add the column uri" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["data.endpoint_url=localhost"], "data.endpoint_url"),
+        (["data.label_level=artist"], "genre/subgenre, genre, subgenre"),
+        (["data.label_level=genre"], "allowed: null for data.source=esc50"),
+        (["data.root=gs://bucket"], "s3://bucket/prefix"),
+    ],
+)
+def test_data_settings_that_cannot_be(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert told in refused(featurize.main, [f"data.root={tree}", *words], capsys, tmp_path / "store")
 
 
 def test_an_s3_endpoint_that_is_down(
@@ -123,7 +138,7 @@ def test_another_synthetic_data_set_in_the_way(tmp_path: Path, capsys: pytest.Ca
     assert "error: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("job", [sweep.main, featurize.main, report.main, synthesize.main])
+@pytest.mark.parametrize("job", [sweep.main, featurize.main, report.main, synthesize.main, check.main, fetch.main])
 def test_help_is_printed(job: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
     assert job(["--help"]) == 0
     assert "Settings and their defaults" in capsys.readouterr().out

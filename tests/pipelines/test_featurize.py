@@ -39,7 +39,7 @@ from pipelines.featurize import PipelineSettings, featurize
 from pipelines.sources import read_manifest
 from storage.object_store import open_store
 
-manifest = read_manifest("table", root=sys.argv[1], name="corpus")
+manifest = read_manifest("csv", root=sys.argv[1], name="corpus")
 with ray_session(num_cpus=1):
     store, settings = open_store(sys.argv[2]), PipelineSettings(clips_per_shard=1)
     print(featurize(manifest, FeatureSpec(), store, settings).num_rows)
@@ -352,7 +352,7 @@ def test_auto_takes_the_gpu_where_there_is_one(
 def _manifest(folder: Path, names: list[str], *, file: str = "clips.csv") -> Manifest:
     lines = ["clip_id,uri,label", *(f"{name},{name}.wav,noise" for name in names)]
     (folder / file).write_text("\n".join(lines) + "\n")
-    return read_manifest("table", root=str(folder / file), name="corpus")
+    return read_manifest("csv", root=str(folder / file), name="corpus")
 
 
 def _write(path: Path, samples: NDArray[Any], *, rate_hz: int = RATE_HZ, subtype: str = "PCM_16") -> None:

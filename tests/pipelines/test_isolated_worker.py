@@ -137,7 +137,7 @@ def _request(folder: Path, orders: dict[str, str]) -> ShardRequest:
         else:
             soundfile.write(folder / f"{name}.wav", np.random.default_rng(seed).uniform(-0.5, 0.5, 11_025), 22_050)
     clips = tuple(Clip(clip_id=name, recording_id=name, uri=f"{name}.wav", labels=("noise",)) for name in "abc")
-    return ShardRequest(index=0, clips_hash="0" * 12, root=str(folder), clips=clips)
+    return ShardRequest(index=0, clips_hash="0" * 12, root=str(folder), endpoint_url=None, clips=clips)
 
 
 def _counts(request: ShardRequest, *, num_quarantined: int) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _compute(manifest: Manifest, folder: Path, spec: FeatureSpec = SPEC) -> Feat
 
 
 def _shard(manifest: Manifest, features: FeatureStore, spec: FeatureSpec = SPEC) -> Shard:
-    request = ShardRequest(index=0, clips_hash="aa", root=manifest.root, clips=manifest.clips)
+    request = ShardRequest(index=0, clips_hash="aa", root=manifest.root, endpoint_url=None, clips=manifest.clips)
     return ShardWorker(spec, features, backend="cpu").compute(request)
 
 
@@ -188,7 +188,7 @@ class TestThroughTheWorker:
     ) -> None:
         backwards = FeatureStore(open_store(str(tmp_path)), dataset="backwards", fingerprint="f00d")
         clips = [clip for clip in manifest.clips[::-1] if clip.clip_id != "c03"]
-        request = ShardRequest(index=0, clips_hash="aa", root=manifest.root, clips=tuple(clips))
+        request = ShardRequest(index=0, clips_hash="aa", root=manifest.root, endpoint_url=None, clips=tuple(clips))
         shard = ShardWorker(SPEC, backwards, backend="cpu").compute(request)
         backwards.commit([shard], spec={}, versions={})
         expected = _by_key(features)

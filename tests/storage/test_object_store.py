@@ -33,6 +33,32 @@ class TestObjectStoreContract:
         assert store.get("a/b/c.bin") == data
         assert store.get("empty") == b""
 
+    @pytest.mark.parametrize(
+        ("start", "length", "expected"),
+        [(0, 4, b"0123"), (3, 1, b"3"), (0, 99, b"0123456789"), (8, 5, b"89"), (10, 5, b""), (99, 5, b"")],
+    )
+    def test_a_range_is_that_part_of_the_object_and_ends_with_it(
+        self, store: ObjectStore, start: int, length: int, expected: bytes
+    ) -> None:
+        store.put("folder/key", b"0123456789")
+        assert store.get_range("folder/key", start, length) == expected
+
+    def test_a_range_of_an_empty_object_is_empty(self, store: ObjectStore) -> None:
+        store.put("empty", b"")
+        assert store.get_range("empty", 0, 10) == b""
+
+    def test_the_size_is_known_without_reading(self, store: ObjectStore) -> None:
+        store.put("folder/key", b"12345")
+        store.put("empty", b"")
+        assert (store.size_bytes("folder/key"), store.size_bytes("empty")) == (5, 0)
+
+    @pytest.mark.parametrize("key", ["nothing", "folder/nothing", "folder", "folder/key/below"])
+    def test_a_key_that_is_not_there_has_no_size_and_no_ranges(self, store: ObjectStore, key: str) -> None:
+        store.put("folder/key", b"x")
+        assert store.size_bytes(key) is None
+        with pytest.raises(ObjectNotFound, match=key):
+            store.get_range(key, 0, 10)
+
     def test_put_replaces(self, store: ObjectStore) -> None:
         store.put("key", b"a long old value")
         store.put("key", b"new")
@@ -136,6 +162,8 @@ class TestObjectStoreContract:
     def test_keys_that_are_no_plain_names_are_refused(self, store: ObjectStore, key: str) -> None:
         calls: list[Callable[[], object]] = [
             lambda: store.get(key),
+            lambda: store.get_range(key, 0, 1),
+            lambda: store.size_bytes(key),
             lambda: store.put(key, b"x"),
             lambda: store.put_if_absent(key, b"x"),
             lambda: store.delete(key),
@@ -265,6 +293,8 @@ class TestS3Store:
         store = open_store("s3://no-such-bucket/prefix")
         calls: list[Callable[[], object]] = [
             lambda: store.get("key"),
+            lambda: store.get_range("key", 0, 1),
+            lambda: store.size_bytes("key"),
             lambda: store.put("key", b"x"),
             lambda: store.put_if_absent("key", b"x"),
             lambda: store.delete("key"),

@@ -12,8 +12,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from pipelines.sources import esc50, synthetic
+from pipelines.sources import check_tree, read_manifest, synthetic
 from pipelines.sources.synthetic import CLASSES, write_synthetic_dataset
+from storage.errors import InvalidInput
+from storage.object_store import open_store
 
 
 def _rows(root: Path) -> list[dict[str, str]]:
@@ -52,7 +54,7 @@ def test_the_meta_table_is_that_of_esc50(small_root: Path) -> None:
 
 
 def test_the_esc50_source_reads_it(small_root: Path) -> None:
-    manifest = esc50.manifest(str(small_root), "synthetic")
+    manifest = read_manifest("esc50", root=str(small_root), name="synthetic")
     assert len(manifest.clips) == 50
     assert {clip.fold for clip in manifest.clips} == {1, 2, 3, 4, 5}
 
@@ -209,3 +211,40 @@ def test_a_random_split_leaks_and_the_folds_do_not(half_root: Path) -> None:
     # Measured 2026-11-21: grouped 0.19, random 0.91. The background gives the recording away, not the class.
     assert random - grouped > 0.4
     assert grouped < 0.5
+
+
+class TestSource:
+    @pytest.mark.usefixtures("silent")
+    def test_an_empty_folder_is_filled_and_read(self, tmp_path: Path) -> None:
+        manifest = read_manifest("synthetic", root=str(tmp_path / "new"), name="synthetic")
+        assert len(manifest.clips) == 400
+        assert check_tree("synthetic", root=str(tmp_path / "new")) == []
+
+    def test_a_set_that_is_there_is_read_as_it_is(self, small_root: Path) -> None:
+        before = _audio_bytes(small_root)
+        assert len(read_manifest("synthetic", root=str(small_root), name="synthetic").clips) == 50
+        assert _audio_bytes(small_root) == before
+        assert check_tree("synthetic", root=str(small_root))[0] == "50 clips; ESC-10 has 400"
+
+    def test_a_set_on_s3_is_read(self, small_root: Path, s3_uri: str) -> None:
+        store = open_store(s3_uri)
+        for path in small_root.rglob("*.*"):
+            store.put(path.relative_to(small_root).as_posix(), path.read_bytes())
+        on_disk = read_manifest("synthetic", root=str(small_root), name="synthetic")
+        assert read_manifest("synthetic", root=s3_uri, name="synthetic").dataset == on_disk.dataset
+
+    def test_an_empty_place_on_s3_is_refused(self, s3_uri: str) -> None:
+        with pytest.raises(InvalidInput, match=r"data\.root: got 's3://.* \(no such folder\)'"):
+            read_manifest("synthetic", root=s3_uri, name="synthetic")
+
+    def test_a_folder_of_something_else_is_refused_and_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "audio").mkdir()
+        (tmp_path / "audio" / "mine.wav").write_bytes(b"mine")
+        with pytest.raises(InvalidInput, match="holds audio or a meta table not made here"):
+            read_manifest("synthetic", root=str(tmp_path), name="synthetic")
+        assert [path.name for path in tmp_path.rglob("*")] == ["audio", "mine.wav"]
+
+    def test_a_place_that_cannot_be_written_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("no folder")
+        with pytest.raises(InvalidInput, match=r"data\.root: got '.*file/new'; allowed: a folder that can be written"):
+            read_manifest("synthetic", root=str(tmp_path / "file" / "new"), name="synthetic")
