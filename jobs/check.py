@@ -32,7 +32,7 @@ def _check(words: Sequence[str]) -> int:
     problems = check_tree(data.source, root=data.root, endpoint_url=data.endpoint_url)
     for problem in problems:
         say(problem)
-    say(f"{data.root}: {len(problems)} problems" if problems else f"{data.root}: sound")
+    say(f"{data.root}: problems found: {len(problems)}" if problems else f"{data.root}: sound")
     return 1 if problems else 0
 
 

@@ -104,7 +104,8 @@ class Recordings:
         bucket, root = _split(f"{self.root}/")
         for info in self._bucket(bucket).list(root + prefix):
             path = info.key.removeprefix(root)
-            if not path.endswith("/") and not any(part.startswith(".") for part in path.split("/")):
+            parts = path.split("/")
+            if parts[-1] and not any(part.startswith(".") for part in parts):
                 yield path, info.size_bytes  # keys that end with "/" are what consoles make for folders
 
     # ---- One file

@@ -24,7 +24,7 @@ def test_every_problem_is_a_line_and_the_job_ends_with_1(
     assert capsys.readouterr().out.splitlines() == [
         "audio files that lie in no folder and have no label: 1 ([bold]loose.wav)",
         "files that are no audio by their extension and are left out: 1 (notes.txt)",
-        f"{store.uri}: 2 problems",
+        f"{store.uri}: problems found: 2",
     ]
 
 

@@ -84,6 +84,18 @@ def test_a_second_run_downloads_nothing(url: str, root: Path, web_site: Any) -> 
     assert len(web_site.requests) == 1
 
 
+def test_a_run_stopped_before_its_last_step_leaves_nothing(
+    url: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        assert len(list(root.parent.rglob("*.wav"))) == 2  # all is there but not in its place
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive.os, "replace", stop)
+    assert fetch.main([f"url={url}", f"root={root}"]) == 130
+    assert list(root.parent.iterdir()) == []
+
+
 def test_a_stream_that_breaks_off_is_begun_again(url: str, root: Path, web_site: Any) -> None:
     web_site.cut_after = 100
     assert fetch.main([f"url={url}", f"root={root}", f"sha256={SHA256}"]) == 0

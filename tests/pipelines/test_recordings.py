@@ -16,6 +16,7 @@ from pipelines.block_file import BLOCK_BYTES, failure_of
 from pipelines.recordings import Recordings
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, UnreadableFile
 from storage.object_store import open_store
+from storage.s3 import S3ObjectStore
 
 FILES = {"a.wav": b"aa", "b/c.wav": b"ccc", "b/d/e.wav": b"", "b-1.wav": b"1", "table.csv": b"uri,label\n"}
 HIDDEN = (".DS_Store", "b/._c.wav", ".cache/x.wav")
@@ -97,6 +98,14 @@ class TestTree:
         web_site.files["x.wav"] = b"12345"
         uris = ["a.wav", "missing.wav", f"{web_site.url}/x.wav", f"{web_site.url}/y.wav", "b/d/e.wav", "bad\0.wav"]
         assert Recordings(root).sizes([*uris, "a.wav"]) == dict(zip(uris, (2, None, 5, None, 0, None), strict=True))
+
+
+def test_what_a_console_makes_for_folders_on_s3_are_no_files(s3_uri: str) -> None:
+    store = S3ObjectStore(s3_uri)
+    store.put("b/c.wav", b"ccc")
+    for key in ("prefix/", "prefix/b/", "prefix/empty/"):
+        store.client.put_object(Bucket=s3_uri.split("/")[2], Key=key, Body=b"")
+    assert Recordings(s3_uri).list() == {"b/c.wav": 3}
 
 
 class TestDisk:
