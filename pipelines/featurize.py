@@ -32,8 +32,6 @@ from storage.object_store import ObjectStore
 # Half a core each: the actors together never ask for the whole machine, so no task of Ray Data's own can be starved by
 # them (a job whose actors held every core hung without a word; seen on Ray 2.60 with 2 cores).
 _CPUS_PER_ACTOR = 0.5
-# Ray Data would restart an actor without end, and a file that crashes the decoder would loop without a word.
-_MAX_WORKER_DEATHS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,10 +209,11 @@ def _compute(
         compute=ray.data.ActorPoolStrategy(size=num_actors),
         num_cpus=_CPUS_PER_ACTOR,
         num_gpus=1 if on_gpu else None,
-        max_restarts=_MAX_WORKER_DEATHS,
-        max_task_retries=_MAX_WORKER_DEATHS,
     )
-    for outcome in _outcomes(dataset):
+    # Ray Data starts an actor that was killed anew and gives it its task again; what a file does to its decoder stays
+    # inside IsolatedWorker.
+    for row in dataset.iter_rows():
+        outcome = json.loads(row["outcome"])
         if "storage_error" in outcome:
             raise StorageError(outcome["storage_error"])
         if "invalid_input" in outcome:
@@ -222,17 +221,6 @@ def _compute(
         if "bug" in outcome:
             raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
         yield Shard(**outcome)
-
-
-def _outcomes(dataset: Any) -> Iterator[dict[str, Any]]:
-    try:
-        for row in dataset.iter_rows():
-            yield json.loads(row["outcome"])
-    except ray.exceptions.ActorDiedError as e:
-        raise StorageError(
-            f"a worker process died {_MAX_WORKER_DEATHS + 1} times: out of memory, or a file that crashes the decoder. "
-            "Nothing was committed; see Ray's logs, lower pipeline.clips_per_shard to find the file."
-        ) from e
 
 
 def _reconcile(

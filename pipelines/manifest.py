@@ -74,6 +74,14 @@ class Manifest:
                 allowed="every clip_id once",
                 remedy="Remove the repeated rows, or give them clip ids of their own.",
             )
+        odd = next((clip for clip in self.clips for label in clip.labels if not label or label != label.strip()), None)
+        if odd is not None:  # "dog " would be a class of its own beside "dog"
+            raise InvalidInput(
+                f"labels of clip {odd.clip_id}",
+                given=list(odd.labels),
+                allowed="labels that are not empty and have no blanks around them",
+                remedy="Correct the table, or the names of the folders.",
+            )
         object.__setattr__(self, "clips", tuple(sorted(self.clips, key=lambda clip: clip.clip_id)))
 
     @property

@@ -84,3 +84,11 @@ def test_shards_are_the_clips_in_order_and_none_is_longer_than_asked(num_clips: 
     assert [clip for shard in cut for clip in shard] == clips
     assert all(len(shard) == clips_per_shard for shard in cut[:-1])
     assert 0 < len(cut[-1]) <= clips_per_shard
+
+
+@pytest.mark.parametrize("label", ["", " ", "dog ", "\tdog"])
+def test_a_label_that_would_be_a_class_of_its_own_by_mistake_is_refused(label: str) -> None:
+    clips = tuple(Clip(clip_id=name, recording_id=name, uri=name, labels=("dog",)) for name in "ab")
+    odd = Clip(clip_id="c", recording_id="c", uri="c", labels=("dog", label))
+    with pytest.raises(InvalidInput, match=r"^labels of clip c: got .*; allowed: labels that are not empty"):
+        Manifest(name="corpus", root="/", clips=(*clips, odd))
