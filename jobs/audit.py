@@ -3,121 +3,27 @@
 python jobs/audit.py first=train.csv second=validation.csv audio_root=<folder of the audio>
 
 Compared are clip ids, groups (recording, speaker …) and, with audio_root, the decoded audio itself. Columns are found
-by their usual names, or given by id_column, group_column and uri_column. Exit code: 0 if nothing overlaps, 1 if
-anything does, 2 for bad input.
+by their usual names, or given by id_column, group_column and uri_column. Values match when they are written alike;
+spaces around them do not count, and a whole number is the same with and without its point (2.0 is 2, 007 is not 7).
+
+Exit code: 0 if nothing overlaps; 1 if anything does; 2 for bad input, and when nothing was found to overlap but a
+comparison that was asked for (by audio_root or a named column) could not be made, or not over all rows.
 """
 
-import contextlib
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
 
-from jobs.console import print_table, progress, run_job, say
+from jobs.audit_tables import TableAuditSettings, run_table_audit
+from jobs.console import run_job
 from jobs.settings import describe, parse_settings
-from pipelines.leak_audit import Overlap, audit_tables, read_clip_table
-from storage.errors import InvalidInput
-
-_NUM_EXAMPLES = 3
-_HEADER = ("kind", "column", "in first", "in second", "in both", "share of second", "examples")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditSettings:
-    """Which files, and where their audio lies."""
-
-    first: str = ""
-    second: str = ""
-    audio_root: str = ""
-    id_column: str = ""
-    group_column: str = ""
-    uri_column: str = ""
-    format: Literal["text", "json"] = "text"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_audit, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(AuditSettings)}")
+    return run_job(_audit, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(TableAuditSettings)}")
 
 
 def _audit(words: Sequence[str]) -> int:
-    settings = parse_settings(AuditSettings, [word for word in words if word != "--smoke"])
-    for field, path in (("first", settings.first), ("second", settings.second)):
-        if not path:
-            raise InvalidInput(field, given="", allowed="a CSV file", remedy=f"Give {field}=<file.csv>.")
-    first = read_clip_table(settings.first, field="first")
-    second = read_clip_table(settings.second, field="second")
-    with _progress(settings) as tell:
-        overlaps = audit_tables(
-            first,
-            second,
-            id_column=settings.id_column,
-            group_column=settings.group_column,
-            uri_column=settings.uri_column,
-            audio_root=settings.audio_root,
-            on_progress=tell,
-        )
-    leaky = any(overlap.shared for overlap in overlaps)
-    if settings.format == "json":
-        print(json.dumps({"overlaps": leaky, "comparisons": [_as_json(overlap) for overlap in overlaps]}, indent=1))
-    else:
-        _show(overlaps, settings)
-    return 1 if leaky else 0
-
-
-@contextlib.contextmanager
-def _progress(settings: AuditSettings) -> Iterator[Callable[[int, int], None]]:
-    if settings.format == "json":  # nothing but the JSON may stand on stdout
-        yield lambda done, total: None
-        return
-    with progress("hash audio, clips") as tell:
-        yield lambda done, total: tell(done, total, "")
-
-
-def _show(overlaps: Sequence[Overlap], settings: AuditSettings) -> None:
-    print_table(f"{settings.first} and {settings.second}", _HEADER, [_row(overlap) for overlap in overlaps])
-    for overlap in overlaps:
-        for name, num_empty in (("first", overlap.num_empty_first), ("second", overlap.num_empty_second)):
-            if num_empty:
-                say(f"{overlap.kind}: {num_empty} rows of {name} have no {overlap.column} and were not compared")
-        if overlap.unreadable:
-            say(f"{overlap.kind}: {len(overlap.unreadable)} files could not be read and were not compared:")
-        for line in overlap.unreadable:
-            say(f"  {line}")
-    found = [f"{len(overlap.shared)} {overlap.kind}" for overlap in overlaps if overlap.shared]
-    say(f"overlap: {', '.join(found)}" if found else "no overlap in what was compared")
-
-
-def _row(overlap: Overlap) -> tuple[str, ...]:
-    if overlap.not_compared:
-        return (overlap.kind, overlap.column, "–", "–", "–", "–", overlap.not_compared)
-    share = overlap.share_of_second
-    return (
-        overlap.kind,
-        overlap.column,
-        str(overlap.num_first),
-        str(overlap.num_second),
-        str(len(overlap.shared)),
-        "–" if share is None else f"{share:.1%}",
-        ", ".join(overlap.shared[:_NUM_EXAMPLES]),
-    )
-
-
-def _as_json(overlap: Overlap) -> dict[str, Any]:
-    compared = not overlap.not_compared
-    return {
-        "kind": overlap.kind,
-        "column": overlap.column or None,
-        "not_compared": overlap.not_compared or None,
-        "num_first": overlap.num_first if compared else None,
-        "num_second": overlap.num_second if compared else None,
-        "num_both": len(overlap.shared) if compared else None,
-        "share_of_second": overlap.share_of_second,
-        "shared": list(overlap.shared),
-        "num_empty_first": overlap.num_empty_first,
-        "num_empty_second": overlap.num_empty_second,
-        "unreadable": list(overlap.unreadable),
-    }
+    return run_table_audit(parse_settings(TableAuditSettings, [word for word in words if word != "--smoke"]))
 
 
 if __name__ == "__main__":
