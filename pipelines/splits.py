@@ -55,12 +55,16 @@ def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
     Raises:
         InvalidInput: `folds` without folds, folds that do not exist, folds that tear a group apart, or too few groups.
     """
+    parts, policy = draw_parts(manifest, settings)
+    return Split(dataset=manifest.dataset, policy=policy, parts=parts, groups=inseparable(manifest))
+
+
+def draw_parts(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Part], str]:
+    """clip_id → part and the policy in words, as `draw_split`, but unverified: folds may tear groups apart."""
     have_folds = all(clip.fold is not None for clip in manifest.clips)
     if settings.policy == "folds" or (settings.policy == "auto" and have_folds):
-        parts, policy = _by_folds(manifest, settings)
-    else:
-        parts, policy = _by_groups(manifest, settings)
-    return Split(dataset=manifest.dataset, policy=policy, parts=parts, groups=inseparable(manifest))
+        return _by_folds(manifest, settings)
+    return _by_groups(manifest, settings)
 
 
 def inseparable(manifest: Manifest) -> dict[str, str]:
