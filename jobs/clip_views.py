@@ -32,7 +32,7 @@ def _view(clip: Clip, excerpt: Excerpt | Undecodable) -> ClipView:
         facts.append(("fold", str(clip.fold)))
     if isinstance(excerpt, Undecodable):
         return ClipView(clip_id=clip.clip_id, facts=facts, note=f"cannot be read: {excerpt.reason}, {excerpt.detail}")
-    shown = f", first {excerpt.excerpt_s:g} s shown" if excerpt.excerpt_s < excerpt.duration_s - 0.01 else ""
+    shown = f", first {excerpt.excerpt_s:g} s shown" if excerpt.excerpt_s < excerpt.duration_s - 0.1 else ""
     facts += [
         ("duration", f"{excerpt.duration_s:.2f} s{shown}"),
         ("rate", f"{excerpt.sample_rate_hz:,} Hz"),

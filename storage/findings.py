@@ -6,7 +6,7 @@ Enters: findings. Leaves: the same table for any reader. A later audit of the sa
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
@@ -24,9 +24,7 @@ Kind = Literal[
     "band_limited",
     "unreadable",
 ]
-# A copy in another group leaks from train into test or disputes a label; the other kinds only lower the quality.
-LEAKS: tuple[Kind, ...] = ("exact_duplicate", "near_duplicate", "label_conflict", "split_overlap")
-KINDS: tuple[Kind, ...] = (*LEAKS, "silence", "clipping", "band_limited", "unreadable")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 FINDINGS_SCHEMA = pa.schema(
     [
@@ -60,6 +58,13 @@ class Finding:
     value: float | None = None
     threshold: float | None = None
     detail: str = ""
+
+
+def is_leak(finding: Finding) -> bool:
+    """Whether results are in doubt: a copy in another group, a conflict of labels, or an overlap of the split."""
+    if finding.kind in ("exact_duplicate", "near_duplicate"):
+        return finding.group != finding.other_group
+    return finding.kind in ("label_conflict", "split_overlap")
 
 
 def save_findings(
