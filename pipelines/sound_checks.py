@@ -21,6 +21,8 @@ _SMOOTHING_BINS = 9
 _LOWEST_DB = -160.0
 _TRANSITION = 0.06  # of the cutoff, to each side: a resampler's slope
 _BELOW = 0.25  # of the cutoff: how much of the band beneath is taken for its level
+_DEAD_DB = -85.0  # of power density over half the rate; the rounding of 16-bit samples has -98
+_FLAT_DB = 20.0
 _TOP = 0.98  # of Nyquist; above lies the converter's own filter
 
 
@@ -34,8 +36,8 @@ class SoundCheckSettings:
         full_scale: samples whose magnitude reaches it are at full scale.
         clipped_run: that many of them in a row count as clipped; a single one is only a peak.
         clipped_share: from this share of clipped samples on, a clip is a finding.
-        cliff_db: a band ends where the level falls by this much within a few percent of frequency, and nothing above
-            comes back. Natural sounds fall slowly; a resampler or a codec cuts.
+        cliff_db: a band ends where the level falls by this much within a few percent of frequency, and all above is
+            dead. Natural sounds fall slowly; a resampler or a codec cuts.
         bandwidth_share: below this share of half the sample rate, the end of the band is a finding. MP3 of good quality
             ends at 16 kHz, 0.73 of 22.05 kHz; what was recorded at 22.05 kHz and is stored at 44.1 kHz at 0.5.
     """
@@ -112,7 +114,7 @@ def clipped_share(samples: NDArray[np.float32], full_scale: float, run: int) -> 
 
 
 def bandwidth_hz(samples: NDArray[np.float32], sample_rate_hz: int, cliff_db: float) -> float:
-    """The frequency above which the spectrum is dead: the highest cliff of cliff_db above which nothing comes back.
+    """The frequency above which the spectrum is dead: the steepest cliff, if all above it is dead.
 
     From the mean power spectrum (P. Welch, 1967) of the whole clip. Half the sample rate where there is no such cliff.
     """
@@ -129,9 +131,15 @@ def bandwidth_hz(samples: NDArray[np.float32], sample_rate_hz: int, cliff_db: fl
         if above >= last:
             break
         drop = (sums[high] - sums[low]) / (high - low) - loudest_above[above] if high > low else 0.0
-        if drop > best_drop:
+        if drop > best_drop and _is_dead(levels_db[above:last]):
             best_bin, best_drop = cutoff, drop
     return nyquist_hz if best_bin == num_bins else best_bin / (num_bins - 1) * nyquist_hz
+
+
+def _is_dead(levels_db: NDArray[np.float64]) -> bool:
+    """Nothing but rounding noise, or some other even noise: where a faint sound goes on, its levels differ more."""
+    loudest = levels_db.max()
+    return bool(loudest <= _DEAD_DB or loudest - np.quantile(levels_db, 0.25) <= _FLAT_DB)
 
 
 def _spectrum_db(samples: NDArray[np.float32]) -> NDArray[np.float64]:

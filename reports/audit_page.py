@@ -49,14 +49,14 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 
 
 def shown_findings(findings: Sequence[Finding], *, per_kind: int) -> list[Finding]:
-    """The findings that the page shows with pictures and players: the first of every kind."""
-    seen: Counter[str] = Counter()
-    shown = []
+    """The findings that the page shows with pictures and players: the first of every kind, the same clips once."""
+    num_of_kind: Counter[str] = Counter()
+    shown: dict[tuple[str, str | None], Finding] = {}
     for finding in findings:
-        seen[finding.kind] += 1
-        if seen[finding.kind] <= per_kind and finding.kind != "unreadable":
-            shown.append(finding)
-    return shown
+        num_of_kind[finding.kind] += 1
+        if num_of_kind[finding.kind] <= per_kind and finding.kind != "unreadable":
+            shown.setdefault((finding.clip_id, finding.other_clip_id), finding)
+    return list(shown.values())
 
 
 def render_audit_page(
@@ -109,7 +109,11 @@ def _overview_section(by_kind: Mapping[str, Sequence[Finding]], summary: Mapping
     checked = "every recording was decoded" if summary["recordings_checked"] else "not checked (audit.recordings=false)"
     pairs = [("compared for copies", compared), ("sound", checked), ("split", summary["split"])]
     return element(
-        "section", element("h2", "What was looked for"), facts(pairs), table("Findings by kind", header, rows)
+        "section",
+        element("h2", "What was looked for"),
+        facts(pairs),
+        table("Findings by kind", header, rows),
+        how_to_read(),
     )
 
 
@@ -123,10 +127,7 @@ def _kind_section(
         element("h2", f"{title} ({len(findings):,})"),
         element("p", words),
         _findings_table(title, findings[:_MAX_ROWS]),
-        element("p", f"{left_out:,} more are in the table findings.parquet.", class_="caption")
-        if left_out > 0
-        else None,
-        how_to_read() if shown else None,
+        element("p", f"{left_out:,} more are in findings.parquet.", class_="caption") if left_out > 0 else None,
         *_pictures(shown, views),
     )
 
@@ -152,23 +153,31 @@ def _match(finding: Finding, views: Mapping[str, ClipView]) -> Markup:
 
 def _findings_table(title: str, findings: Sequence[Finding]) -> Markup:
     in_pairs = any(finding.other_clip_id for finding in findings)
-    others = (("other clip", "name"), ("group", "name"), ("labels", "name")) if in_pairs else ()
     header = (
         ("clip", "name"),
+        *((("other clip", "name"),) if in_pairs else ()),
         ("group", "name"),
         ("labels", "name"),
-        *others,
-        ("measure", ""),
-        ("value", "number"),
+        ("measured", "name"),
         ("detail", "words"),
     )
-    rows = []
-    for finding in findings:
-        other = (finding.other_clip_id, finding.other_group, _joined(finding.other_labels or ())) if in_pairs else ()
-        value = NO_VALUE if finding.value is None else f"{finding.value:.3g}"
-        first = (finding.clip_id, finding.group, _joined(finding.labels))
-        rows.append((*first, *other, finding.measure, value, finding.detail))
+    rows = [
+        (
+            finding.clip_id,
+            *((finding.other_clip_id,) if in_pairs else ()),
+            _both(finding.group, finding.other_group),
+            _both(_joined(finding.labels), None if finding.other_labels is None else _joined(finding.other_labels)),
+            finding.measure if finding.value is None else f"{finding.measure} {finding.value:.3g}",
+            finding.detail,
+        )
+        for finding in findings
+    ]
     return table(title, header, rows)
+
+
+def _both(value: str, other: str | None) -> str:
+    """The values of a pair, or the one that they share."""
+    return value if other is None or other == value else f"{value} · {other}"
 
 
 def _settings_section(summary: Mapping[str, Any]) -> Markup:

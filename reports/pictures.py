@@ -21,7 +21,7 @@ _VIRIDIS = ("440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779"
 
 _WIDTH, _LEFT, _RIGHT = 420, 40, 8
 _WAVE_TOP, _WAVE_HEIGHT = 6, 46
-_MEL_TOP, _MEL_HEIGHT = 64, 132
+_MEL_TOP, _MEL_HEIGHT = 68, 132
 _HEIGHT = _MEL_TOP + _MEL_HEIGHT + 30
 _TICKS_HZ = (50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000)
 _LEAST_PIXELS = 15  # between the names of two ticks
@@ -113,7 +113,7 @@ def _frequency_axis(mel_hz: NDArray[np.float64]) -> Iterator[Markup]:
             last_y = y
             yield _line(_LEFT - 4, y, _LEFT, y)
             yield _text(f"{hz // 1000}k" if hz >= 1000 else str(hz), _LEFT - 6, y + 4, anchor="end")
-    yield _text("Hz", _LEFT - 6, _MEL_TOP - 2, anchor="end")
+    yield _text("Hz", 2, _MEL_TOP - 6, anchor="start")
 
 
 def _time_axis(seconds: float) -> Iterator[Markup]:
