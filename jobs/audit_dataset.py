@@ -11,11 +11,10 @@ from jobs.clip_views import clip_views
 from jobs.console import print_table, progress, say
 from jobs.settings import JobSettings
 from jobs.stages import find_recordings, write_page
+from pipelines.copies import Copies, find_copies
 from pipelines.dataset_audit import (
-    Copies,
     DatasetAuditSettings,
     duplicate_findings,
-    find_copies,
     sound_findings,
     split_findings,
     worst_first,

@@ -1,29 +1,22 @@
 """The audit of a whole data set: what leaks, what contradicts itself, what is poor.
 
-Enters: a manifest, its features at rest, the recordings, and the parts of a split. Leaves: findings, worst first.
-Copies are looked for in the features alone; the recordings are decoded once, for what log-mels do not show.
+Enters: pairs of copies, the parts of a split, and the recordings. Leaves: findings. The recordings are decoded once,
+for what log-mels do not show.
 """
 
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
-
 from pipelines.clip_audio import map_audio
+from pipelines.copies import Pair
 from pipelines.decode import Undecodable
 from pipelines.manifest import Clip, Manifest
-from pipelines.near_duplicates import NearDuplicateSearch, NearDuplicateSettings
+from pipelines.near_duplicates import NearDuplicateSettings
 from pipelines.sound_checks import SoundCheckSettings, SoundMeasures, is_finding, measure_sound
 from pipelines.splits import inseparable
-from pipelines.variants import ORIGINAL
-from storage.feature_store import FeatureStore
 from storage.findings import KINDS, Finding
 from storage.split import Part
 
@@ -43,63 +36,6 @@ class DatasetAuditSettings:
     sound: SoundCheckSettings = field(default_factory=SoundCheckSettings)
     recordings: bool = True
     num_threads: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
-    """Two clips that hold the same sound: exactly (correlation None), or nearly."""
-
-    first: Clip
-    second: Clip
-    correlation: float | None = None
-    lag_s: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Copies:
-    """What the features at rest say about copies.
-
-    Attributes:
-        num_clips: with features, so compared.
-        num_without_pattern: windows with too little change to be compared.
-    """
-
-    pairs: tuple[Pair, ...]
-    num_clips: int
-    num_without_pattern: int
-
-
-def find_copies(manifest: Manifest, features: FeatureStore, settings: NearDuplicateSettings) -> Copies:
-    """Exact copies among all clips, and near copies among clips that differ in group or labels.
-
-    Exact copies have the same hash of decoded samples; of k equal clips k - 1 pairs are told, each with the first.
-
-    Raises:
-        StorageError: the features are not complete.
-    """
-    clips = {clip.clip_id: clip for clip in manifest.clips}
-    marker = features.marker()
-    hop_s = marker["spec"]["hop_samples"] / marker["spec"]["sample_rate_hz"] if marker else 1.0
-    search = NearDuplicateSearch(settings, hop_s=hop_s)
-    windows: list[Clip] = []
-    by_hash: dict[str, dict[str, Clip]] = defaultdict(dict)
-    for part in features.parts(columns=["clip_id", "variant", "log_mel", "provenance"]):
-        originals = part.filter(pc.equal(part["variant"], ORIGINAL))
-        if originals.num_rows:
-            search.add(_log_mels(originals))
-        for clip_id, provenance in zip(
-            originals["clip_id"].to_pylist(), originals["provenance"].to_pylist(), strict=True
-        ):
-            windows.append(clips[clip_id])
-            by_hash[json.loads(provenance)["pcm_sha256"]][clip_id] = clips[clip_id]
-    exact = [
-        Pair(first=first, second=other)
-        for first, *others in (list(same.values()) for same in by_hash.values())
-        for other in others
-    ]
-    equal = {clip_id: digest for digest, same in by_hash.items() for clip_id in same}
-    near = _near_pairs(search, windows, equal)
-    return Copies(pairs=(*exact, *near), num_clips=len(equal), num_without_pattern=search.num_without_pattern())
 
 
 def duplicate_findings(pairs: Sequence[Pair], settings: NearDuplicateSettings) -> Iterator[Finding]:
@@ -179,36 +115,6 @@ def worst_first(findings: Sequence[Finding]) -> list[Finding]:
         return KINDS.index(finding.kind), badness, finding.clip_id, finding.other_clip_id or ""
 
     return sorted(findings, key=order)
-
-
-def _near_pairs(search: NearDuplicateSearch, windows: Sequence[Clip], equal: Mapping[str, str]) -> Iterator[Pair]:
-    """The best pair of windows of every two clips that are not equal anyway."""
-    kin = {key: number for number, key in enumerate(dict.fromkeys(map(_kin, windows)))}
-    seen = set()
-    for found in search.find(np.array([kin[_kin(clip)] for clip in windows], dtype=np.int64)):
-        first, second = sorted((windows[found.first], windows[found.second]), key=lambda clip: clip.clip_id)
-        ids = first.clip_id, second.clip_id
-        if ids not in seen and equal[ids[0]] != equal[ids[1]]:
-            seen.add(ids)
-            turned = first is not windows[found.first]
-            yield Pair(
-                first=first,
-                second=second,
-                correlation=found.correlation,
-                lag_s=-found.lag_s if turned else found.lag_s,
-            )
-
-
-def _kin(clip: Clip) -> tuple[str, tuple[str, ...]]:
-    """Clips of one group are expected to sound alike, unless their labels deny it."""
-    return clip.group, tuple(sorted(clip.labels))
-
-
-def _log_mels(rows: pa.Table) -> NDArray[np.floating]:
-    tensor = rows["log_mel"].combine_chunks()
-    if isinstance(tensor, pa.ChunkedArray):
-        tensor = tensor.chunk(0)
-    return np.asarray(tensor.to_numpy_ndarray())
 
 
 def _sound_finding(kind: str, clip: Clip, found: SoundMeasures, settings: SoundCheckSettings) -> Finding:

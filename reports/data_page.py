@@ -14,6 +14,7 @@ from reports.tables import facts, table
 from reports.text import NO_VALUE, counted
 
 _MAX_GROUPS = 12
+_MAX_NAMES = 40
 _MAX_UNREADABLE = 50
 
 
@@ -115,7 +116,9 @@ def _durations(durations_s: Sequence[float]) -> str:
 
 
 def _shares(numbers: Mapping[int, int], form: str) -> str:
-    return ", ".join(f"{form.format(value)} ({number:,} clips)" for value, number in numbers.items()) or NO_VALUE
+    return (
+        ", ".join(f"{form.format(value)} ({counted(number, 'clip')})" for value, number in numbers.items()) or NO_VALUE
+    )
 
 
 def _group_sizes(num_by_group: Mapping[str, int]) -> str:
@@ -148,7 +151,9 @@ def _unreadable_section(overview: DataOverview) -> Markup | None:
 
 def _clips_section(overview: DataOverview, clips_by_label: Mapping[str, Sequence[ClipView]]) -> Markup:
     left_out = [_named(label) for label in overview.num_by_label if label not in clips_by_label]
-    words = f"{counted(len(left_out), 'class', 'classes')} with fewer clips are not shown: {', '.join(left_out[:40])}."
+    verb = "is" if len(left_out) == 1 else "are"
+    names = ", ".join(left_out[:_MAX_NAMES]) + (" …" if len(left_out) > _MAX_NAMES else "")
+    words = f"{counted(len(left_out), 'class', 'classes')} with fewer clips {verb} not shown: {names}."
     return element(
         "section",
         element("h2", "Clips"),

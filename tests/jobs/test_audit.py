@@ -142,7 +142,7 @@ def test_values_written_in_two_ways_match(folder: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "error: first: got ''; allowed: a CSV file. Give first=<file.csv>."),
+        (["second=train.csv"], "error: first: got ''; allowed: a CSV file. Give first=<file.csv>."),
         (["first=train.csv"], "error: second: got ''; allowed: a CSV file. Give second=<file.csv>."),
         (["first=train.csv", "second=nowhere.csv"], "error: second: got 'nowhere.csv'; allowed: a CSV file."),
         (["first=train.csv", "secnd=train.csv"], "Did you mean 'second'?"),
