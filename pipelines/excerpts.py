@@ -36,7 +36,7 @@ class Excerpt:
         envelope: float32 (2, columns), the lowest and highest sample of every column of time.
         log_mel: float32 (mels, frames) in dB below its maximum, floored at -80, up to half the file's rate.
         mel_hz: centre of every mel band, rising.
-        mp3: mono at 22.05 kHz, which every browser plays (Ogg is silent in older Safaris).
+        mp3: mono at 22.05 kHz, which every browser plays (Safari long did not play Ogg).
     """
 
     duration_s: float

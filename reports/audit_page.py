@@ -26,7 +26,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "near_duplicate": (
         "Near duplicates",
         "The same sound shifted, louder or softer, encoded again or under noise, in clips of different groups. The "
-        "value is the correlation of the aligned patterns; unrelated clips stay below 0.45.",
+        "value is the correlation of the aligned patterns; in ESC-10 unrelated clips stay below 0.45.",
     ),
     "label_conflict": (
         "Label conflicts",
@@ -90,8 +90,8 @@ def render_audit_page(
 
 
 def _lead(by_kind: Mapping[str, Sequence[Finding]], summary: Mapping[str, Any]) -> str:
-    found = [f"{len(of_kind):,} {_WORDS[kind][0].lower()}" for kind, of_kind in by_kind.items() if of_kind]
-    return f"{counted(summary['num_clips'], 'clip')}: {', '.join(found) if found else 'no findings'}."
+    found = [f"{_WORDS[kind][0].lower()} {len(of_kind):,}" for kind, of_kind in by_kind.items() if of_kind]
+    return f"{counted(summary['num_clips'], 'clip')}. {'Found: ' + ', '.join(found) if found else 'Nothing was found'}."
 
 
 def _overview_section(by_kind: Mapping[str, Sequence[Finding]], summary: Mapping[str, Any]) -> Markup:

@@ -72,6 +72,7 @@ summary { cursor: pointer; color: var(--accent); font-weight: 600; }
 .clip h4 { margin: 0; font-size: .95rem; }
 .clip .facts { display: flex; flex-wrap: wrap; gap: 0 .9rem; margin: .1rem 0 .3rem; font-size: .84rem; }
 .clip .facts div { display: flex; gap: .3rem; min-width: 0; }
+.clip .facts dd { margin: 0; }
 .clip svg { display: block; width: 100%; height: auto; }
 .clip svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: var(--muted); }
 .clip audio { display: block; width: 100%; height: 36px; margin-top: .4rem; }

@@ -66,11 +66,12 @@ class TestAudit:
         assert page.read_text() == (stored.parent / "page.html").read_text()
         assert "Label conflicts (1)" in page.read_text()
 
-    def test_a_clean_data_set_ends_with_0_and_is_not_decoded_when_told_so(
-        self, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    def test_a_clean_data_set_on_s3_ends_with_0_and_is_not_decoded_when_told_so(
+        self, tree: Path, tmp_path: Path, s3_uri: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert featurize.main(_words(tree, tmp_path)[:2]) == 0
-        assert audit.main(_words(tree, tmp_path, "audit.recordings=false")) == 0
+        words = [f"data.root={tree}", f"storage.uri={s3_uri}"]
+        assert featurize.main(words) == 0
+        assert audit.main([*words, f"report.folder={tmp_path}/reports", "audit.recordings=false"]) == 0
         assert "check sound" not in capsys.readouterr().out
 
 

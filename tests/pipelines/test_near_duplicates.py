@@ -41,8 +41,10 @@ def _log_mel(samples: Samples, spec: FeatureSpec = SPEC) -> NDArray[np.float16]:
     return create_backend("cpu", spec).log_mel(cut_windows(waveform, spec))[0].astype(np.float16)
 
 
-def _find(sounds: list[Samples], kin: list[int] | None = None, spec: FeatureSpec = SPEC) -> list[NearDuplicate]:
-    search = NearDuplicateSearch(NearDuplicateSettings(), hop_s=spec.hop_samples / spec.sample_rate_hz)
+def _find(
+    sounds: list[Samples], kin: list[int] | None = None, spec: FeatureSpec = SPEC, **settings: float
+) -> list[NearDuplicate]:
+    search = NearDuplicateSearch(NearDuplicateSettings(**settings), hop_s=spec.hop_samples / spec.sample_rate_hz)
     for sound in sounds:
         search.add(_log_mel(sound, spec)[None])
     return search.find(np.array(kin if kin is not None else range(len(sounds))))
@@ -104,6 +106,12 @@ class TestPlantedCopies:
         sounds = [originals[0], originals[0] * np.float32(0.5), originals[2], originals[4]]
         assert [(pair.first, pair.second) for pair in _find(sounds, kin=[0, 1, 2, 3])] == [(0, 1)]
         assert _find(sounds, kin=[0, 0, 2, 3]) == []
+
+    @pytest.mark.parametrize("setting", [{"max_shift_s": 0.3}, {"min_significance": 100}, {"min_correlation": 0.999}])
+    def test_settings_decide_what_counts(self, originals: list[Samples], setting: dict[str, float]) -> None:
+        sounds = [originals[0], _later(originals[0], 0.7), originals[2]]
+        assert len(_find(sounds)) == 1
+        assert _find(sounds, **setting) == []
 
     def test_a_family_of_many_copies_hangs_together(self, originals: list[Samples]) -> None:
         family = [originals[0] * np.float32(1 - 0.03 * number) for number in range(25)]

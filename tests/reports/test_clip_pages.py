@@ -87,7 +87,7 @@ class TestAuditPage:
         tags = [tag for tag, _ in parsed.tags]
         assert (tags.count("audio"), tags.count("image"), tags.count("svg")) == (3, 3, 3)
         assert parsed.text.count(HOSTILE) > 5
-        assert "1 near duplicates, 1 silence, 1 unreadable" in "".join(parsed.text)
+        assert "Found: near duplicates 1, silence 1, unreadable 1." in "".join(parsed.text)
 
     def test_a_kind_shows_its_first_findings_and_names_the_others(self) -> None:
         findings = [_finding("silence", f"clip{number:03d}") for number in range(300)]
@@ -109,7 +109,7 @@ class TestAuditPage:
 
     def test_no_findings_are_said_in_words(self) -> None:
         text = "".join(_check_self_contained(render_audit_page([], SUMMARY, {}, per_kind=3)).text)
-        assert "4 clips: no findings." in text
+        assert "4 clips. Nothing was found." in text
 
     def test_what_was_not_checked_is_not_said_to_be_zero(self) -> None:
         page = render_audit_page([], {**SUMMARY, "recordings_checked": False}, {}, per_kind=3)
