@@ -20,9 +20,9 @@ from pipelines.dataset_audit import (
     worst_first,
 )
 from pipelines.manifest import Manifest
-from pipelines.splits import draw_parts
+from pipelines.splits import SplitSettings, draw_parts
 from reports.audit_page import render_audit_page, shown_findings
-from storage.errors import hold_rules
+from storage.errors import InvalidInput, hold_rules
 from storage.feature_store import FeatureStore
 from storage.findings import KINDS, Finding, audit_key, is_leak, load_findings, save_findings
 from storage.object_store import ObjectStore, open_store
@@ -63,7 +63,7 @@ def run_dataset_audit(settings: DatasetAuditJobSettings) -> int:
         labels), else 0. Poor sound and unreadable clips are told and do not change it.
 
     Raises:
-        InvalidInput: the settings name no data set, or no split can be drawn.
+        InvalidInput: the settings name no data set, or the split that they ask for cannot be drawn.
         StorageError: there are no complete features of it, or a store is at fault.
     """
     manifest = find_recordings(settings)
@@ -95,7 +95,12 @@ def _parts(manifest: Manifest, settings: DatasetAuditJobSettings, store: ObjectS
     if settings.split_hash:
         split = load_split(store, dataset=manifest.dataset, split_hash=settings.split_hash)
         return dict(split.parts), f"{split.policy} (stored, {settings.split_hash})"
-    return draw_parts(manifest, settings.split)
+    try:
+        return draw_parts(manifest, settings.split)
+    except InvalidInput as e:
+        if settings.split != SplitSettings():  # somebody asked for this very split
+            raise
+        return {}, f"not checked, as none can be drawn by default ({e.field}: {e.given}; allowed: {e.allowed})"
 
 
 def _sound_findings(manifest: Manifest, settings: DatasetAuditJobSettings) -> list[Finding]:

@@ -10,8 +10,12 @@ import pytest
 import soundfile
 
 from jobs import audit, featurize, inspect_data
+from pipelines.sources import read_manifest
 from pipelines.sources.synthetic import write_synthetic_dataset
+from pipelines.splits import SplitSettings, draw_split
 from storage.findings import FINDINGS_SCHEMA, KINDS
+from storage.object_store import open_store
+from storage.split import save_split
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,36 @@ class TestAudit:
         assert featurize.main(words) == 0
         assert audit.main([*words, f"report.folder={tmp_path}/reports", "audit.recordings=false"]) == 0
         assert "check sound" not in capsys.readouterr().out
+
+    def test_a_stored_split_is_audited_by_its_hash(
+        self, tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _plant_copy(tree)
+        assert featurize.main(_words(tree, tmp_path)[:2]) == 0
+        manifest = read_manifest("esc50", root=str(tree), name="data")
+        split = draw_split(manifest, SplitSettings(test_folds=(1, 5)))  # the copy and its original in one part
+        save_split(open_store(f"{tmp_path}/store"), split)
+        words = _words(tree, tmp_path, "audit.recordings=false", "examples=0")
+        assert audit.main([*words, f"split_hash={split.split_hash}"]) == 1  # still a near duplicate and a conflict
+        assert f"(stored, {split.split_hash})" in capsys.readouterr().out
+        (stored,) = (tmp_path / "store" / "audits").glob("*/*/findings.parquet")
+        assert set(pd.read_parquet(stored)["kind"]) == {"near_duplicate", "label_conflict"}
+        assert audit.main([*words, "split_hash=0123456789abcdef"]) == 2
+        assert "has no split 0123456789abcdef" in capsys.readouterr().err
+
+    def test_a_data_set_too_small_to_split_is_audited_without_unless_a_split_was_asked_for(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        soundfile.write(tmp_path / "a.wav", np.zeros(44_100), 44_100)
+        (tmp_path / "clips.csv").write_text("uri,label\na.wav,dog\n")
+        words = [f"data.root={tmp_path}/clips.csv", "data.source=table", f"storage.uri={tmp_path}/store"]
+        assert featurize.main(words) == 0
+        words.append(f"report.folder={tmp_path}/reports")
+        assert audit.main(words) == 0
+        printed = capsys.readouterr().out
+        assert "split: not checked, as none can be drawn by default (split.num_parts: 5" in printed
+        assert audit.main([*words, "split.num_parts=4"]) == 2
+        assert "split.num_parts: got 4" in capsys.readouterr().err
 
 
 class TestBadInput:

@@ -42,9 +42,12 @@ def _log_mel(samples: Samples, spec: FeatureSpec = SPEC) -> NDArray[np.float16]:
 
 
 def _find(
-    sounds: list[Samples], kin: list[int] | None = None, spec: FeatureSpec = SPEC, **settings: float
+    sounds: list[Samples],
+    kin: list[int] | None = None,
+    spec: FeatureSpec = SPEC,
+    settings: NearDuplicateSettings | None = None,
 ) -> list[NearDuplicate]:
-    search = NearDuplicateSearch(NearDuplicateSettings(**settings), hop_s=spec.hop_samples / spec.sample_rate_hz)
+    search = NearDuplicateSearch(settings or NearDuplicateSettings(), hop_s=spec.hop_samples / spec.sample_rate_hz)
     for sound in sounds:
         search.add(_log_mel(sound, spec)[None])
     return search.find(np.array(kin if kin is not None else range(len(sounds))))
@@ -111,7 +114,7 @@ class TestPlantedCopies:
     def test_settings_decide_what_counts(self, originals: list[Samples], setting: dict[str, float]) -> None:
         sounds = [originals[0], _later(originals[0], 0.7), originals[2]]
         assert len(_find(sounds)) == 1
-        assert _find(sounds, **setting) == []
+        assert _find(sounds, settings=NearDuplicateSettings(**setting)) == []
 
     def test_a_family_of_many_copies_hangs_together(self, originals: list[Samples]) -> None:
         family = [originals[0] * np.float32(1 - 0.03 * number) for number in range(25)]
