@@ -47,9 +47,9 @@ def _audit(words: Sequence[str]) -> int:
     if asks_for_tables and any(key.startswith("data.") for key in keys):
         raise InvalidInput(
             "data.root, first",
-            given=" ".join(words),
+            given=", ".join(sorted(keys)),
             allowed="a data set or two CSV files",
-            remedy="Run the audit twice.",
+            remedy=f"{', '.join(sorted(keys & _TABLE_KEYS))} is for CSV files: leave it out, or run the audit twice.",
         )
     if asks_for_tables:
         return run_table_audit(parse_settings(TableAuditSettings, words))

@@ -19,6 +19,7 @@ def clip_views(
     """clip_id → view of every clip, each read once; one that cannot be read is shown with the reason."""
     once = list({clip.clip_id: clip for clip in clips}.values())
     found = {}
+    # One thread, as excerpts of equal length share a backend, and a backend belongs to one thread.
     excerpts = map_audio(root, once, lambda waveform: cut_excerpt(waveform, max_s=excerpt_s), num_threads=1)
     for done, (clip, excerpt) in enumerate(excerpts, start=1):
         found[clip.clip_id] = _view(clip, excerpt)
