@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -264,8 +264,11 @@ def _shards_without_ray(manifest: Manifest, out: Path) -> None:
             pass
 
 
+_worker: ShardWorker  # of this process; a pool's initializer has no other way to hand something to its tasks
+
+
 def _start_worker(features: FeatureStore) -> None:
-    global _worker  # a pool's initializer has no other way to hand something to its tasks
+    global _worker
     _worker = ShardWorker(SPEC, features, backend="cpu")
 
 
@@ -293,7 +296,7 @@ def _memory(folder: Path, files: list[Path], num_clips: int) -> dict[str, float]
 
 
 @contextmanager
-def _peak_memory() -> Iterable[list[int]]:  # type: ignore[misc]
+def _peak_memory() -> Iterator[list[int]]:
     peak, ended, me = [0], threading.Event(), psutil.Process()
 
     def watch() -> None:

@@ -1,123 +1,66 @@
-"""Reports how far two lists of clips overlap, for example a train and a validation list from anywhere.
+"""Audits a whole data set, or how far two lists of clips overlap.
 
-python jobs/audit.py first=train.csv second=validation.csv audio_root=<folder of the audio>
+python jobs/audit.py data.root=<ESC-50 tree> storage.uri=s3://bucket/prefix    a data set whose features are stored
+python jobs/audit.py first=train.csv second=validation.csv audio_root=<folder of the audio>    two CSV files
 
-Compared are clip ids, groups (recording, speaker …) and, with audio_root, the decoded audio itself. Columns are found
-by their usual names, or given by id_column, group_column and uri_column. Exit code: 0 if nothing overlaps, 1 if
-anything does, 2 for bad input.
+Of a data set: exact and near duplicates (near ones across groups), conflicts of labels, overlap of the split, silence,
+clipping, band-limited sources. The findings are a Parquet table in the store (its columns: storage/findings.py) and an
+HTML page with spectrograms and players in report.folder, of about 120 kB for each of at most 8 × `examples` findings.
+
+Of two CSV files: clip ids, groups (recording, speaker …) and, with audio_root, the decoded audio itself. Columns are
+found by their usual names, or given by id_column, group_column and uri_column. Values match when they are written
+alike; spaces around them do not count, and a whole number is the same with and without its point (2.0 is 2, 007 is not
+7). Recordings are the same when their decoded samples are; near duplicates need features.
+
+Exit code: 0 if nothing overlaps; 1 if anything does (of a data set: a copy in another group, a conflict of labels, an
+overlap of the split); 2 for bad input, and when nothing was found to overlap but a comparison that was asked for (by
+audio_root or a named column) could not be made, or not over all rows. Poor sound alone does not change it.
 """
 
-import contextlib
-import json
+import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
 
-from jobs.console import print_table, progress, run_job, say
+from jobs.audit_dataset import DatasetAuditJobSettings, run_dataset_audit
+from jobs.audit_tables import TableAuditSettings, run_table_audit
+from jobs.console import run_job
 from jobs.settings import describe, parse_settings
-from pipelines.leak_audit import Overlap, audit_tables, read_clip_table
 from storage.errors import InvalidInput
 
-_NUM_EXAMPLES = 3
-_HEADER = ("kind", "column", "in first", "in second", "in both", "share of second", "examples")
+_USAGE = f"""{__doc__}
+Settings and their defaults, of two CSV files:
+{describe(TableAuditSettings)}
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditSettings:
-    """Which files, and where their audio lies."""
-
-    first: str = ""
-    second: str = ""
-    audio_root: str = ""
-    id_column: str = ""
-    group_column: str = ""
-    uri_column: str = ""
-    format: Literal["text", "json"] = "text"
+Settings and their defaults, of a data set:
+{describe(DatasetAuditJobSettings)}"""
+_TABLE_KEYS = {field.name for field in dataclasses.fields(TableAuditSettings)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_audit, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(AuditSettings)}")
+    return run_job(_audit, argv, usage=_USAGE)
 
 
 def _audit(words: Sequence[str]) -> int:
-    settings = parse_settings(AuditSettings, [word for word in words if word != "--smoke"])
-    for field, path in (("first", settings.first), ("second", settings.second)):
-        if not path:
-            raise InvalidInput(field, given="", allowed="a CSV file", remedy=f"Give {field}=<file.csv>.")
-    first = read_clip_table(settings.first, field="first")
-    second = read_clip_table(settings.second, field="second")
-    with _progress(settings) as tell:
-        overlaps = audit_tables(
-            first,
-            second,
-            id_column=settings.id_column,
-            group_column=settings.group_column,
-            uri_column=settings.uri_column,
-            audio_root=settings.audio_root,
-            on_progress=tell,
+    words = [word for word in words if word != "--smoke"]
+    keys = {word.partition("=")[0] for word in words}
+    asks_for_tables = bool(keys & _TABLE_KEYS)
+    if asks_for_tables and any(key.startswith("data.") for key in keys):
+        raise InvalidInput(
+            "data.root, first",
+            given=", ".join(sorted(keys)),
+            allowed="a data set or two CSV files",
+            remedy=f"{', '.join(sorted(keys & _TABLE_KEYS))} is for CSV files: leave it out, or run the audit twice.",
         )
-    leaky = any(overlap.shared for overlap in overlaps)
-    if settings.format == "json":
-        print(json.dumps({"overlaps": leaky, "comparisons": [_as_json(overlap) for overlap in overlaps]}, indent=1))
-    else:
-        _show(overlaps, settings)
-    return 1 if leaky else 0
-
-
-@contextlib.contextmanager
-def _progress(settings: AuditSettings) -> Iterator[Callable[[int, int], None]]:
-    if settings.format == "json":  # nothing but the JSON may stand on stdout
-        yield lambda done, total: None
-        return
-    with progress("hash audio, clips") as tell:
-        yield lambda done, total: tell(done, total, "")
-
-
-def _show(overlaps: Sequence[Overlap], settings: AuditSettings) -> None:
-    print_table(f"{settings.first} and {settings.second}", _HEADER, [_row(overlap) for overlap in overlaps])
-    for overlap in overlaps:
-        for name, num_empty in (("first", overlap.num_empty_first), ("second", overlap.num_empty_second)):
-            if num_empty:
-                say(f"{overlap.kind}: {num_empty} rows of {name} have no {overlap.column} and were not compared")
-        if overlap.unreadable:
-            say(f"{overlap.kind}: {len(overlap.unreadable)} files could not be read and were not compared:")
-        for line in overlap.unreadable:
-            say(f"  {line}")
-    found = [f"{len(overlap.shared)} {overlap.kind}" for overlap in overlaps if overlap.shared]
-    say(f"overlap: {', '.join(found)}" if found else "no overlap in what was compared")
-
-
-def _row(overlap: Overlap) -> tuple[str, ...]:
-    if overlap.not_compared:
-        return (overlap.kind, overlap.column, "–", "–", "–", "–", overlap.not_compared)
-    share = overlap.share_of_second
-    return (
-        overlap.kind,
-        overlap.column,
-        str(overlap.num_first),
-        str(overlap.num_second),
-        str(len(overlap.shared)),
-        "–" if share is None else f"{share:.1%}",
-        ", ".join(overlap.shared[:_NUM_EXAMPLES]),
-    )
-
-
-def _as_json(overlap: Overlap) -> dict[str, Any]:
-    compared = not overlap.not_compared
-    return {
-        "kind": overlap.kind,
-        "column": overlap.column or None,
-        "not_compared": overlap.not_compared or None,
-        "num_first": overlap.num_first if compared else None,
-        "num_second": overlap.num_second if compared else None,
-        "num_both": len(overlap.shared) if compared else None,
-        "share_of_second": overlap.share_of_second,
-        "shared": list(overlap.shared),
-        "num_empty_first": overlap.num_empty_first,
-        "num_empty_second": overlap.num_empty_second,
-        "unreadable": list(overlap.unreadable),
-    }
+    if asks_for_tables:
+        return run_table_audit(parse_settings(TableAuditSettings, words))
+    if not words:
+        raise InvalidInput(
+            "data.root, first",
+            given="",
+            allowed="a data set or two CSV files",
+            remedy="Give data.root=<tree> and storage.uri=…, or first=<file.csv> second=<file.csv>.",
+        )
+    return run_dataset_audit(parse_settings(DatasetAuditJobSettings, words))
 
 
 if __name__ == "__main__":

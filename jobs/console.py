@@ -1,5 +1,6 @@
 """How a job meets a person: progress while it works, one line when the input is at fault. The only file with rich."""
 
+import re
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from rich.text import Text
 from storage.errors import InvalidInput, StorageError
 
 _SECONDS_BETWEEN_LINES = 5.0
+_NUMBER = re.compile(r"–|[\d.,]+(\s*±\s*[\d.,]+)?\s*%?")  # not a name that begins with a digit
 _LOG_WIDTH = 140  # of tables, where there is no terminal to ask
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
 
@@ -105,7 +107,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     """A table of plain cells; columns of numbers are right-aligned."""
     table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for index, name in enumerate(header):
-        numeric = all(row[index][:1].isdigit() or row[index] == "–" for row in rows)
+        numeric = all(_NUMBER.fullmatch(row[index]) for row in rows)
         table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

@@ -102,17 +102,27 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
     """
     sweep = load_sweep(ResultsTable(store), sweep_id)
     rows = leaderboard(sweep)
-    page = render_page(sweep, rows).encode()
+    page = render_page(sweep, rows)
+    path = write_page(page, f"{sweep_id}.html", settings)
+    store.put(f"reports/{sweep_id}.html", page.encode())
+    elsewhere = f" and {store.uri}/reports/{sweep_id}.html" if "://" in store.uri else ""
+    return rows, f"{path}{elsewhere}"
+
+
+def write_page(page: str, name: str, settings: ReportSettings) -> str:
+    """Writes a page into the report folder and returns its path.
+
+    Raises:
+        InvalidInput: the folder cannot be written.
+    """
     folder = LocalObjectStore(Path(settings.folder))
     try:
-        folder.put(f"{sweep_id}.html", page)
+        folder.put(name, page.encode())
     except StorageError as e:
         raise InvalidInput(
             "report.folder", given=settings.folder, allowed="a folder that can be written", remedy=str(e)
         ) from e
-    store.put(f"reports/{sweep_id}.html", page)
-    elsewhere = f" and {store.uri}/reports/{sweep_id}.html" if "://" in store.uri else ""
-    return rows, f"{folder.uri}/{sweep_id}.html{elsewhere}"
+    return f"{folder.uri}/{name}"
 
 
 def versions() -> dict[str, str]:

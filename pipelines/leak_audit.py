@@ -1,10 +1,13 @@
 """How far two tables of clips overlap: the same clip ids, the same groups, the same audio.
 
 Enters: two CSV files, for example a train and a validation list from anywhere. Leaves: one `Overlap` per kind. Only
-exact matches count; nothing is guessed from the form of a name. What cannot be compared is said, never counted as zero.
+exact matches count, apart from two accidents of writing: spaces around a value, and a whole number that passed through
+a float column (`2.0` for `2`; pandas writes it where a cell is empty). Nothing else is guessed from the form of a name:
+`007` is not `7`. What cannot be compared is said, never counted as zero.
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +16,8 @@ from typing import Literal
 
 import pandas as pd
 
-from pipelines.clip_file import open_clip
-from pipelines.decode import Undecodable, decode
-from pipelines.feature_spec import FeatureSpec
+from pipelines.clip_audio import read_audio
+from pipelines.decode import Undecodable
 from pipelines.manifest import Clip
 from pipelines.recordings import Recordings
 from storage.errors import InvalidInput, nearest
@@ -24,9 +26,8 @@ ID_COLUMNS = ("clip_id", "filename", "file_name", "file", "path", "uri", "image"
 GROUP_COLUMNS = ("group", "src_file", "recording_id", "recording", "speaker", "speaker_id")
 URI_COLUMNS = ("uri", "path", "filename", "file_name", "file")
 
-# Audio is hashed as decoded; the spec only serves to call the decoder, and no file is too short to be a copy.
-_DECODING = FeatureSpec(min_duration_s=0.0)
 _NO_COLUMN = "not compared: no such column"
+_WHOLE_FLOAT = re.compile(r"([+-]?\d+)\.0+")
 
 Kind = Literal["clip id", "group", "identical audio"]
 
@@ -36,6 +37,7 @@ class Overlap:
     """What two tables share in one respect. All counts are of distinct values.
 
     Attributes:
+        asked: whether somebody asked for this comparison, by naming a column or an audio_root.
         column: where the values came from; for audio the two columns may differ.
         shared: the values in both; for audio, pairs of names joined by ` = `.
         not_compared: why there was no comparison, or an empty text; the counts are then 0 and mean nothing.
@@ -44,6 +46,7 @@ class Overlap:
     """
 
     kind: Kind
+    asked: bool = False
     column: str = ""
     num_first: int = 0
     num_second: int = 0
@@ -58,25 +61,48 @@ class Overlap:
         """Shared values as a share of the second table's, or None where there is nothing to divide."""
         return None if self.not_compared or not self.num_second else len(self.shared) / self.num_second
 
+    @property
+    def shortfall(self) -> str:
+        """Why the comparison that was asked for was not made, or not over all rows; an empty text where it was."""
+        if not self.asked:
+            return ""
+        num_empty = self.num_empty_first + self.num_empty_second if self.kind == "identical audio" else 0
+        parts = [self.not_compared] if self.not_compared else []
+        if self.unreadable:
+            parts.append(f"{len(self.unreadable)} files could not be read, first {self.unreadable[0]}")
+        if num_empty:
+            parts.append(f"{num_empty} rows name no file")
+        return "; ".join(parts)
+
 
 def read_clip_table(path: str, *, field: str) -> pd.DataFrame:
-    """Reads a CSV file as it stands: every cell is text, and an empty cell is an empty text.
+    """Reads a CSV file: every cell is text without the spaces around it, and an empty cell is an empty text.
 
     Args:
         field: the setting that named the file, for messages.
 
     Raises:
-        InvalidInput: no such file, or no CSV.
+        InvalidInput: no such file, no CSV, no rows, or two columns of one name.
     """
     if not Path(path).expanduser().is_file():
         raise InvalidInput(field, given=path, allowed="a CSV file", remedy="Check the path.")
     try:
-        return pd.read_csv(Path(path).expanduser(), dtype=str, keep_default_na=False, index_col=False).fillna("")
+        table = pd.read_csv(Path(path).expanduser(), dtype=str, keep_default_na=False, index_col=False).fillna("")
     except (ValueError, OSError) as e:
         reason = " ".join(str(e).split())
         raise InvalidInput(
             field, given=f"{path} ({reason})", allowed="a CSV file", remedy="Repair or convert the file."
         ) from e
+    table.columns = table.columns.str.strip()
+    if table.empty or table.columns.has_duplicates:
+        found = "no rows" if table.empty else "two columns of one name"
+        raise InvalidInput(
+            field,
+            given=f"{path} ({found})",
+            allowed="a table with rows and with column names that differ",
+            remedy="Check that this is the file you mean: nothing would be compared.",
+        )
+    return table.apply(lambda column: column.str.strip())
 
 
 def audit_tables(
@@ -106,9 +132,11 @@ def audit_tables(
         StorageError: audio lies on S3, which could not be read.
     """
     tables = (first, second)
+    id_found = _shared_column("id_column", id_column, ID_COLUMNS, tables)
+    group_found = _shared_column("group_column", group_column, GROUP_COLUMNS, tables)
     overlaps = [
-        _compare_values("clip id", tables, _shared_column("id_column", id_column, ID_COLUMNS, tables)),
-        _compare_values("group", tables, _shared_column("group_column", group_column, GROUP_COLUMNS, tables)),
+        _compare_values("clip id", tables, id_found, asked=bool(id_column)),
+        _compare_values("group", tables, group_found, asked=bool(group_column)),
         _compare_audio(tables, _uri_columns(uri_column, tables), audio_root, on_progress),
     ]
     if all(overlap.not_compared for overlap in overlaps):
@@ -149,19 +177,32 @@ def _refuse_unknown(field: str, asked: str, tables: tuple[pd.DataFrame, pd.DataF
         )
 
 
-def _compare_values(kind: Kind, tables: tuple[pd.DataFrame, pd.DataFrame], column: str | None) -> Overlap:
+def _compare_values(
+    kind: Kind, tables: tuple[pd.DataFrame, pd.DataFrame], column: str | None, *, asked: bool
+) -> Overlap:
     if column is None:
-        return Overlap(kind=kind, not_compared=_NO_COLUMN)
-    first, second = (set(table[column]) - {""} for table in tables)
+        return Overlap(kind=kind, asked=asked, not_compared=_NO_COLUMN)
+    first, second = ({_spelling(value) for value in table[column]} - {""} for table in tables)
     return Overlap(
         kind=kind,
+        asked=asked,
         column=column,
         num_first=len(first),
         num_second=len(second),
         shared=tuple(sorted(first & second)),
-        num_empty_first=int((tables[0][column] == "").sum()),
-        num_empty_second=int((tables[1][column] == "").sum()),
+        num_empty_first=_num_empty(tables[0], column),
+        num_empty_second=_num_empty(tables[1], column),
     )
+
+
+def _spelling(value: str) -> str:
+    """One spelling for values that a spreadsheet or a float column has written differently."""
+    whole = _WHOLE_FLOAT.fullmatch(value.strip())
+    return whole[1] if whole else value.strip()
+
+
+def _num_empty(table: pd.DataFrame, column: str) -> int:
+    return int((table[column].str.strip() == "").sum())
 
 
 def _compare_audio(
@@ -173,21 +214,23 @@ def _compare_audio(
     if not audio_root:
         return Overlap(kind="identical audio", not_compared="not compared: no audio_root given")
     if columns is None:
-        return Overlap(kind="identical audio", not_compared=_NO_COLUMN)
+        return Overlap(kind="identical audio", asked=True, not_compared=_NO_COLUMN)
     clips = [_clips(table, column) for table, column in zip(tables, columns, strict=True)]
     hashes, unreadable = _hash_all([*clips[0], *clips[1]], audio_root, on_progress)
     first, second = (_names_by_hash(of_table, hashes) for of_table in clips)
     if not first or not second:
-        return Overlap(kind="identical audio", not_compared="not compared: no readable audio", unreadable=unreadable)
+        reason = "not compared: no readable audio"
+        return Overlap(kind="identical audio", asked=True, not_compared=reason, unreadable=unreadable)
     both = first.keys() & second.keys()
     return Overlap(
         kind="identical audio",
+        asked=True,
         column=" / ".join(dict.fromkeys(columns)),
         num_first=len(first),
         num_second=len(second),
         shared=tuple(sorted(f"{min(first[digest])} = {min(second[digest])}" for digest in both)),
-        num_empty_first=int((tables[0][columns[0]] == "").sum()),
-        num_empty_second=int((tables[1][columns[1]] == "").sum()),
+        num_empty_first=_num_empty(tables[0], columns[0]),
+        num_empty_second=_num_empty(tables[1], columns[1]),
         unreadable=unreadable,
     )
 
@@ -195,15 +238,15 @@ def _compare_audio(
 def _clips(table: pd.DataFrame, column: str) -> list[Clip]:
     return [
         Clip(
-            clip_id=row[column],
+            clip_id=row[column].strip(),
             recording_id="",
-            uri=row[column],
+            uri=row[column].strip(),
             labels=(),
             offset_s=_seconds(row.get("offset_s", "")) or 0.0,
             duration_s=_seconds(row.get("duration_s", "")),
         )
         for row in table.to_dict("records")
-        if row[column]
+        if row[column].strip()
     ]
 
 
@@ -224,8 +267,7 @@ def _hash_all(
     unreadable = []
     for done, (part, clip) in enumerate(by_part.items(), start=1):
         try:
-            with open_clip(recordings, clip) as source:
-                hashes[part] = decode(source, clip, _DECODING).pcm_sha256
+            hashes[part] = read_audio(recordings, clip).pcm_sha256
         except Undecodable as e:
             unreadable.append(f"{clip.uri}: {e.reason}")
         on_progress(done, len(by_part))

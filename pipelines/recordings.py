@@ -17,6 +17,7 @@ from typing import BinaryIO
 from pipelines import web_file
 from pipelines.block_file import open_blocks
 from pipelines.file_tree import walk_files
+from pipelines.manifest import Manifest
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, UnreadableFile
 from storage.object_store import ObjectStore, check_key, open_store
 
@@ -221,6 +222,11 @@ class Recordings:
         if name not in self._buckets:  # making a client takes longer than reading a clip
             self._buckets[name] = open_store(f"s3://{name}", endpoint_url=self.endpoint_url)
         return self._buckets[name]
+
+
+def recordings_of(manifest: Manifest) -> Recordings:
+    """Where the clips of a manifest lie."""
+    return Recordings(manifest.root, endpoint_url=manifest.endpoint_url)
 
 
 def _check_root(root: str, endpoint_url: str | None) -> None:

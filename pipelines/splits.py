@@ -58,6 +58,12 @@ def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
     Raises:
         InvalidInput: `folds` without folds, folds that do not exist, folds that tear a group apart, or too few groups.
     """
+    parts, policy = draw_parts(manifest, settings)
+    return Split(dataset=manifest.dataset, policy=policy, parts=parts, groups=inseparable(manifest))
+
+
+def draw_parts(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Part], str]:
+    """clip_id → part and the policy in words, as `draw_split`, but unverified: folds may tear groups apart."""
     num_without = sum(clip.fold is None for clip in manifest.clips)
     if settings.policy == "auto" and 0 < num_without < len(manifest.clips):
         raise InvalidInput(
@@ -67,10 +73,8 @@ def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
             remedy="Fill the missing folds, or use split.policy=grouped to draw parts by group instead.",
         )
     if settings.policy == "folds" or (settings.policy == "auto" and not num_without):
-        parts, policy = _by_folds(manifest, settings)
-    else:
-        parts, policy = _by_groups(manifest, settings)
-    return Split(dataset=manifest.dataset, policy=policy, parts=parts, groups=inseparable(manifest))
+        return _by_folds(manifest, settings)
+    return _by_groups(manifest, settings)
 
 
 def inseparable(manifest: Manifest) -> dict[str, str]:

@@ -4,11 +4,10 @@ The page is self-contained: plotly.js, style, script and all numbers are inlined
 it fetch nothing and run nothing but the two scripts whose hashes it names. It opens from a file, without a network.
 """
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
+from reports.document import document
 from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_architecture
 from reports.markup import Markup, element, join
 from reports.plots import architecture_names, plotly_javascript
@@ -23,7 +22,7 @@ from reports.sections import (
     trials_section,
     what_was_run_section,
 )
-from reports.style import DRAW_SCRIPT, STYLE_SHEET
+from reports.style import DRAW_SCRIPT
 from reports.text import counted
 from reports.trials import STATES, TrialSummary, trial_summaries
 
@@ -51,23 +50,9 @@ def render_page(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> str:
         failures_section(sweep),
         what_was_run_section(sweep),
     )
-    return _document(f"{sweep.sweep_id}: sweep report", join(_header(sweep, trials), body, _footer(sweep)))
-
-
-def _document(title: str, content: Markup) -> str:
+    content = join(_header(sweep, trials), body, _footer(sweep))
     scripts = [Markup(plotly_javascript()), Markup(DRAW_SCRIPT)]
-    allowed = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", title),
-        element("style", Markup(STYLE_SHEET)),
-    )
-    body = element("body", content, *(element("script", script) for script in scripts))
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    return document(f"{sweep.sweep_id}: sweep report", content, scripts=scripts)
 
 
 def _header(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
@@ -108,7 +93,3 @@ def _footer(sweep: SweepResults) -> Markup:
     return element(
         "footer", element("p", f"Made from the results table in {sweep.results.store.uri}. Shares are in percent.")
     )
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -66,6 +66,23 @@ pre, code { font: .86rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "Lib
 pre { margin: 0; padding: .8rem 1rem; white-space: pre; overflow-wrap: normal; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--accent); font-weight: 600; }
+.clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 1rem;
+  margin: .8rem 0; }
+.clip { border: 1px solid var(--line); border-radius: 10px; padding: .7rem .8rem; min-width: 0; }
+.clip h4 { margin: 0; font-size: .95rem; }
+.clip .facts { display: flex; flex-wrap: wrap; gap: 0 .9rem; margin: .1rem 0 .3rem; font-size: .84rem; }
+.clip .facts div { display: flex; gap: .3rem; min-width: 0; }
+.clip .facts dd { margin: 0; }
+.clip svg { display: block; width: 100%; height: auto; }
+.clip svg text { font: 11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill: var(--muted); }
+.clip audio { display: block; width: 100%; height: 36px; margin-top: .4rem; }
+.match { border: 1px solid var(--line); border-radius: 12px; padding: .7rem .9rem; margin: .8rem 0;
+  background: var(--wash); }
+.match .clips { grid-template-columns: repeat(2, minmax(0, 1fr)); margin: .5rem 0 0; }
+.match .clip { background: #fff; }
+.match p { margin: 0; max-width: none; }
+.scale { display: inline-block; width: 120px; height: .7em; border-radius: 3px; margin: 0 .4rem; }
+@media (max-width: 720px) { .match .clips { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 720px) { .headline { grid-template-columns: minmax(0, 1fr); }
   .facts { grid-template-columns: minmax(0, 1fr); gap: 0; } .facts dd { margin-bottom: .5rem; } }
 @media print { body { background: #fff; } section { break-inside: avoid; border: 0; padding: 8px 0; }

@@ -22,7 +22,7 @@ def leaderboard_table(rows: Iterable[LeaderboardRow]) -> Markup:
         ("test AUC", "number"),
         ("parameters", "number"),
     )
-    return _table("Leaderboard", header, [_leaderboard_cells(row) for row in rows], highlight_first=True)
+    return table("Leaderboard", header, [_leaderboard_cells(row) for row in rows], highlight_first=True)
 
 
 def trials_table(trials: Iterable[TrialSummary]) -> Markup:
@@ -49,7 +49,7 @@ def trials_table(trials: Iterable[TrialSummary]) -> Markup:
         )
         for trial in trials
     ]
-    return _table("All trials", header, cells)
+    return table("All trials", header, cells)
 
 
 def failures_table(sweep: SweepResults) -> Markup:
@@ -59,14 +59,14 @@ def failures_table(sweep: SweepResults) -> Markup:
         (numbers.get(row.trial_id, row.trial_id), f"{row.failed_at:%Y-%m-%d %H:%M:%S}", row.reason, row.detail)
         for row in sweep.failures.itertuples()
     ]
-    return _table("Failures", header, cells)
+    return table("Failures", header, cells)
 
 
 def confusion_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
     counts = summed_confusion(sweep.seeds_of(row.trial_id, row.seeds))
     header = (("true ↓ predicted →", "name"), *((label, "number") for label in sweep.labels))
     cells = [(label, *line.tolist()) for label, line in zip(sweep.labels, counts, strict=True)]
-    return _table("Confusion matrix, counts", header, cells)
+    return table("Confusion matrix, counts", header, cells)
 
 
 def recall_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
@@ -80,7 +80,7 @@ def recall_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
         )
         for index, label in enumerate(sweep.labels)
     ]
-    return _table("Recall by class and seed", header, cells)
+    return table("Recall by class and seed", header, cells)
 
 
 def parameters(configuration: Mapping[str, Any]) -> Markup:
@@ -121,7 +121,7 @@ def _leaderboard_cells(row: LeaderboardRow) -> tuple[object, ...]:
     )
 
 
-def _table(
+def table(
     name: str,
     header: Sequence[tuple[str, str]],
     rows: Iterable[Sequence[object]],

@@ -10,7 +10,7 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,9 +211,16 @@ class FeatureStore:
         Raises:
             StorageError: the features are not complete.
         """
-        return pa.concat_tables(
-            [read_parquet(self.store, key, columns=columns).replace_schema_metadata(None) for key in self._keys("part")]
-        )
+        return pa.concat_tables(list(self.parts(columns=columns)))
+
+    def parts(self, *, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """The same rows shard by shard, for readers that need not hold them all.
+
+        Raises:
+            StorageError: the features are not complete.
+        """
+        for key in self._keys("part"):
+            yield read_parquet(self.store, key, columns=columns).replace_schema_metadata(None)
 
     def quarantine(self) -> pa.Table:
         """The clips and variants without features and why, as QUARANTINE_SCHEMA.

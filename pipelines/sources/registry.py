@@ -5,7 +5,7 @@ from typing import Protocol
 
 from pipelines.content_marks import mark_contents
 from pipelines.manifest import Manifest
-from pipelines.recordings import Recordings
+from pipelines.recordings import Recordings, recordings_of
 from pipelines.sources import birdclef, csv_table, emodb, esc50, folder, genres, synthetic
 from pipelines.sources.genres import LabelLevel
 from storage.errors import InvalidInput, nearest
@@ -78,8 +78,7 @@ def read_manifest(
         raise InvalidInput(
             "data.label_level", given=label_level, allowed=f"null for data.source={source}", remedy="Leave it out."
         )
-    found = Recordings(manifest.root, endpoint_url=endpoint_url)
-    return mark_contents(manifest, found, on_progress=on_progress)
+    return mark_contents(manifest, recordings_of(manifest), on_progress=on_progress)
 
 
 def check_tree(source: str, *, root: str, endpoint_url: str | None = None) -> list[str]:
