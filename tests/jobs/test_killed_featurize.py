@@ -118,7 +118,7 @@ def _kill_worker(job: _Job, chance: random.Random) -> str:
 
 
 def _kill_actor(job: _Job, chance: random.Random) -> str:
-    return _kill_one(job.workers("ray::"), chance, "an actor")
+    return _kill_one(job.workers("ray::MapWorker"), chance, "an actor")
 
 
 def _kill_job(job: _Job, chance: random.Random) -> str:
