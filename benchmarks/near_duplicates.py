@@ -148,7 +148,7 @@ def _planted(manifest: Manifest) -> tuple[list[Window], NDArray[np.float16]]:
                 sample_rate_hz=SPEC.sample_rate_hz,
                 source_rate_hz=waveform.sample_rate_hz,
                 num_channels=1,
-                pcm_sha256="",
+                pcm_hash="",
             )
             log_mels.append(backend.log_mel(cut_windows(copy, SPEC))[0].astype(np.float16))
     return windows, np.stack(log_mels)

@@ -55,7 +55,7 @@ class Copies:
 class _Window:
     clip: Clip
     start_s: float
-    pcm_sha256: str
+    pcm_hash: str
 
 
 def find_copies(manifest: Manifest, features: FeatureStore, settings: NearDuplicateSettings) -> Copies:
@@ -83,7 +83,7 @@ def find_copies(manifest: Manifest, features: FeatureStore, settings: NearDuplic
 def _windows(rows: pa.Table, clips: Mapping[str, Clip], spec: Mapping[str, Any]) -> Iterator[_Window]:
     names = ("clip_id", "window", "provenance")
     for clip_id, window, provenance in zip(*(rows[name].to_pylist() for name in names), strict=True):
-        yield _Window(clips[clip_id], window * spec["window_hop_s"], json.loads(provenance)["pcm_sha256"])
+        yield _Window(clips[clip_id], window * spec["window_hop_s"], json.loads(provenance)["pcm_hash"])
 
 
 def _log_mels(rows: pa.Table) -> NDArray[np.floating]:
@@ -96,7 +96,7 @@ def _log_mels(rows: pa.Table) -> NDArray[np.floating]:
 def _equal_pairs(windows: Iterable[_Window]) -> Iterator[Pair]:
     by_hash: dict[str, dict[str, Clip]] = defaultdict(dict)
     for window in windows:
-        by_hash[window.pcm_sha256][window.clip.clip_id] = window.clip
+        by_hash[window.pcm_hash][window.clip.clip_id] = window.clip
     for first, *others in (tuple(equal.values()) for equal in by_hash.values()):
         yield from (Pair(first=first, second=other) for other in others)
 
@@ -110,7 +110,7 @@ def _near_pairs(search: NearDuplicateSearch, windows: Sequence[_Window]) -> Iter
         if first.clip.clip_id > second.clip.clip_id:
             first, second, lag_s = second, first, -lag_s
         ids = first.clip.clip_id, second.clip.clip_id
-        if ids not in seen and first.pcm_sha256 != second.pcm_sha256:
+        if ids not in seen and first.pcm_hash != second.pcm_hash:
             seen.add(ids)
             lag_s += second.start_s - first.start_s
             yield Pair(first=first.clip, second=second.clip, correlation=found.correlation, lag_s=lag_s)

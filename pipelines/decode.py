@@ -4,7 +4,6 @@ soxr for reading.
 Enters: a seekable file and its clip in the manifest. Leaves: a `Waveform`, or `Undecodable` with a reason of one line.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -12,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 import soxr
+import xxhash
 from numpy.typing import NDArray
 
 from pipelines import decode_av
@@ -39,15 +39,15 @@ class Waveform:
         samples: float32 of shape (num_samples,), nominally in [-1, 1].
         sample_rate_hz: the rate of `samples`.
         source_rate_hz, num_channels: what the file had.
-        pcm_sha256: hash of the decoded samples before downmix and resampling; equal audio in different containers
-            has the same hash.
+        pcm_hash: XXH3 (128 bits) of the decoded samples before downmix and resampling; equal audio in different
+            containers has the same hash. It finds copies, and is no protection against somebody who makes collisions.
     """
 
     samples: NDArray[np.float32]
     sample_rate_hz: int
     source_rate_hz: int
     num_channels: int
-    pcm_sha256: str
+    pcm_hash: str
 
 
 def decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
@@ -90,7 +90,7 @@ def decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
         sample_rate_hz=spec.sample_rate_hz,
         source_rate_hz=rate_hz,
         num_channels=samples_TC.shape[1],
-        pcm_sha256=hashlib.sha256(np.ascontiguousarray(samples_TC).data).hexdigest(),
+        pcm_hash=xxhash.xxh3_128_hexdigest(np.ascontiguousarray(samples_TC).data),
     )
 
 

@@ -267,7 +267,7 @@ def _hash_all(
     unreadable = []
     for done, (part, clip) in enumerate(by_part.items(), start=1):
         try:
-            hashes[part] = read_audio(recordings, clip).pcm_sha256
+            hashes[part] = read_audio(recordings, clip).pcm_hash
         except Undecodable as e:
             unreadable.append(f"{clip.uri}: {e.reason}")
         on_progress(done, len(by_part))

@@ -199,7 +199,7 @@ class ShardWorker:
         return {
             "backend": self._backend.name,
             "num_channels": waveform.num_channels,
-            "pcm_sha256": waveform.pcm_sha256,
+            "pcm_hash": waveform.pcm_hash,
             "sample_rate_hz": waveform.source_rate_hz,
             "uri": clip.uri,
         }

@@ -36,7 +36,7 @@ def _log_mel(samples: Samples, spec: FeatureSpec = SPEC) -> NDArray[np.float16]:
         sample_rate_hz=spec.sample_rate_hz,
         source_rate_hz=spec.sample_rate_hz,
         num_channels=1,
-        pcm_sha256="",
+        pcm_hash="",
     )
     return create_backend("cpu", spec).log_mel(cut_windows(waveform, spec))[0].astype(np.float16)
 

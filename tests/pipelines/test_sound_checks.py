@@ -25,7 +25,7 @@ def _noise(seconds: float = 2.0, level: float = 0.1, rate_hz: int = RATE_HZ) -> 
 
 
 def _waveform(samples: NDArray[np.float32]) -> Waveform:
-    return Waveform(samples=samples, sample_rate_hz=RATE_HZ, source_rate_hz=RATE_HZ, num_channels=1, pcm_sha256="0")
+    return Waveform(samples=samples, sample_rate_hz=RATE_HZ, source_rate_hz=RATE_HZ, num_channels=1, pcm_hash="0")
 
 
 class TestSilence:
