@@ -18,6 +18,8 @@ from storage.object_store import ObjectStore, open_store, probe
 from storage.results_table import ResultsTable
 
 _PACKAGES = (
+    "av",
+    "librosa",
     "numpy",
     "optuna",
     "pyarrow",
@@ -30,7 +32,6 @@ _PACKAGES = (
     "torch",
     "torchvision",
 )
-
 
 _MANY_FILES = 5000  # fewer are looked at before anybody would ask what goes on
 
@@ -83,12 +84,13 @@ def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore)
             on_progress=lambda done, total: tell(done, total, backend),
         )
     with_features = result.num_clips - result.num_quarantined
+    variants = f" (and {result.num_variants_quarantined} variants)" if result.num_variants_quarantined else ""
     say(
         f"features {settings.features.fingerprint}: {result.num_clips} clips = "
-        f"{with_features} with features ({result.num_rows} rows) + {result.num_quarantined} quarantined; "
+        f"{with_features} with features ({result.num_rows} rows) + {result.num_quarantined} quarantined{variants}; "
         f"{result.num_clips_computed} computed now"
     )
-    if result.num_quarantined:
+    if result.num_quarantined or result.num_variants_quarantined:
         reasons = result.features.quarantine().to_pandas()["reason"].value_counts()
         say("quarantine: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
     return result
