@@ -175,6 +175,7 @@ class _FeaturizeShard:
     def __init__(self, spec: FeatureSpec, features: FeatureStore, settings: PipelineSettings) -> None:
         make_worker = functools.partial(ShardWorker, spec, features, backend=settings.backend, device=settings.device)
         self._worker = IsolatedWorker(make_worker, clip_time_limit_s=settings.clip_time_limit_s)
+        self._worker.start()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         return {

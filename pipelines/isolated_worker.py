@@ -73,6 +73,10 @@ class IsolatedWorker:
                     "memory? Nothing was committed. Lower pipeline.num_actors, or take the clip out, and run again."
                 }
 
+    def start(self) -> None:
+        """Starts the child, so that it imports and plans while the caller does something else."""
+        self._child = self._child or _Child(self._make_worker)
+
     def close(self) -> None:
         """Ends the child; the next call would start another one."""
         if self._child is not None:
@@ -80,7 +84,8 @@ class IsolatedWorker:
             self._child = None
 
     def _attempt(self, request: ShardRequest, lost: dict[str, tuple[str, str]]) -> "dict[str, Any] | _Death":
-        self._child = self._child or _Child(self._make_worker)
+        self.start()
+        assert self._child is not None
         end = self._child.compute(request, lost, self._clip_time_limit_s)
         if isinstance(end, _Death):
             self.close()
@@ -155,6 +160,8 @@ def serve(pipe_fd: int, lifeline_fd: int) -> None:
     with contextlib.suppress(EOFError, OSError):
         make_worker: MakeWorker = pipe.recv()
         worker: ShardWorker | None = None
+        with contextlib.suppress(Exception):  # it is raised, and told, with the first request
+            worker = make_worker()
         while True:
             request, lost = pipe.recv()
             try:

@@ -39,8 +39,9 @@ class CpuBackend:
     def log_mel(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         # Window by window: every product has the same shape, so the numbers do not depend on the batch.
         log_mels = np.empty((len(windows), *self._mel_MT.shape), dtype=np.float32)
-        for window, log_mel in zip(windows, log_mels, strict=True):
-            log_mel[:] = power_to_db(self._mel(window), self._spec)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller finds what is not finite and says so
+            for window, log_mel in zip(windows, log_mels, strict=True):
+                log_mel[:] = power_to_db(self._mel(window), self._spec)
         return log_mels
 
     def _mel(self, window: NDArray[np.float32]) -> NDArray[np.float32]:

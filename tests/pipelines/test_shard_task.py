@@ -1,12 +1,15 @@
 """A shard request on its way to a worker, and what the worker makes of it."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 
+from pipelines.backends import list_backends
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import _requests
 from pipelines.manifest import Clip, Manifest
@@ -38,3 +41,24 @@ def test_a_worker_reads_recordings_on_the_endpoint_of_the_manifest_and_on_the_we
     features = FeatureStore(open_store(local_uri), dataset="dogs", fingerprint="abc")
     shard = ShardWorker(FeatureSpec(), features, backend="cpu").compute(request)
     assert (shard.num_rows, shard.num_quarantined) == (2, 0)
+
+
+@pytest.mark.parametrize("backend", list_backends())
+def test_no_backend_loses_or_changes_the_neighbours_of_a_bad_clip(tmp_path: Path, backend: str) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "c", "e"):
+        soundfile.write(tmp_path / f"{name}.wav", rng.uniform(-0.5, 0.5, 11_025), 22_050)
+    soundfile.write(tmp_path / "b.wav", np.full(11_025, 1e30, dtype=np.float32), 22_050, subtype="FLOAT")  # overflows
+    (tmp_path / "d.wav").write_bytes(b"no audio")
+    with_bad, healthy = (_rows(tmp_path, names, backend) for names in ("abcde", "ace"))
+    assert with_bad.column("clip_id").to_pylist() == ["a", "c", "e"]
+    assert with_bad.equals(healthy)
+
+
+def _rows(folder: Path, names: str, backend: str) -> pa.Table:
+    spec = FeatureSpec(window_s=0.5)
+    features = FeatureStore(open_store(str(folder / names)), dataset="corpus", fingerprint=spec.fingerprint)
+    clips = tuple(Clip(clip_id=name, recording_id=name, uri=f"{name}.wav", labels=("noise",)) for name in names)
+    request = ShardRequest(index=0, clips_hash="0" * 12, root=str(folder), endpoint_url=None, clips=clips)
+    features.commit([ShardWorker(spec, features, backend=backend).compute(request)], spec={}, versions={})
+    return features.read().combine_chunks()
