@@ -25,8 +25,8 @@ from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, extension, in_words, refuse_if_any
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
 
-# Columns of Y in 2018.01A. The classes.txt that came with the file has another order, which does not fit its signals;
-# this one is that of classes-fixed.txt, which its publisher added.
+# Columns of Y in 2018.01A, by the order of the paper's table and of the corrected classes-fixed.txt that copies of the
+# data set come with. The classes.txt first shipped beside the file has another order, which does not fit its signals.
 CLASSES_2018 = tuple(
     "OOK 4ASK 8ASK BPSK QPSK 8PSK 16PSK 32PSK 16APSK 32APSK 64APSK 128APSK 16QAM 32QAM 64QAM 128QAM 256QAM "
     "AM-SSB-WC AM-SSB-SC AM-DSB-WC AM-DSB-SC FM GMSK OQPSK".split()
