@@ -33,7 +33,7 @@ class DataSettings:
     """Which recordings.
 
     Attributes:
-        source: `birdclef`, `csv`, `emodb`, `esc50`, `folder`, `genres` or `synthetic`.
+        source: `birdclef`, `csv`, `emodb`, `esc50`, `folder`, `genres`, `radioml` or `synthetic`.
         root: the tree, or the table file of `csv`: a path, file:// or s3://bucket/prefix.
         name: of the data set; empty for the last part of root.
         endpoint_url: of an S3 server with the recordings other than AWS; null for the environment variable

@@ -73,7 +73,7 @@ def find_recordings(settings: JobSettings) -> Manifest:
 
 def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore) -> FeaturizeResult:
     """Makes the features complete and says what came of it. Needs an initialised Ray."""
-    pipeline = settings.pipeline.resolved(cluster_resources().num_gpus)
+    pipeline = settings.pipeline.resolved(cluster_resources().num_gpus, settings.features)
     backend = f"backend {pipeline.backend} on {pipeline.device}"
     with progress("featurize, clips") as tell:
         result = featurize(

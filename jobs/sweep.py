@@ -40,7 +40,7 @@ def _sweep(words: Sequence[str]) -> int:
         split_hash=split.split_hash,
         device="cpu",
     )
-    plan.check(num_mels=settings.features.num_mels, num_frames=settings.features.num_frames)
+    plan.check(feature_shape=settings.features.feature_shape)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))

@@ -32,10 +32,11 @@ def read_audio(recordings: Recordings, clip: Clip) -> Waveform:
     """
     with open_clip(recordings, clip) as source:
         waveform = decode(source, clip, _LIKELY)
-        if waveform.source_rate_hz == waveform.sample_rate_hz:
+        own_rate_hz = waveform.source_rate_hz
+        if own_rate_hz is None or own_rate_hz == waveform.sample_rate_hz:
             return waveform
         source.seek(0)
-        return decode(source, clip, dataclasses.replace(_LIKELY, sample_rate_hz=waveform.source_rate_hz))
+        return decode(source, clip, dataclasses.replace(_LIKELY, sample_rate_hz=own_rate_hz))
 
 
 def map_audio(

@@ -5,6 +5,7 @@ Enters: recordings and a clip of the manifest. Leaves: a seekable file, `Undecod
 
 import io
 import socket
+from collections.abc import Callable
 from typing import BinaryIO
 
 from pipelines.decoding_rules import Undecodable
@@ -21,15 +22,25 @@ def open_clip(recordings: Recordings, clip: Clip) -> BinaryIO:
         StorageError: the fault is not the clip's: a server could not be reached or refused, or a file that the manifest
             saw is not there, or has another size, for this machine.
     """
+    if clip.offset_s == 0 and clip.duration_s is None:
+        return _open(recordings, clip, lambda: io.BytesIO(recordings.read(clip.uri)))
+    return open_file(recordings, clip, clip.uri)
+
+
+def open_file(recordings: Recordings, clip: Clip, uri: str) -> BinaryIO:
+    """The file `uri` that a clip lies in among many others: one that fetches what is read.
+
+    Raises:
+        As `open_clip`.
+    """
+    return _open(recordings, clip, lambda: recordings.open(uri))
+
+
+def _open(recordings: Recordings, clip: Clip, open_it: Callable[[], BinaryIO]) -> BinaryIO:
     try:
-        if clip.offset_s == 0 and clip.duration_s is None:
-            encoded = recordings.read(clip.uri)
-            source: BinaryIO = io.BytesIO(encoded)
-            size_bytes: int | None = len(encoded)
-        else:
-            source = recordings.open(clip.uri)
-            size_bytes = source.seek(0, io.SEEK_END)
-            source.seek(0)
+        source = open_it()
+        size_bytes = source.seek(0, io.SEEK_END)
+        source.seek(0)
     except ObjectNotFound as e:
         _refuse_if_seen(recordings, clip, "there is no such file", e)
         raise Undecodable("missing_file", "there is no such file") from e

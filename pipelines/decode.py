@@ -6,7 +6,7 @@ Enters: a seekable file and its clip in the manifest. Leaves: a `Waveform`, or `
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -33,19 +33,19 @@ _MP3_SAMPLES_PER_BYTE = 24
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waveform:
-    """Mono audio.
+    """Mono audio, or IQ samples of a radio.
 
     Attributes:
-        samples: float32 of shape (num_samples,), nominally in [-1, 1].
+        samples: float32 of shape (num_samples,), nominally in [-1, 1]; complex64 of IQ.
         sample_rate_hz: the rate of `samples`.
-        source_rate_hz, num_channels: what the file had.
+        source_rate_hz, num_channels: what the file had; None where it tells no rate.
         pcm_hash: XXH3 (128 bits) of the decoded samples before downmix and resampling; equal audio in different
             containers has the same hash. It finds copies, and is no protection against somebody who makes collisions.
     """
 
-    samples: NDArray[np.float32]
+    samples: NDArray[Any]
     sample_rate_hz: int
-    source_rate_hz: int
+    source_rate_hz: int | None
     num_channels: int
     pcm_hash: str
 
@@ -94,10 +94,21 @@ def decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
     )
 
 
-def cut_windows(waveform: Waveform, spec: FeatureSpec) -> NDArray[np.float32]:
-    """Windows of a waveform at the spec's rate, the last one zero-padded: float32 (windows, window_samples)."""
-    starts = spec.window_starts(len(waveform.samples))
-    windows = np.zeros((len(starts), spec.window_samples), dtype=np.float32)
+def cut_windows(waveform: Waveform, spec: FeatureSpec, clip_id: str | None = None) -> NDArray[Any]:
+    """Windows of a waveform at the spec's rate, a partial one zero-padded: (windows, window_samples) of its dtype.
+
+    Args:
+        clip_id: of the clip, for `windows: random`.
+
+    Raises:
+        Undecodable: too_short, where there is no whole window and the spec drops partial ones.
+    """
+    starts = spec.window_starts(len(waveform.samples), clip_id)
+    if not starts:
+        duration_s = len(waveform.samples) / spec.sample_rate_hz
+        rule = f"features.window_s is {spec.window_s:g}, and features.partial_window is drop"
+        raise Undecodable("too_short", f"{duration_s:.3f} s; {rule}")
+    windows = np.zeros((len(starts), spec.window_samples), dtype=waveform.samples.dtype)
     for row, start in enumerate(starts):
         piece = waveform.samples[start : start + spec.window_samples]
         windows[row, : len(piece)] = piece

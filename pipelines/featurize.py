@@ -18,8 +18,9 @@ from typing import Any
 import ray
 
 from cluster.session import cluster_resources
-from pipelines.backends import create_backend
+from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
+from pipelines.iq_uri import check_signals
 from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Manifest, shards
 from pipelines.shard_task import ShardRequest, ShardWorker
@@ -33,13 +34,16 @@ from storage.object_store import ObjectStore
 # them (a job whose actors held every core hung without a word; seen on Ray 2.60 with 2 cores).
 _CPUS_PER_ACTOR = 0.5
 
+_BACKENDS_ON_GPU = ("dali", "torch")  # the faster first
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineSettings:
     """How featurizing is spread; none of it changes a number.
 
     Attributes:
-        backend: `cpu`, `dali` or `torch`; `auto` for dali where the cluster has a GPU, else cpu.
+        backend: `cpu`, `dali` or `torch`; `auto` for dali where the cluster has a GPU, or for torch, or for cpu, the
+            first of them that computes what the spec asks for; else cpu.
         device: `cpu` or `cuda`, for backends that know one; `auto` for cuda where the cluster has a GPU.
         clips_per_shard: clips that travel, are computed and are stored together.
         num_actors: worker processes; 0 for one per core (per GPU with device=cuda).
@@ -70,11 +74,24 @@ class PipelineSettings:
                 "pipeline.device", given=self.device, allowed="auto, cpu or cuda", remedy="Choose one of these."
             )
 
-    def resolved(self, num_gpus: float) -> "PipelineSettings":
-        """With `auto` replaced by what a cluster of so many GPUs calls for."""
+    def resolved(self, num_gpus: float, spec: FeatureSpec) -> "PipelineSettings":
+        """With `auto` replaced by what a cluster of so many GPUs and the spec call for.
+
+        Raises:
+            InvalidInput: `device: cuda`, and no backend computes this spec on a GPU.
+        """
         backend = self.backend
         if backend == "auto":
-            backend = "dali" if self.device == "cuda" or (self.device == "auto" and num_gpus >= 1) else "cpu"
+            on_gpu = self.device == "cuda" or (self.device == "auto" and num_gpus >= 1)
+            able = backends_for(spec)
+            backend = next((name for name in _BACKENDS_ON_GPU if on_gpu and name in able), "cpu")
+            if self.device == "cuda" and backend == "cpu":
+                raise InvalidInput(
+                    "pipeline.device",
+                    given=self.device,
+                    allowed=f"cpu or auto, as only the backend cpu computes {spec.representation}",
+                    remedy="Set pipeline.device=cpu.",
+                )
         device = self.device
         if device == "auto":
             device = "cuda" if backend != "cpu" and num_gpus >= 1 else "cpu"
@@ -110,7 +127,8 @@ def featurize(
         on_progress: called with the number of clips done and of all clips.
 
     Raises:
-        InvalidInput: the backend does not exist or cannot run here.
+        InvalidInput: the backend does not exist, cannot run here or cannot express the spec, or the spec's
+            representation is not for these clips.
         StorageError: a store could not be read or written, or the counts do not close.
     """
     features = FeatureStore(store, dataset=manifest.dataset, fingerprint=spec.fingerprint)
@@ -120,8 +138,12 @@ def featurize(
         marker = None
     if marker is not None:
         return _result(features, marker, num_clips_computed=0)
-    if settings.backend != "auto" and settings.device != "cuda":
-        create_backend(settings.backend, spec)  # a wrong name is told here, before any actor starts
+    # What cannot work is told here, before any actor starts.
+    check_signals(manifest.clips, spec)
+    if settings.backend != "auto":
+        check_expressible(settings.backend, spec)
+        if settings.device != "cuda":
+            create_backend(settings.backend, spec)
     requests = _requests(manifest, settings.clips_per_shard)
     done = _finished(requests, features)
     missing = [request for request in requests if request.index not in done]
@@ -189,7 +211,7 @@ def _compute(
     if not requests:
         return
     resources = cluster_resources()
-    settings = settings.resolved(resources.num_gpus)
+    settings = settings.resolved(resources.num_gpus, spec)
     on_gpu = settings.device == "cuda"
     if on_gpu and resources.num_gpus < 1:  # Ray would wait for one without a word
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""One shard of clips from bytes to rows: read, decode, variants, log-mel and write in one step, on one worker.
+"""One shard of clips from bytes to rows: read, decode, variants, features and write in one step, on one worker.
 
 Reading, computing and writing are one stage on purpose: nothing but counts travels between Ray workers, and no second
 stage can wait for a core that the first one holds.
@@ -22,6 +22,8 @@ from pipelines.clip_file import open_clip
 from pipelines.decode import Undecodable, Waveform, cut_windows, decode
 from pipelines.effects import apply_variant
 from pipelines.feature_spec import FeatureSpec
+from pipelines.iq import IqFiles, read_iq
+from pipelines.iq_uri import check_signals
 from pipelines.manifest import Clip
 from pipelines.recordings import Recordings
 from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
@@ -62,12 +64,12 @@ class _DecodedClip:
 
     Attributes:
         provenance: what the file had.
-        windows: variant → float32 (windows, window_samples).
+        windows: variant → float32, or complex64 of IQ samples, (windows, window_samples).
     """
 
     clip: Clip
     provenance: Mapping[str, Any]
-    windows: Mapping[str, NDArray[np.float32]]
+    windows: Mapping[str, NDArray[Any]]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -114,7 +116,12 @@ class ShardWorker:
         Args:
             refused: clips that are not tried, by clip id: each is quarantined for the reason given.
             on_clip: hears the id of a clip before it is decoded, and None once its windows are there.
+
+        Raises:
+            InvalidInput: clips that the spec's representation is not for.
+            StorageError: something is at fault that is not a clip.
         """
+        check_signals(request.clips, self._spec)
         found = _Rows()
         for batch in _batches(self._decoded(request, refused, on_clip, found)):
             self._transform(batch, found)
@@ -141,15 +148,11 @@ class ShardWorker:
         found: _Rows,
     ) -> Iterator[_DecodedClip]:
         """The clips that can be decoded; the others are refused in `found`."""
-        recordings = _recordings(request.root, request.endpoint_url)
         for clip in request.clips:
             try:
                 if clip.clip_id in refused:
                     raise refused[clip.clip_id]
-                with open_clip(recordings, clip) as source:
-                    on_clip(clip.clip_id)
-                    with _own_faults_told():
-                        waveform = self._decode(source, clip, self._spec)
+                waveform = self._waveform(request, clip, on_clip)
                 windows = self._windows(waveform, clip, found)
             except Undecodable as e:
                 found.refuse(clip, ORIGINAL, e)
@@ -158,13 +161,26 @@ class ShardWorker:
                 on_clip(None)
             yield _DecodedClip(clip=clip, provenance=self._provenance(clip, waveform), windows=windows)
 
-    def _windows(self, waveform: Waveform, clip: Clip, found: _Rows) -> dict[str, NDArray[np.float32]]:
+    def _waveform(self, request: ShardRequest, clip: Clip, on_clip: Callable[[str | None], None]) -> Waveform:
+        """Reads and decodes one clip; opening its file, which may wait for a server, comes before `on_clip`."""
+        if self._spec.is_iq:
+            examples = _iq_files(request.root, request.endpoint_url).examples_of(clip)
+            on_clip(clip.clip_id)
+            with _own_faults_told():
+                return read_iq(examples, clip, self._spec)
+        with open_clip(_recordings(request.root, request.endpoint_url), clip) as source:
+            on_clip(clip.clip_id)
+            with _own_faults_told():
+                return self._decode(source, clip, self._spec)
+
+    def _windows(self, waveform: Waveform, clip: Clip, found: _Rows) -> dict[str, NDArray[Any]]:
         """Windows by variant, the original first; a variant that the clip cannot take is refused in `found`."""
-        windows = {ORIGINAL: cut_windows(waveform, self._spec)}
+        windows = {ORIGINAL: cut_windows(waveform, self._spec, clip.clip_id)}
         for variant in self._copies:
             try:
                 with _own_faults_told():
-                    windows[str(variant)] = cut_windows(self._changed(waveform, clip, variant), self._spec)
+                    changed = self._changed(waveform, clip, variant)
+                    windows[str(variant)] = cut_windows(changed, self._spec, clip.clip_id)
             except Undecodable as e:
                 found.refuse(clip, str(variant), e)
         return windows
@@ -188,7 +204,7 @@ class ShardWorker:
     def _keep(self, decoded: _DecodedClip, by_variant: Mapping[str, NDArray[np.float32]], found: _Rows) -> None:
         for variant, log_mel in by_variant.items():
             if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
-                found.refuse(decoded.clip, variant, Undecodable("not_finite", "the log-mel holds NaN or infinity"))
+                found.refuse(decoded.clip, variant, Undecodable("not_finite", "the feature holds NaN or infinity"))
                 if variant == ORIGINAL:
                     return  # nor any variants, as none could be compared with it
                 continue
@@ -220,8 +236,7 @@ class ShardWorker:
         }
 
     def _table(self, found: _Rows) -> pa.Table:
-        spec = self._spec
-        schema = feature_schema(spec.num_mels, spec.num_frames, spec.dtype)
+        schema = feature_schema(self._spec.feature_shape, self._spec.dtype)
         if not found.rows:
             return schema.empty_table()
         columns = {
@@ -260,3 +275,8 @@ def _batches(decoded: Iterator[_DecodedClip]) -> Iterator[list[_DecodedClip]]:
 @functools.cache
 def _recordings(root: str, endpoint_url: str | None) -> Recordings:
     return Recordings(root, endpoint_url=endpoint_url)  # one for all shards of a worker: it keeps its connections
+
+
+@functools.cache
+def _iq_files(root: str, endpoint_url: str | None) -> IqFiles:
+    return IqFiles(_recordings(root, endpoint_url))

@@ -49,7 +49,7 @@ def survey_recordings(
         clips,
         lambda waveform: (
             len(waveform.samples) / waveform.sample_rate_hz,
-            waveform.source_rate_hz,
+            waveform.source_rate_hz or waveform.sample_rate_hz,
             waveform.num_channels,
         ),
     )

@@ -37,11 +37,12 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 
 
-def feature_schema(num_mels: int, num_frames: int, dtype: str) -> pa.Schema:
+def feature_schema(shape: Sequence[int], dtype: str) -> pa.Schema:
     """Columns of a feature row.
 
-    `log_mel` is an Arrow fixed-shape tensor (num_mels, num_frames) in dB; readers without that extension type see a
-    fixed-size list. `provenance` is JSON: what the file had and who computed the row.
+    `log_mel` is an Arrow fixed-shape tensor of `shape`: (num_mels, num_frames) in dB, or whatever the spec's
+    representation makes, (2, bins, frames) too; readers without that extension type see a fixed-size list. `provenance`
+    is JSON: what the file had and who computed the row.
     """
     value_type = {"float16": pa.float16(), "float32": pa.float32()}[dtype]
     return pa.schema(
@@ -53,7 +54,7 @@ def feature_schema(num_mels: int, num_frames: int, dtype: str) -> pa.Schema:
             pa.field("window", pa.int32(), nullable=False),
             pa.field("labels", pa.list_(pa.string()), nullable=False),
             pa.field("fold", pa.int32()),
-            pa.field("log_mel", pa.fixed_shape_tensor(value_type, (num_mels, num_frames)), nullable=False),
+            pa.field("log_mel", pa.fixed_shape_tensor(value_type, tuple(shape)), nullable=False),
             pa.field("provenance", pa.string(), nullable=False),
         ]
     )
@@ -95,7 +96,7 @@ class Features:
     """Feature rows in memory, in the order of (clip_id, variant, window), the original before its variants.
 
     Attributes:
-        log_mel: float16 or float32 (rows, num_mels, num_frames), dB.
+        log_mel: float16 or float32 (rows, num_mels, num_frames), dB; (rows, 2, bins, frames) for two channels.
         clip_ids, groups, variants, windows, labels: one entry per row.
     """
 

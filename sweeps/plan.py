@@ -160,18 +160,26 @@ class SweepPlan:
             **fields,
         )
 
-    def check(self, *, num_mels: int, num_frames: int) -> None:
+    def check(self, *, feature_shape: tuple[int, ...]) -> None:
         """Holds, before anything is computed, that every architecture's default makes a trial and takes the features.
 
         Raises:
             InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value, or
-                the log-mels are too small for an architecture.
+                the features are too small for an architecture or have two channels.
         """
+        if len(feature_shape) != 2:
+            raise InvalidInput(
+                "features.representation",
+                given=f"features of shape {feature_shape}",
+                allowed="features of one channel, (bands, frames), in a sweep",
+                remedy="Set features.representation=iq_magnitude; jobs/featurize.py makes two channels all the same.",
+            )
+        num_mels, num_frames = feature_shape
         for architecture in self.settings.architectures:
             config = self.trial_config(architecture, {})
             try:
                 model = create_model(architecture, num_classes=2, in_channels=1, seed=0, options=config.model)
-                # On the device `meta` shapes are worked out and no memory is taken, however large the log-mels.
+                # On the device `meta` shapes are worked out and no memory is taken, however large the features.
                 model.to("meta")(torch.zeros(2, 1, num_mels, num_frames, device="meta"))
             except ValueError as e:
                 raise InvalidInput(

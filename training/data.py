@@ -46,9 +46,10 @@ def load_trial_data(features: Features, split: Split) -> TrialData:
     """Selects every part's rows. Validation and test see original recordings only, train sees all variants.
 
     Raises:
-        InvalidInput: a clip with several labels, a label that no train clip has, or a part all of whose clips were
-            quarantined.
+        InvalidInput: features of two channels, a clip with several labels, a label that no train clip has, or a part
+            all of whose clips were quarantined.
     """
+    _refuse_channels(features)
     _refuse_multi_label(features)
     rows = {part: _rows_of_part(features, split, part) for part in PARTS}
     labels = tuple(sorted({features.labels[row][0] for row in rows["train"]}))
@@ -73,6 +74,17 @@ def load_trial_data(features: Features, split: Split) -> TrialData:
     }
     # A constant train part (all silence) has no deviation to divide by.
     return TrialData(labels=labels, mean_db=float(train.mean()), deviation_db=float(train.std()) or 1.0, parts=parts)
+
+
+def _refuse_channels(features: Features) -> None:
+    shape = features.log_mel.shape[1:]
+    if len(shape) != 2:
+        raise InvalidInput(
+            "the features",
+            given=f"shape {shape}",
+            allowed="(bands, frames), as the architectures take one channel",
+            remedy="Train on features.representation=iq_magnitude instead.",
+        )
 
 
 def _refuse_multi_label(features: Features) -> None:

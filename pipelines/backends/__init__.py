@@ -1,5 +1,11 @@
 """Log-mel backends behind one Protocol."""
 
-from pipelines.backends.registry import LogMelBackend, create_backend, list_backends
+from pipelines.backends.registry import (
+    LogMelBackend,
+    backends_for,
+    check_expressible,
+    create_backend,
+    list_backends,
+)
 
-__all__ = ["LogMelBackend", "create_backend", "list_backends"]
+__all__ = ["LogMelBackend", "backends_for", "check_expressible", "create_backend", "list_backends"]

@@ -11,7 +11,7 @@ import scipy.signal
 from numpy.typing import NDArray
 from nvidia.dali import backend, fn, pipeline_def, types
 
-from pipelines.backends.cpu import power_to_db
+from pipelines.backends.decibels import power_to_db
 from pipelines.feature_spec import FeatureSpec
 from storage.errors import InvalidInput
 
@@ -30,7 +30,7 @@ class DaliBackend:
         device: `cpu` (one thread), or `cuda` for the process's first CUDA device.
 
     Raises:
-        InvalidInput: a device that is unknown or missing here, or a spec that DALI's operators cannot express.
+        InvalidInput: a device that is unknown or missing here.
     """
 
     name = "dali"
@@ -38,7 +38,6 @@ class DaliBackend:
 
     def __init__(self, spec: FeatureSpec, *, device: str = "cpu") -> None:
         _check_device(device)
-        _check_spec(spec)
         self._spec = spec
         self._pipeline = _build(spec, _OPERATOR_DEVICES[device])
 
@@ -112,14 +111,4 @@ def _check_device(device: str) -> None:
             given=device,
             allowed="cpu, as this process sees no CUDA device",
             remedy="Set pipeline.device to cpu, or check nvidia-smi and CUDA_VISIBLE_DEVICES.",
-        )
-
-
-def _check_spec(spec: FeatureSpec) -> None:
-    if spec.power not in (1.0, 2.0):
-        raise InvalidInput(
-            "features.power",
-            given=spec.power,
-            allowed="1.0 or 2.0 with the backend dali",
-            remedy="Use the backend cpu for other powers.",
         )

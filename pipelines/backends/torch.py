@@ -1,11 +1,13 @@
-"""Log-mel with torchaudio's transforms, on the CPU or on a CUDA device. The only file of this room that imports torch.
+"""Log-mel with torchaudio's transforms and Kaldi's fbank with its compliance module, on the CPU or on a CUDA device.
 
-Enters: windows. Leaves: log-mels. Everything after the upload happens on the device; one download brings a batch back.
+The only file of this room that imports torch. Enters: windows. Leaves: features. Everything after the upload happens on
+the device; one download brings a batch back.
 """
 
 import numpy as np
 import torch
 import torchaudio
+import torchaudio.compliance.kaldi
 from numpy.typing import NDArray
 
 from pipelines.backends.mel_filters import mel_filters
@@ -31,19 +33,23 @@ class TorchBackend:
     def __init__(self, spec: FeatureSpec, *, device: str = "cpu") -> None:
         _check_device(device)
         self._spec, self._device = spec, torch.device(device)
+        self._compute = self._log_mels if spec.representation == "log_mel" else self._fbanks
         self._spectrogram = torchaudio.transforms.Spectrogram(
             n_fft=spec.n_fft, hop_length=spec.hop_samples, power=spec.power, center=True, pad_mode="constant"
         ).to(self._device)
         self._filters_MF = torch.from_numpy(mel_filters(spec)).to(self._device)
 
     def log_mel(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        spec, size = self._spec, _BATCH_SIZE[self._device.type]
-        log_mels = np.empty((len(windows), spec.num_mels, spec.num_frames), dtype=np.float32)
+        size = _BATCH_SIZE[self._device.type]
+        features = np.empty((len(windows), *self._spec.feature_shape), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(windows), size):
                 batch_BN = torch.from_numpy(windows[start : start + size]).to(self._device)
-                log_mels[start : start + size] = self._decibels(self._mels(batch_BN)).cpu().numpy()
-        return log_mels
+                features[start : start + size] = self._compute(batch_BN).cpu().numpy()
+        return features
+
+    def _log_mels(self, windows_BN: torch.Tensor) -> torch.Tensor:
+        return self._decibels(self._mels(windows_BN))
 
     def _mels(self, windows_BN: torch.Tensor) -> torch.Tensor:
         mels_BMT: torch.Tensor = self._filters_MF @ self._spectrogram(windows_BN)
@@ -61,6 +67,29 @@ class TorchBackend:
         if spec.top_db is None:
             return decibels
         return torch.maximum(decibels, decibels.amax(dim=(1, 2), keepdim=True) - spec.top_db)
+
+    def _fbanks(self, windows_BN: torch.Tensor) -> torch.Tensor:
+        return torch.stack([self._fbank(window_N) for window_N in windows_BN])
+
+    def _fbank(self, window_N: torch.Tensor) -> torch.Tensor:
+        # Lengths travel as milliseconds and are cut to whole samples there: half a sample more survives the rounding.
+        spec, ms_per_sample = self._spec, 1000.0 / self._spec.sample_rate_hz
+        fbank_TM = torchaudio.compliance.kaldi.fbank(
+            window_N[None, :],
+            sample_frequency=spec.sample_rate_hz,
+            frame_length=(spec.frame_samples_resolved + 0.5) * ms_per_sample,
+            frame_shift=(spec.hop_samples + 0.5) * ms_per_sample,
+            round_to_power_of_two=spec.n_fft != spec.frame_samples_resolved,
+            window_type={"hann": "hanning", "povey": "povey"}[spec.frame_taper],
+            num_mel_bins=spec.num_mels,
+            low_freq=spec.f_min_hz,
+            high_freq=spec.f_max_resolved_hz,
+            use_power=spec.power == 2.0,
+            dither=0.0,
+        )
+        frames = fbank_TM.T
+        num_missing = spec.num_frames - frames.shape[1]  # below zero: F.pad cuts
+        return torch.nn.functional.pad(frames, (0, num_missing))
 
 
 def _check_device(device: str) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 from pipelines.content_marks import mark_contents
 from pipelines.manifest import Manifest
 from pipelines.recordings import Recordings, recordings_of
-from pipelines.sources import birdclef, csv_table, emodb, esc50, folder, genres, synthetic
+from pipelines.sources import birdclef, csv_table, emodb, esc50, folder, genres, radioml, synthetic
 from pipelines.sources.genres import LabelLevel
 from storage.errors import InvalidInput, nearest
 
@@ -38,6 +38,7 @@ _SOURCES: dict[str, Source] = {
     "esc50": esc50,
     "folder": folder,
     "genres": genres,
+    "radioml": radioml,
     "synthetic": synthetic,
 }
 

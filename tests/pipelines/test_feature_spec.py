@@ -105,21 +105,133 @@ class TestWindowStarts:
         starts = spec.window_starts(seconds_to_samples(duration_s, 16_000))
         assert starts == [16_000 * start_s for start_s in starts_s]
 
+    @given(spec=windowed_specs(), num_samples=st.integers(1, 1_000_000))
+    def test_dropping_partial_windows_leaves_the_whole_ones(self, spec: FeatureSpec, num_samples: int) -> None:
+        dropping = dataclasses.replace(spec, partial_window="drop")
+        whole = [start for start in spec.window_starts(num_samples) if start + spec.window_samples <= num_samples]
+        assert dropping.window_starts(num_samples) == whole
+
+    @given(spec=windowed_specs(), num_samples=st.integers(1, 1_000_000), most=st.integers(1, 5))
+    def test_a_limit_keeps_the_first_windows(self, spec: FeatureSpec, num_samples: int, most: int) -> None:
+        limited = dataclasses.replace(spec, max_windows=most)
+        assert limited.window_starts(num_samples) == spec.window_starts(num_samples)[:most]
+
     def test_windows_further_apart_than_long_do_not_start_beyond_the_clip(self) -> None:
         spec = FeatureSpec(windows="all", sample_rate_hz=16_000, window_s=1.0, window_hop_s=3.0)
         assert spec.window_starts(2 * 16_000) == [0]
         assert spec.window_starts(4 * 16_000) == [0, 3 * 16_000]
 
 
+class TestSampledWindowStarts:
+    """The laws of `random` and `spaced`."""
+
+    @given(
+        spec=windowed_specs(),
+        policy=st.sampled_from(["random", "spaced"]),
+        num_samples=st.integers(0, 1_000_000),
+        most=st.none() | st.integers(1, 5),
+        seed=st.integers(0, 3),
+    )
+    def test_they_are_distinct_whole_in_order_and_as_many_as_all_has(
+        self, spec: FeatureSpec, policy: Any, num_samples: int, most: int | None, seed: int
+    ) -> None:
+        whole = dataclasses.replace(spec, partial_window="drop", max_windows=most).window_starts(num_samples)
+        sampled = dataclasses.replace(spec, windows=policy, max_windows=most, window_seed=seed)
+        starts = sampled.window_starts(num_samples, "clip")
+        assert starts == sorted(set(starts))
+        assert all(isinstance(start, int) for start in starts)
+        if num_samples < spec.window_samples:
+            assert starts == [0]
+            assert dataclasses.replace(sampled, partial_window="drop").window_starts(num_samples, "clip") == []
+        else:
+            assert len(starts) == len(whole)
+            assert starts[0] >= 0
+            assert starts[-1] + spec.window_samples <= num_samples
+
+    @given(spec=windowed_specs(), num_samples=st.integers(1, 1_000_000))
+    def test_spaced_windows_reach_both_ends_at_even_distances(self, spec: FeatureSpec, num_samples: int) -> None:
+        starts = dataclasses.replace(spec, windows="spaced").window_starts(num_samples)
+        if len(starts) > 1:
+            gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
+            assert max(gaps) - min(gaps) <= 1
+            assert (starts[0], starts[-1]) == (0, num_samples - spec.window_samples)
+        elif num_samples >= spec.window_samples:
+            assert starts == [(num_samples - spec.window_samples) // 2]
+
+    def test_random_starts_are_what_they_were(self) -> None:
+        # Stored rows were cut there; if this fails, NUMERICS_VERSION must be raised.
+        assert RANDOM.window_starts(100 * 16_000, "clip") == PINNED_STARTS
+
+    def test_random_starts_follow_from_seed_clip_and_length_alone(self) -> None:
+        first = RANDOM.window_starts(60 * 16_000, "a")
+        np.random.seed(1)  # noqa: NPY002 - no global state may matter
+        RANDOM.window_starts(60 * 16_000, "b")
+        assert RANDOM.window_starts(60 * 16_000, "a") == first
+        others = [
+            RANDOM.window_starts(60 * 16_000, "b"),
+            dataclasses.replace(RANDOM, window_seed=1).window_starts(60 * 16_000, "a"),
+        ]
+        assert first not in others
+
+    def test_random_starts_are_spread_over_the_whole_clip(self) -> None:
+        starts = [start for number in range(400) for start in RANDOM.window_starts(40 * 16_000, str(number))]
+        counts, _ = np.histogram(starts, bins=3, range=(0, 30 * 16_000))
+        assert counts.min() > 0.8 * counts.mean()
+
+    def test_random_windows_without_a_clip_are_a_mistake(self) -> None:
+        with pytest.raises(AssertionError, match="drawn for a clip"):
+            RANDOM.window_starts(60 * 16_000)
+
+
+RANDOM = FeatureSpec(windows="random", max_windows=3, window_s=10.0, window_hop_s=10.0, sample_rate_hz=16_000)
+PINNED_STARTS = [818_449, 872_027, 884_433]
+
+KALDI = FeatureSpec(
+    representation="kaldi_fbank",
+    sample_rate_hz=16_000,
+    window_s=10.0,
+    n_fft=512,
+    frame_samples=400,
+    hop_samples=160,
+    num_mels=128,
+    f_min_hz=20.0,
+)
+IQ = FeatureSpec(representation="iq_magnitude", sample_rate_hz=1_000_000, window_s=1024e-6, n_fft=64, hop_samples=16)
+
+
+class TestShapes:
+    @pytest.mark.parametrize(
+        ("spec", "shape"),
+        [
+            (FeatureSpec(), (64, 108)),
+            (KALDI, (128, 998)),
+            (dataclasses.replace(KALDI, fixed_frames=1024), (128, 1024)),
+            (dataclasses.replace(KALDI, frame_samples=None), (128, 997)),
+            (IQ, (64, 65)),
+            (dataclasses.replace(IQ, representation="iq_channels"), (2, 64, 65)),
+        ],
+    )
+    def test_the_shape_follows_from_the_spec(self, spec: FeatureSpec, shape: tuple[int, ...]) -> None:
+        assert spec.feature_shape == shape
+        assert spec.num_frames == shape[-1]
+
+
 # One other value for every field.
 OTHER_VALUES: dict[str, Any] = {
+    "representation": "iq_channels",
     "sample_rate_hz": 32_000,
     "window_s": 4.0,
     "windows": "all",
     "window_hop_s": 2.5,
+    "max_windows": 3,
+    "window_seed": 1,
+    "partial_window": "drop",
     "min_duration_s": 0.2,
     "n_fft": 1024,
     "hop_samples": 512,
+    "frame_samples": 320,
+    "frame_taper": "povey",
+    "fixed_frames": 1024,
     "num_mels": 128,
     "f_min_hz": 20.0,
     "f_max_hz": 11_025.0,
@@ -164,6 +276,35 @@ class TestFingerprint:
     def test_the_variant_seed_does_not_matter_while_there_are_originals_only(self) -> None:
         assert FeatureSpec(variant_seed=1).fingerprint == FeatureSpec().fingerprint
 
+    @pytest.mark.parametrize(
+        "unused",
+        [
+            {"max_windows": 3},
+            {"window_seed": 1},
+            {"windows": "spaced", "window_seed": 1},
+            {"frame_samples": 400, "frame_taper": "povey", "fixed_frames": 1024},
+        ],
+    )
+    def test_what_has_no_effect_does_not_matter(self, unused: dict[str, Any]) -> None:
+        counted = {name: value for name, value in unused.items() if name == "windows"}
+        assert FeatureSpec(**unused).fingerprint == FeatureSpec(**counted).fingerprint
+
+    @pytest.mark.parametrize(
+        ("base", "unused"),
+        [
+            (KALDI, {"mel_scale": "htk", "mel_norm": "none", "amin": 1e-3, "top_db": None, "db_reference": 1.0}),
+            (IQ, {"num_mels": 99, "f_min_hz": 30.0, "mel_scale": "htk", "frame_samples": 3, "resampler": "soxr_vhq"}),
+            (
+                dataclasses.replace(IQ, representation="iq_channels"),
+                {"power": 1.0, "top_db": None, "db_reference": 1.0, "amin": 1e-3},
+            ),
+        ],
+    )
+    def test_what_a_representation_does_not_use_does_not_matter(
+        self, base: FeatureSpec, unused: dict[str, Any]
+    ) -> None:
+        assert dataclasses.replace(base, **unused).fingerprint == base.fingerprint
+
     def test_all_spellings_and_orders_of_the_same_variants_share_one(self) -> None:
         first = FeatureSpec(variants=("original", "pitch(semitones=2)", "reverb(decay_s=0.4, wet=0.3)"))
         second = FeatureSpec(variants=("reverb( wet = 3e-1 )", "pitch(semitones=+2.0)", " original "))
@@ -193,6 +334,13 @@ class TestValidation:
             ("db_reference", 0.0),
             ("mel_scale", "bark"),
             ("windows", "middle"),
+            ("representation", "mfcc"),
+            ("max_windows", 0),
+            ("max_windows", 1.5),
+            ("window_seed", -1),
+            ("partial_window", "keep"),
+            ("fixed_frames", 0),
+            ("frame_samples", -1),
             ("resampler", "sinc"),
             ("sample_rate_hz", True),
         ],
@@ -228,13 +376,30 @@ class TestValidation:
     def test_a_variant_seed_is_a_whole_number(self, seed: object) -> None:
         _assert_refused("features.variant_seed", variant_seed=seed)
 
+    def test_frames_of_kaldi_fit_the_fft_and_the_window(self) -> None:
+        _assert_refused("features.frame_samples", representation="kaldi_fbank", n_fft=256, frame_samples=400)
+        _assert_refused("features.frame_samples", representation="kaldi_fbank", window_s=0.01, n_fft=512, num_mels=8)
+        _assert_refused("features.power", representation="kaldi_fbank", power=1.5)
+
+    def test_iq_samples_have_no_variants(self) -> None:
+        _assert_refused("features.variants", representation="iq_channels", variants=("original", "noise"))
+
+    def test_a_window_that_is_no_number_is_told_before_its_frames_are_counted(self) -> None:
+        _assert_refused("features.window_s", representation="kaldi_fbank", window_s=float("nan"))
+
     def test_the_message_holds_what_was_given_and_what_to_do(self) -> None:
         with pytest.raises(InvalidInput, match=r"features\.hop_samples: got -5; allowed: a whole number from 1\. \w+"):
             FeatureSpec(hop_samples=-5)
 
 
 def _spec_in_which_it_counts(field: str) -> FeatureSpec:
-    return FeatureSpec(variants=("original", "gain(db=-6)")) if field == "variant_seed" else FeatureSpec()
+    if field in ("frame_samples", "frame_taper", "fixed_frames"):
+        return KALDI
+    return {
+        "variant_seed": FeatureSpec(variants=("original", "gain(db=-6)")),
+        "window_seed": FeatureSpec(windows="random"),
+        "max_windows": FeatureSpec(windows="all"),
+    }.get(field, FeatureSpec())
 
 
 def _assert_refused(expected_field: str, **values: Any) -> None:

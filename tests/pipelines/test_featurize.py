@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cluster.session import cluster_resources
 from pipelines import featurize as featurize_module
+from pipelines.backends import create_backend
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
 from pipelines.manifest import Manifest
@@ -345,8 +346,44 @@ def test_impossible_settings_are_refused(given: dict[str, Any], message: str) ->
 def test_auto_takes_the_gpu_where_there_is_one(
     backend: str, device: str, num_gpus: int, chosen: tuple[str, str]
 ) -> None:
-    settings = PipelineSettings(backend=backend, device=device).resolved(num_gpus)
+    settings = PipelineSettings(backend=backend, device=device).resolved(num_gpus, SPEC)
     assert (settings.backend, settings.device) == chosen
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen"),
+    [
+        (FeatureSpec(power=1.5), ("torch", "cuda")),
+        (FeatureSpec(representation="kaldi_fbank", n_fft=512, num_mels=40), ("torch", "cuda")),
+        (FeatureSpec(representation="kaldi_fbank", n_fft=512, num_mels=40, frame_samples=200), ("cpu", "cpu")),
+        (FeatureSpec(representation="iq_magnitude"), ("cpu", "cpu")),
+    ],
+)
+def test_auto_takes_no_backend_that_cannot_express_the_spec(spec: FeatureSpec, chosen: tuple[str, str]) -> None:
+    settings = PipelineSettings().resolved(1, spec)
+    assert (settings.backend, settings.device) == chosen
+    create_backend(settings.backend, spec)
+
+
+def test_a_gpu_that_no_backend_could_use_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"pipeline\.device: got 'cuda'.*only the backend cpu computes iq_channels"):
+        PipelineSettings(device="cuda").resolved(1, FeatureSpec(representation="iq_channels"))
+
+
+def test_a_backend_that_cannot_express_the_spec_is_told_before_anything_starts(
+    without_ray: None, corpus: Manifest, tmp_path: Path
+) -> None:
+    spec = FeatureSpec(representation="kaldi_fbank", n_fft=512, num_mels=40)
+    with pytest.raises(InvalidInput, match=r"Set pipeline\.backend to cpu or torch"):
+        featurize(corpus, spec, open_store(str(tmp_path)), PipelineSettings(backend="dali", device="cuda"))
+
+
+def test_a_spec_for_radio_on_recordings_of_sound_is_told_before_anything_starts(
+    without_ray: None, corpus: Manifest, tmp_path: Path
+) -> None:
+    spec = FeatureSpec(representation="iq_magnitude")
+    with pytest.raises(InvalidInput, match=r"got 'iq_magnitude'; allowed: log_mel or kaldi_fbank for sound"):
+        featurize(corpus, spec, open_store(str(tmp_path)), SETTINGS)
 
 
 def _manifest(folder: Path, names: list[str], *, file: str = "clips.csv") -> Manifest:

@@ -1,5 +1,6 @@
 """The feature store: nothing is seen before the marker, and then every bit of every row."""
 
+import math
 import tempfile
 from typing import Any
 
@@ -20,9 +21,9 @@ _VERSIONS = {"numpy": "2.0"}
 
 
 def _rows(log_mel: NDArray[Any], *, first: int = 0, labels: tuple[str, ...] = ("dog",)) -> pa.Table:
-    num_rows, num_mels, num_frames = log_mel.shape
+    num_rows, *shape = log_mel.shape
     clip_ids = [f"c{first + number}" for number in range(num_rows)]
-    schema = feature_schema(num_mels, num_frames, log_mel.dtype.name)
+    schema = feature_schema(shape, log_mel.dtype.name)
     tensor = schema.field("log_mel").type
     values = pa.array(log_mel.ravel(), type=tensor.value_type)
     columns = [
@@ -33,7 +34,7 @@ def _rows(log_mel: NDArray[Any], *, first: int = 0, labels: tuple[str, ...] = ("
         pa.array([0] * num_rows, pa.int32()),
         pa.array([list(labels)] * num_rows, pa.list_(pa.string())),
         pa.array([None] * num_rows, pa.int32()),
-        pa.ExtensionArray.from_storage(tensor, pa.FixedSizeListArray.from_arrays(values, num_mels * num_frames)),
+        pa.ExtensionArray.from_storage(tensor, pa.FixedSizeListArray.from_arrays(values, math.prod(shape))),
         pa.array(["{}"] * num_rows, pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=schema)
