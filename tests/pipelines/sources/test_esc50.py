@@ -163,7 +163,7 @@ class TestCheck:
 def test_an_unknown_source_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"data\.source: got 'esc5'; allowed: birdclef, .* Did you mean 'esc50'\?"):
         read_manifest("esc5", root=str(tmp_path), name="esc50")
-    assert list_sources() == ("birdclef", "csv", "emodb", "esc50", "folder", "genres", "synthetic")
+    assert list_sources() == ("birdclef", "csv", "emodb", "esc50", "folder", "genres", "radioml", "synthetic")
 
 
 def test_the_real_esc10(esc50_root: Path) -> None:
