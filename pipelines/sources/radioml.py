@@ -31,6 +31,7 @@ CLASSES_2018 = tuple(
     "OOK 4ASK 8ASK BPSK QPSK 8PSK 16PSK 32PSK 16APSK 32APSK 64APSK 128APSK 16QAM 32QAM 64QAM 128QAM 256QAM "
     "AM-SSB-WC AM-SSB-SC AM-DSB-WC AM-DSB-SC FM GMSK OQPSK".split()
 )
+_LONGEST_GIVEN = 200
 _LABEL = re.compile(r"[\w+-]+")  # of a uri, where / and # part
 
 
@@ -127,7 +128,8 @@ def _read(folder: Recordings, path: str) -> tuple[_Contents | None, list[str]]:
                 return _read_hdf5(IqHdf5(file))
             arrays = {key: array.shape for key, array in load_iq_pickle(file).items()}
     except InvalidInput as e:
-        return None, [f"{path} is none of RadioML: {e.given}"]
+        given = str(e.given)[:_LONGEST_GIVEN]  # may hold what a hostile file says
+        return None, [f"{path} is none of RadioML: {given if given.isprintable() else ascii(given)}"]
     except (ObjectNotFound, UnreadableFile) as e:
         return None, [f"{path} cannot be read: {e}"]
     counts = Counter({key: shape[0] for key, shape in arrays.items()})

@@ -1,5 +1,6 @@
 """A shard request on its way to a worker, and what the worker makes of it."""
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import pyarrow as pa
 import pytest
 import soundfile
 
-from pipelines.backends import list_backends
+from pipelines.backends import create_backend, list_backends
+from pipelines.decode import cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import _requests
 from pipelines.manifest import Clip, Manifest
@@ -62,3 +64,71 @@ def _rows(folder: Path, names: str, backend: str) -> pa.Table:
     request = ShardRequest(index=0, clips_hash="0" * 12, root=str(folder), endpoint_url=None, clips=clips)
     features.commit([ShardWorker(spec, features, backend=backend).compute(request)], spec={}, versions={})
     return features.read().combine_chunks()
+
+
+RATE_HZ = 8_000
+CHUNKS = FeatureSpec(
+    sample_rate_hz=RATE_HZ,
+    windows="random",
+    window_s=1.0,
+    window_hop_s=1.0,
+    max_windows=3,
+    n_fft=256,
+    hop_samples=128,
+    num_mels=16,
+    dtype="float32",
+)
+
+
+def _wav(duration_s: float) -> bytes:
+    encoded = io.BytesIO()
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, round(duration_s * RATE_HZ))
+    soundfile.write(encoded, samples, RATE_HZ, format="WAV")
+    return encoded.getvalue()
+
+
+def _shard_of(folder: Path, spec: FeatureSpec, *, backend: str = "cpu") -> FeatureStore:
+    names = sorted(path.name for path in folder.glob("*.wav"))
+    clips = tuple(Clip(clip_id=name, recording_id=name, uri=name, labels=("dog",)) for name in names)
+    (request,) = _requests(Manifest(name="dogs", root=str(folder), clips=clips), 40)
+    features = FeatureStore(open_store(str(folder / backend)), dataset="dogs", fingerprint=spec.fingerprint)
+    features.commit([ShardWorker(spec, features, backend=backend).compute(request)], spec={}, versions={})
+    return features
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_random_windows_are_those_of_the_clip_whatever_the_backend(tmp_path: Path, backend: str) -> None:
+    for name, duration_s in (("a.wav", 10.0), ("b.wav", 2.5), ("c.wav", 0.4)):
+        (tmp_path / name).write_bytes(_wav(duration_s))
+    features = _shard_of(tmp_path, CHUNKS, backend=backend).load()
+    assert list(zip(features.clip_ids, features.windows, strict=True)) == [
+        *(("a.wav", window) for window in range(3)),
+        *(("b.wav", window) for window in range(2)),
+        ("c.wav", 0),
+    ]
+    clip = Clip(clip_id="a.wav", recording_id="a.wav", uri="a.wav", labels=("dog",))
+    waveform = decode(io.BytesIO(_wav(10.0)), clip, CHUNKS)
+    starts = CHUNKS.window_starts(len(waveform.samples), "a.wav")
+    pieces = np.stack([waveform.samples[start : start + RATE_HZ] for start in starts])
+    np.testing.assert_array_equal(cut_windows(waveform, CHUNKS, "a.wav"), pieces)
+    expected = create_backend("cpu", CHUNKS).log_mel(pieces)
+    assert np.abs(features.log_mel[:3] - expected).mean() < 0.05
+
+
+def test_a_clip_without_a_whole_window_is_quarantined_where_partial_ones_are_dropped(tmp_path: Path) -> None:
+    for name, duration_s in (("a.wav", 1.0), ("b.wav", 0.4)):
+        (tmp_path / name).write_bytes(_wav(duration_s))
+    features = _shard_of(tmp_path, dataclasses.replace(CHUNKS, partial_window="drop"))
+    assert features.load().clip_ids == ("a.wav",)
+    (row,) = features.quarantine().to_pylist()
+    assert (row["clip_id"], row["reason"]) == ("b.wav", "too_short")
+    assert row["detail"] == "0.400 s; features.window_s is 1, and features.partial_window is drop"
+
+
+def test_a_variant_that_leaves_no_whole_window_is_refused_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(_wav(1.0))
+    spec = dataclasses.replace(CHUNKS, partial_window="drop", variants=("original", "stretch(rate=2)"))
+    features = _shard_of(tmp_path, spec)
+    assert features.load().variants == ("original",)
+    (row,) = features.quarantine().to_pylist()
+    assert (row["variant"], row["reason"]) == ("stretch(rate=2)", "too_short")

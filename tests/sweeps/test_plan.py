@@ -82,3 +82,8 @@ def test_there_is_a_space_for_every_architecture() -> None:
     from models import list_architectures
 
     assert set(list_spaces()) == set(list_architectures())
+
+
+def test_features_of_two_channels_are_refused_before_anything_is_computed() -> None:
+    with pytest.raises(InvalidInput, match=r"features\.representation: got 'features of shape \(2, 64, 65\)'"):
+        make_plan().check(feature_shape=(2, 64, 65))

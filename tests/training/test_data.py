@@ -1,5 +1,7 @@
 """What a trial sees of the features: train all variants, validation and test originals, statistics of train alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,10 @@ def test_mean_and_deviation_are_those_of_the_rows_that_are_trained_on() -> None:
 def test_a_part_without_originals_is_refused() -> None:
     with pytest.raises(InvalidInput, match="the validation part: got 'no feature rows'"):
         load_trial_data(_features(VARIANTS[1:]), _split())
+
+
+def test_features_of_two_channels_are_refused_with_what_would_do() -> None:
+    features = _features()
+    doubled = dataclasses.replace(features, log_mel=np.stack([features.log_mel] * 2, axis=1))
+    with pytest.raises(InvalidInput, match=r"got 'shape \(2, 4, 6\)'.*features\.representation=iq_magnitude"):
+        load_trial_data(doubled, _split())

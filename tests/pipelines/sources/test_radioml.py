@@ -70,6 +70,12 @@ class TestRefusals:
             "radio.pkl is none of RadioML: a pickle that asks for os.system"
         ]
 
+    def test_what_a_hostile_pickle_says_is_told_in_short_and_printable(self, tmp_path: Path) -> None:
+        (tmp_path / "radio.pkl").write_bytes(b"cos\n\x1b[2Jsystem" + b"x" * 10_000 + b"\n.")
+        (words,) = check_tree("radioml", root=str(tmp_path))
+        assert words.isprintable()
+        assert len(words) < 300
+
     def test_a_root_without_a_file_or_with_several_is_refused(self, tmp_path: Path) -> None:
         _assert_refused(tmp_path / "nowhere", "no such folder")
         _assert_refused(tmp_path / "nowhere.pkl", "no file nowhere.pkl")
