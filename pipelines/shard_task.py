@@ -75,7 +75,7 @@ class _Rows:
     """What a shard has so far: feature rows without their log-mels, the log-mels, and reasons by clip."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    log_mels: list[NDArray[np.floating[Any]]] = field(default_factory=list)
+    log_mels: list[NDArray[Any]] = field(default_factory=list)
     reasons: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def refuse(self, clip: Clip, variant: str, error: Undecodable) -> None:
@@ -193,7 +193,8 @@ class ShardWorker:
                     return  # nor any variants, as none could be compared with it
                 continue
             found.rows.extend(self._row(decoded, variant, window) for window in range(len(log_mel)))
-            found.log_mels.append(log_mel.astype(self._spec.dtype))
+            scale = self._spec.scale
+            found.log_mels.append(scale.encode(log_mel) if scale else log_mel.astype(self._spec.dtype))
 
     def _provenance(self, clip: Clip, waveform: Waveform) -> dict[str, Any]:
         return {
@@ -221,7 +222,7 @@ class ShardWorker:
 
     def _table(self, found: _Rows) -> pa.Table:
         spec = self._spec
-        schema = feature_schema(spec.num_mels, spec.num_frames, spec.dtype)
+        schema = feature_schema(spec.num_mels, spec.num_frames, spec.dtype, scale=spec.scale)
         if not found.rows:
             return schema.empty_table()
         columns = {

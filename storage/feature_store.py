@@ -10,17 +10,20 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from storage.affine_scale import AffineScale
 from storage.errors import ObjectNotFound, StorageError
+from storage.feature_rows import Where, iterate_rows, rows_per_group
+from storage.features import KEY_COLUMNS, Features, LoadedType, gather
 from storage.object_store import ObjectStore
-from storage.parquet import read_parquet, to_parquet
+from storage.parquet import open_parquet, read_parquet, to_parquet
+
+__all__ = ["QUARANTINE_SCHEMA", "FeatureStore", "Features", "Shard", "ShardContent", "Where", "feature_schema"]
 
 _MARKER = "_MANIFEST.json"
 _COUNTS = ("num_clips", "num_rows", "num_quarantined", "num_variants_quarantined")
@@ -37,13 +40,18 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 
 
-def feature_schema(num_mels: int, num_frames: int, dtype: str) -> pa.Schema:
+def feature_schema(num_mels: int, num_frames: int, dtype: str, *, scale: AffineScale | None = None) -> pa.Schema:
     """Columns of a feature row.
 
     `log_mel` is an Arrow fixed-shape tensor (num_mels, num_frames) in dB; readers without that extension type see a
     fixed-size list. `provenance` is JSON: what the file had and who computed the row.
+
+    Args:
+        dtype: `float16`, `float32` or `uint8`.
+        scale: what the numbers of `uint8` stand for; the metadata of the field keep it.
     """
-    value_type = {"float16": pa.float16(), "float32": pa.float32()}[dtype]
+    value_type = {"float16": pa.float16(), "float32": pa.float32(), "uint8": pa.uint8()}[dtype]
+    metadata = scale.to_metadata() if scale else None
     return pa.schema(
         [
             pa.field("clip_id", pa.string(), nullable=False),
@@ -53,7 +61,7 @@ def feature_schema(num_mels: int, num_frames: int, dtype: str) -> pa.Schema:
             pa.field("window", pa.int32(), nullable=False),
             pa.field("labels", pa.list_(pa.string()), nullable=False),
             pa.field("fold", pa.int32()),
-            pa.field("log_mel", pa.fixed_shape_tensor(value_type, (num_mels, num_frames)), nullable=False),
+            pa.field("log_mel", pa.fixed_shape_tensor(value_type, (num_mels, num_frames)), False, metadata),
             pa.field("provenance", pa.string(), nullable=False),
         ]
     )
@@ -90,23 +98,6 @@ class ShardContent:
     num_rows: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Features:
-    """Feature rows in memory, in the order of (clip_id, variant, window), the original before its variants.
-
-    Attributes:
-        log_mel: float16 or float32 (rows, num_mels, num_frames), dB.
-        clip_ids, groups, variants, windows, labels: one entry per row.
-    """
-
-    log_mel: NDArray[np.floating[Any]]
-    clip_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    variants: tuple[str, ...]
-    windows: tuple[int, ...]
-    labels: tuple[tuple[str, ...], ...]
-
-
 class FeatureStore:
     """The features of one data set under one fingerprint. Writing a shard is atomic and idempotent; any process may."""
 
@@ -126,17 +117,20 @@ class FeatureStore:
             self.store.put(self._key("quarantine", shard.index, shard.clips_hash), to_parquet(quarantine))
         counts = {name: str(getattr(shard, name)) for name in _COUNTS}
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **counts})
-        self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows))
+        group = rows_per_group(rows.schema.field("log_mel").type)
+        self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows, rows_per_group=group))
 
     def find_shard(self, index: int, clips_hash: str) -> Shard | None:
-        """The finished shard made from just these clips, or None; a part whose quarantine is lost is not finished."""
+        """The finished shard made from just these clips, or None; a part whose quarantine is lost is not finished.
+
+        Reads the footer of the part alone.
+        """
         try:
-            metadata = read_parquet(
-                self.store, self._key("part", index, clips_hash), columns=["clip_id"]
-            ).schema.metadata
+            with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
+                metadata = part.schema_arrow.metadata or {}
+                counts = {name: int(metadata.get(name.encode(), 0)) for name in _COUNTS}
         except ObjectNotFound:
             return None
-        counts = {name: int(metadata.get(name.encode(), 0)) for name in _COUNTS}
         shard = Shard(index=index, clips_hash=clips_hash, **counts)
         quarantine = self._key("quarantine", index, clips_hash)
         if shard.num_reasons and not any(info.key == quarantine for info in self.store.list(quarantine)):
@@ -205,15 +199,42 @@ class FeatureStore:
             for kind in (("part", "quarantine") if num_quarantined else ("part",))
         )
 
-    def read(self, *, columns: list[str] | None = None) -> pa.Table:
-        """All feature rows, in the order of the manifest.
+    def batches(self, *, columns: Sequence[str] | None = None, where: Where | None = None) -> Iterator[pa.Table]:
+        """Feature rows in the order of the manifest, piece by piece, each of a few MiB; fetched as they are asked for.
+
+        Of every part the footer is read, of a `where` the columns that decide, and of row groups with wanted rows the
+        `columns` asked for. `log_mel` is as stored: of `uint8`, `load` and `AffineScale` know the dB.
+
+        Args:
+            columns: names of `feature_schema`; None for all.
+            where: which rows; None for all.
 
         Raises:
-            StorageError: the features are not complete.
+            StorageError: the features are not complete, or a part is missing or damaged, or has no such column.
         """
-        return pa.concat_tables(
-            [read_parquet(self.store, key, columns=columns).replace_schema_metadata(None) for key in self._keys("part")]
-        )
+        for key in self._keys("part"):
+            with open_parquet(self.store, key) as part:
+                yield from iterate_rows(part, columns, where)
+
+    def read(self, *, columns: Sequence[str] | None = None, where: Where | None = None) -> pa.Table:
+        """The rows of `batches` as one table, with its columns even where there is no row.
+
+        Raises:
+            StorageError: as `batches`.
+        """
+        schema = self.schema()
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns if name in schema.names])
+        return pa.concat_tables([schema.empty_table(), *self.batches(columns=columns, where=where)])
+
+    def schema(self) -> pa.Schema:
+        """The columns as stored (`feature_schema`).
+
+        Raises:
+            StorageError: the features are not complete, or the first part is missing or damaged.
+        """
+        with open_parquet(self.store, self._keys("part")[0]) as part:
+            return part.schema_arrow.remove_metadata()
 
     def quarantine(self) -> pa.Table:
         """The clips and variants without features and why, as QUARANTINE_SCHEMA.
@@ -224,23 +245,36 @@ class FeatureStore:
         tables = [self._read_quarantine(key) for key in self._keys("quarantine")]
         return pa.concat_tables(tables) if tables else QUARANTINE_SCHEMA.empty_table()
 
-    def load(self) -> Features:
-        """Reads log-mels and what a split needs into contiguous memory."""
-        table = self.read(columns=["clip_id", "group", "variant", "window", "labels", "log_mel"]).combine_chunks()
-        tensor = table.column("log_mel").combine_chunks()
-        log_mel = (
-            tensor.to_numpy_ndarray()
-            if isinstance(tensor, pa.FixedShapeTensorArray)
-            else tensor.chunk(0).to_numpy_ndarray()
-        )
-        return Features(
-            log_mel=np.ascontiguousarray(log_mel),
-            clip_ids=tuple(table.column("clip_id").to_pylist()),
-            groups=tuple(table.column("group").to_pylist()),
-            variants=tuple(table.column("variant").to_pylist()),
-            windows=tuple(table.column("window").to_pylist()),
-            labels=tuple(tuple(labels) for labels in table.column("labels").to_pylist()),
-        )
+    def load(self, *, where: Where | None = None, dtype: LoadedType | None = None) -> Features:
+        """Reads log-mels in dB, and what a split needs, into contiguous memory that is allocated once.
+
+        Beside the array, a piece of `batches` is in memory: a few MiB, whatever the size of the features.
+
+        Args:
+            dtype: of the array; None for the stored one, and float16 for `uint8`. Of features stored as `uint8` each
+                value is within half a step of what was computed (`AffineScale`), plus half a unit in float16's last
+                place.
+
+        Raises:
+            StorageError: as `batches`, or rows are missing.
+        """
+        keys = self.read(columns=KEY_COLUMNS, where=where)
+        marker = self.marker()
+        if where is None and marker is not None and keys.num_rows != marker["num_rows"]:
+            raise StorageError(f"{self.uri} has {keys.num_rows} of {marker['num_rows']} rows. Delete it and run again.")
+        return gather(keys, self.log_mels(where=where), field=self.schema().field("log_mel"), dtype=dtype)
+
+    def log_mels(self, *, where: Where | None = None) -> Iterator[pa.ChunkedArray]:
+        """The column log_mel of `batches`, as stored.
+
+        Raises:
+            StorageError: as `batches`, or parts do not agree in what they store.
+        """
+        field = self.schema().field("log_mel")
+        for batch in self.batches(columns=["log_mel"], where=where):
+            if not batch.schema.field(0).equals(field, check_metadata=True):
+                raise StorageError(f"{self.uri}: parts differ in log_mel. Delete the folder and run again.")
+            yield batch.column(0)
 
     def _read_quarantine(self, key: str) -> pa.Table:
         table = read_parquet(self.store, key)
