@@ -83,10 +83,11 @@ def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore)
             on_progress=lambda done, total: tell(done, total, backend),
         )
     with_features = result.num_clips - result.num_quarantined
+    copied = f", {result.num_clips_copied} copied from earlier versions" if result.num_clips_copied else ""
     say(
         f"features {settings.features.fingerprint}: {result.num_clips} clips = "
         f"{with_features} with features ({result.num_rows} rows) + {result.num_quarantined} quarantined; "
-        f"{result.num_clips_computed} computed now"
+        f"{result.num_clips_computed} computed now{copied}"
     )
     if result.num_quarantined:
         reasons = result.features.quarantine().to_pandas()["reason"].value_counts()

@@ -6,12 +6,12 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
     part-00003-<hash>.parquet         feature rows of one shard of clips
     quarantine-00003-<hash>.parquet   the clips and variants of that shard that have none, with the reason (absent if
                                       there are none)
+    _CLIPS.parquet                    the clips whose rows a later version of the data set may copy, by their hash
     _MANIFEST.json                    written last: the shards, the counts, the spec
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -22,12 +22,13 @@ from storage.feature_rows import Where, iterate_rows, rows_per_group
 from storage.features import KEY_COLUMNS, Features, LoadedType, gather
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
+from storage.shards import CLIPS_SCHEMA, COUNTS, Shard, ShardContent
 
 __all__ = ["QUARANTINE_SCHEMA", "FeatureStore", "Features", "Shard", "ShardContent", "Where", "feature_schema"]
 
 _MARKER = "_MANIFEST.json"
-_COUNTS = ("num_clips", "num_rows", "num_quarantined", "num_variants_quarantined")
-_MARKER_FIELDS = ("dataset", "fingerprint", *_COUNTS, "shards", "spec", "versions")
+_CLIPS = "_CLIPS.parquet"
+_MARKER_FIELDS = ("dataset", "fingerprint", *COUNTS, "shards", "spec", "versions")
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -67,37 +68,6 @@ def feature_schema(num_mels: int, num_frames: int, dtype: str, *, scale: AffineS
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shard:
-    """One finished shard: its place in the data set, the hash of the clips it was made from, and its counts.
-
-    Attributes:
-        num_quarantined: clips without any row.
-        num_variants_quarantined: variants without rows of clips whose original has some.
-    """
-
-    index: int
-    clips_hash: str
-    num_clips: int
-    num_rows: int
-    num_quarantined: int
-    num_variants_quarantined: int = 0
-
-    @property
-    def num_reasons(self) -> int:
-        """Rows of the shard's quarantine."""
-        return self.num_quarantined + self.num_variants_quarantined
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardContent:
-    """What a finished shard accounts for, as stored: (clip_id, variant) pairs, and its number of rows."""
-
-    with_rows: frozenset[tuple[str, str]]
-    quarantined: frozenset[tuple[str, str]]
-    num_rows: int
-
-
 class FeatureStore:
     """The features of one data set under one fingerprint. Writing a shard is atomic and idempotent; any process may."""
 
@@ -115,7 +85,7 @@ class FeatureStore:
             raise AssertionError(f"{shard} does not describe {rows.num_rows} rows, {quarantine.num_rows} quarantined")
         if shard.num_reasons:
             self.store.put(self._key("quarantine", shard.index, shard.clips_hash), to_parquet(quarantine))
-        counts = {name: str(getattr(shard, name)) for name in _COUNTS}
+        counts = {name: str(getattr(shard, name)) for name in COUNTS}
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **counts})
         group = rows_per_group(rows.schema.field("log_mel").type)
         self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows, rows_per_group=group))
@@ -128,7 +98,7 @@ class FeatureStore:
         try:
             with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
                 metadata = part.schema_arrow.metadata or {}
-                counts = {name: int(metadata.get(name.encode(), 0)) for name in _COUNTS}
+                counts = {name: int(metadata.get(name.encode(), 0)) for name in COUNTS}
         except ObjectNotFound:
             return None
         shard = Shard(index=index, clips_hash=clips_hash, **counts)
@@ -146,6 +116,28 @@ class FeatureStore:
             quarantine = self._read_quarantine(self._key("quarantine", shard.index, shard.clips_hash))
         return ShardContent(with_rows=_pairs(part), quarantined=_pairs(quarantine), num_rows=part.num_rows)
 
+    def read_shard(self, index: int, clips_hash: str, *, where: Where | None = None) -> pa.Table:
+        """Rows of one part, committed or not.
+
+        Raises:
+            ObjectNotFound: there is no such part.
+            StorageError: it is damaged.
+        """
+        with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
+            schema = part.schema_arrow.remove_metadata()
+            return pa.concat_tables([schema.empty_table(), *iterate_rows(part, None, where)])
+
+    def write_clips(self, clips: pa.Table) -> None:
+        """Stores, before the commit, which clips later versions of the data set may copy (CLIPS_SCHEMA)."""
+        self.store.put(self.prefix + _CLIPS, to_parquet(clips.cast(CLIPS_SCHEMA)))
+
+    def clips(self) -> pa.Table:
+        """What `write_clips` stored; empty where nothing was."""
+        try:
+            return read_parquet(self.store, self.prefix + _CLIPS).select(CLIPS_SCHEMA.names)
+        except ObjectNotFound:
+            return CLIPS_SCHEMA.empty_table()
+
     def finished_shards(self) -> set[tuple[int, str]]:
         """(index, clips_hash) of every part that is there; one listing."""
         keys = (info.key.removeprefix(self.prefix) for info in self.store.list(self.prefix + "part-"))
@@ -161,7 +153,7 @@ class FeatureStore:
         marker = {
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
-            **{name: sum(getattr(shard, name) for shard in shards) for name in _COUNTS},
+            **{name: sum(getattr(shard, name) for shard in shards) for name in COUNTS},
             "shards": [[shard.index, shard.clips_hash, shard.num_reasons] for shard in shards],
             "spec": spec,
             "versions": versions,

@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from pipelines.feature_spec import FeatureSpec
-from pipelines.featurize import _requests
 from pipelines.manifest import Clip, Manifest
-from pipelines.shard_task import ShardRequest, ShardWorker
+from pipelines.shard_plan import plan_shards
+from pipelines.shard_task import EarlierPart, ShardRequest, ShardWorker
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store
 
@@ -18,7 +18,12 @@ from storage.object_store import open_store
 def test_a_request_survives_its_way_as_text() -> None:
     clip = Clip(clip_id="a", recording_id="a", uri="a.wav", labels=("dog",), size_bytes=5, content="0" * 32)
     request = ShardRequest(
-        index=3, clips_hash="abc", root="s3://bucket", endpoint_url="http://host:9000", clips=(clip,)
+        index=3,
+        clips_hash="abc",
+        root="s3://bucket",
+        endpoint_url="http://host:9000",
+        clips=(clip,),
+        earlier=(EarlierPart(dataset="dogs-0", index=1, clips_hash="def", clip_ids=("a",)),),
     )
     assert ShardRequest.from_json(request.to_json()) == request
 
@@ -34,7 +39,8 @@ def test_a_worker_reads_recordings_on_the_endpoint_of_the_manifest_and_on_the_we
     clips = tuple(
         Clip(clip_id=uri, recording_id=uri, uri=uri, labels=("dog",)) for uri in ("a.wav", f"{web_site.url}/b.wav")
     )
-    (request,) = _requests(Manifest(name="dogs", root=s3_uri, endpoint_url=s3_server, clips=clips), 40)
+    manifest = Manifest(name="dogs", root=s3_uri, endpoint_url=s3_server, clips=clips)
+    (request,) = plan_shards(manifest, FeatureSpec(), shard_bytes=2**20, clips_per_shard=0)
     features = FeatureStore(open_store(local_uri), dataset="dogs", fingerprint="abc")
     shard = ShardWorker(FeatureSpec(), features, backend="cpu").compute(request)
     assert (shard.num_rows, shard.num_quarantined) == (2, 0)
