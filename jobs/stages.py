@@ -120,3 +120,12 @@ def versions() -> dict[str, str]:
     """Python, machine and the packages that decide numbers."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}", **found}
+
+
+def in_bytes(size_bytes: float) -> str:
+    """As people read sizes: 13.8 KB, 1.2 GB (powers of 1000)."""
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if size_bytes < 1000 or unit == "TB":
+            break
+        size_bytes /= 1000
+    return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"

@@ -184,12 +184,15 @@ class FeatureStore:
 
     def has_all_objects(self, marker: dict[str, Any]) -> bool:
         """Whether every object that a commit marker names is there; one listing."""
-        there = {info.key for info in self.store.list(self.prefix)}
-        return all(
-            self._key(kind, index, clips_hash) in there
+        return self.object_keys(marker) <= {info.key for info in self.store.list(self.prefix)}
+
+    def object_keys(self, marker: dict[str, Any]) -> set[str]:
+        """The keys of all shards that a commit marker names."""
+        return {
+            self._key(kind, index, clips_hash)
             for index, clips_hash, num_quarantined in marker["shards"]
             for kind in (("part", "quarantine") if num_quarantined else ("part",))
-        )
+        }
 
     def batches(self, *, columns: Sequence[str] | None = None, where: Where | None = None) -> Iterator[pa.Table]:
         """Feature rows in the order of the manifest, piece by piece, each of a few MiB; fetched as they are asked for.
