@@ -10,15 +10,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-import pyarrow as pa
-
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
 from pipelines.shard_task import EarlierPart, ShardRequest
 from storage.errors import StorageError
 from storage.feature_store import FeatureStore
 from storage.identity import content_hash
-from storage.shards import CLIPS_SCHEMA, ShardContent
+from storage.shards import ShardContent
 
 
 def clip_hash(clip: Clip) -> str:
@@ -28,16 +26,15 @@ def clip_hash(clip: Clip) -> str:
 
 def reusable_clips(
     requests: Sequence[ShardRequest], contents: Mapping[int, ShardContent], spec: FeatureSpec
-) -> pa.Table:
-    """The clips that later versions may copy: their content is marked, and every variant has rows (CLIPS_SCHEMA)."""
-    rows = [
+) -> list[dict[str, str | int]]:
+    """The clips that later versions may copy: their content is marked, and every variant has rows."""
+    return [
         {"clip_id": clip.clip_id, "clip_hash": clip_hash(clip), "shard": request.index}
         for request in requests
         for clip in request.clips
         if clip.content
         and all((clip.clip_id, variant) in contents[request.index].with_rows for variant in spec.variants)
     ]
-    return pa.Table.from_pylist(rows, schema=CLIPS_SCHEMA)
 
 
 def with_earlier_rows(

@@ -11,7 +11,7 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -127,9 +127,9 @@ class FeatureStore:
             schema = part.schema_arrow.remove_metadata()
             return pa.concat_tables([schema.empty_table(), *iterate_rows(part, None, where)])
 
-    def write_clips(self, clips: pa.Table) -> None:
-        """Stores, before the commit, which clips later versions of the data set may copy (CLIPS_SCHEMA)."""
-        self.store.put(self.prefix + _CLIPS, to_parquet(clips.cast(CLIPS_SCHEMA)))
+    def write_clips(self, clips: Sequence[Mapping[str, str | int]]) -> None:
+        """Stores, before the commit, which clips later versions of the data set may copy: rows of CLIPS_SCHEMA."""
+        self.store.put(self.prefix + _CLIPS, to_parquet(pa.Table.from_pylist(list(clips), schema=CLIPS_SCHEMA)))
 
     def clips(self) -> pa.Table:
         """What `write_clips` stored; empty where nothing was."""
