@@ -68,6 +68,12 @@ def feature_schema(num_mels: int, num_frames: int, dtype: str, *, scale: AffineS
     )
 
 
+def complete_features(store: ObjectStore) -> list[tuple[str, str]]:
+    """(data set, fingerprint) of all features with a commit marker; one listing."""
+    places = (info.key.split("/") for info in store.list("features/"))
+    return [(place[1], place[2]) for place in places if len(place) == 4 and place[3] == _MARKER]
+
+
 class FeatureStore:
     """The features of one data set under one fingerprint. Writing a shard is atomic and idempotent; any process may."""
 
@@ -194,7 +200,9 @@ class FeatureStore:
             for kind in (("part", "quarantine") if num_quarantined else ("part",))
         }
 
-    def batches(self, *, columns: Sequence[str] | None = None, where: Where | None = None) -> Iterator[pa.Table]:
+    def batches(
+        self, *, columns: Sequence[str] | None = None, where: Where | None = None, skip_rows: int = 0
+    ) -> Iterator[pa.Table]:
         """Feature rows in the order of the manifest, piece by piece, each of a few MiB; fetched as they are asked for.
 
         Of every part the footer is read, of a `where` the columns that decide, and of row groups with wanted rows the
@@ -203,13 +211,21 @@ class FeatureStore:
         Args:
             columns: names of `feature_schema`; None for all.
             where: which rows; None for all.
+            skip_rows: of those that would come first, the number that is left out; not with `where`.
 
         Raises:
             StorageError: the features are not complete, or a part is missing or damaged, or has no such column.
         """
+        assert where is None or not skip_rows
         for key in self._keys("part"):
             with open_parquet(self.store, key) as part:
-                yield from iterate_rows(part, columns, where)
+                if part.metadata.num_rows <= skip_rows:
+                    skip_rows -= part.metadata.num_rows
+                    continue
+                for table in iterate_rows(part, columns, where):
+                    if table.num_rows > skip_rows:
+                        yield table.slice(skip_rows)
+                    skip_rows = max(0, skip_rows - table.num_rows)
 
     def read(self, *, columns: Sequence[str] | None = None, where: Where | None = None) -> pa.Table:
         """The rows of `batches` as one table, with its columns even where there is no row.
@@ -259,14 +275,14 @@ class FeatureStore:
             raise StorageError(f"{self.uri} has {keys.num_rows} of {marker['num_rows']} rows. Delete it and run again.")
         return gather(keys, self.log_mels(where=where), field=self.schema().field("log_mel"), dtype=dtype)
 
-    def log_mels(self, *, where: Where | None = None) -> Iterator[pa.ChunkedArray]:
+    def log_mels(self, *, where: Where | None = None, skip_rows: int = 0) -> Iterator[pa.ChunkedArray]:
         """The column log_mel of `batches`, as stored.
 
         Raises:
             StorageError: as `batches`, or parts do not agree in what they store.
         """
         field = self.schema().field("log_mel")
-        for batch in self.batches(columns=["log_mel"], where=where):
+        for batch in self.batches(columns=["log_mel"], where=where, skip_rows=skip_rows):
             if not batch.schema.field(0).equals(field, check_metadata=True):
                 raise StorageError(f"{self.uri}: parts differ in log_mel. Delete the folder and run again.")
             yield batch.column(0)

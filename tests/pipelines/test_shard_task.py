@@ -1,9 +1,12 @@
 """A shard request on its way to a worker, and what the worker makes of it."""
 
+import dataclasses
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 
@@ -44,3 +47,18 @@ def test_a_worker_reads_recordings_on_the_endpoint_of_the_manifest_and_on_the_we
     features = FeatureStore(open_store(local_uri), dataset="dogs", fingerprint="abc")
     shard = ShardWorker(FeatureSpec(), features, backend="cpu").compute(request)
     assert (shard.num_rows, shard.num_quarantined) == (2, 0)
+
+
+def test_one_byte_a_value_is_stored_and_loaded_within_half_a_step(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 8_000), 8_000)
+    clip = Clip(clip_id="a", recording_id="a", uri="a.wav", labels=("dog",))
+    request = ShardRequest(index=0, clips_hash="aa", root=str(tmp_path), endpoint_url=None, clips=(clip,))
+    loaded = {}
+    for dtype in ("float32", "uint8"):
+        spec = dataclasses.replace(FeatureSpec(), dtype=dtype)
+        features = FeatureStore(open_store(str(tmp_path / "store")), dataset="dogs", fingerprint=spec.fingerprint)
+        shard = ShardWorker(spec, features, backend="cpu").compute(request)
+        features.commit([shard], spec=dataclasses.asdict(spec), versions={})
+        loaded[dtype] = features.load(dtype="float32").log_mel
+    assert features.read(columns=["log_mel"]).schema.field("log_mel").type.value_type == pa.uint8()
+    assert np.abs(loaded["uint8"] - loaded["float32"]).max() <= 80 / 255 / 2 + 1e-5
