@@ -16,7 +16,8 @@ from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Clip, Manifest
 from pipelines.reuse import with_earlier_rows
 from pipelines.shard_plan import estimated_rows, plan_shards
-from pipelines.shard_task import ShardRequest, ShardWorker
+from pipelines.shard_request import ShardRequest
+from pipelines.shard_task import ShardWorker
 from storage.errors import InvalidInput, StorageError
 from storage.feature_store import FeatureStore
 from storage.object_store import ObjectStore, open_store

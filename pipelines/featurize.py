@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,13 @@ from pipelines.backends import create_backend
 from pipelines.feature_spec import FeatureSpec
 from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Manifest
+from pipelines.reconcile import reconcile
 from pipelines.reuse import reusable_clips, with_earlier_rows
 from pipelines.shard_plan import plan_shards
-from pipelines.shard_task import ShardRequest, ShardWorker
-from pipelines.variants import ORIGINAL
+from pipelines.shard_request import ShardRequest
+from pipelines.shard_task import ShardWorker
 from storage.errors import InvalidInput, StorageError
-from storage.feature_store import FeatureStore, Shard, ShardContent
+from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectStore
 
 # Half a core each: the actors together never ask for the whole machine, so no task of Ray Data's own can be starved by
@@ -148,7 +149,7 @@ def featurize(
         done[shard.index] = shard
         clips_done += shard.num_clips
         on_progress(clips_done, len(manifest.clips))
-    contents = _reconcile(manifest, spec, requests, done, features)
+    contents = reconcile(manifest, spec, requests, done, features)
     features.write_clips(reusable_clips(requests, contents, spec))
     all_shards = [done[index] for index in sorted(done)]
     marker = features.commit(all_shards, spec=dataclasses.asdict(spec), versions=_versions())
@@ -228,68 +229,6 @@ def _compute(
         if "bug" in outcome:
             raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
         yield Shard(**outcome)
-
-
-def _reconcile(
-    manifest: Manifest,
-    spec: FeatureSpec,
-    requests: list[ShardRequest],
-    done: dict[int, Shard],
-    features: FeatureStore,
-) -> dict[int, ShardContent]:
-    """Holds that every variant of every clip has rows or a reason, and not both.
-
-    Reads the ids back from the store rather than trusting counters.
-
-    Returns:
-        What it read, by the shard's index.
-    """
-    expected = {(clip.clip_id, variant) for clip in manifest.clips for variant in spec.variants}
-    found: set[tuple[str, str]] = set()
-    lost_rows: list[str] = []
-    contents: dict[int, ShardContent] = {}
-    for request in requests:
-        shard = done.get(request.index)
-        if shard is None:  # its clips are told below
-            continue
-        content = contents[shard.index] = features.read_back(shard)
-        refused = _refused(content, spec)
-        found |= content.with_rows | refused
-        if shard.clips_hash != request.clips_hash:
-            raise StorageError(
-                f"{features.uri}: shard {shard.index} was made from other clips. Delete the folder and rerun."
-            )
-        if content.num_rows != shard.num_rows:
-            lost_rows.append(f"shard {shard.index} has {content.num_rows} of {shard.num_rows} rows")
-        if content.with_rows & refused:
-            both = _in_words(content.with_rows & refused)
-            lost_rows.append(f"shard {shard.index} has rows and a reason against them (first: {both[:1]})")
-    if found != expected:
-        lost, strange = _in_words(expected - found), _in_words(found - expected)
-        what = "clips" if len(spec.variants) == 1 else "variants of clips"
-        raise StorageError(
-            f"{features.uri}: of {len(expected)} {what} {len(lost)} have neither features nor a reason "
-            f"(first: {lost[:1]}), {len(strange)} are unknown (first: {strange[:1]}). Nothing was committed; "
-            "delete the folder and run the same command again."
-        )
-    if all(shard.num_rows == 0 for shard in done.values()):
-        raise StorageError(
-            f"{features.uri}: every one of {len(manifest.clips)} clips would be quarantined. Nothing was committed. "
-            "Check that the recordings can be read and decoded on every node, empty the folder and run again."
-        )
-    if lost_rows:  # a clip of several windows can lose one and still be found
-        raise StorageError(f"{features.uri}: {lost_rows[0]}. Delete the folder and run the same command again.")
-    return contents
-
-
-def _refused(content: ShardContent, spec: FeatureSpec) -> set[tuple[str, str]]:
-    """The quarantined pairs; a clip whose original is quarantined has rows of no variant."""
-    whole = {clip_id for clip_id, variant in content.quarantined if variant == ORIGINAL}
-    return {*content.quarantined, *((clip_id, variant) for clip_id in whole for variant in spec.variants)}
-
-
-def _in_words(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [clip_id if variant == ORIGINAL else f"{clip_id} as {variant}" for clip_id, variant in sorted(pairs)]
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
-from pipelines.shard_task import EarlierPart, ShardRequest
+from pipelines.shard_request import EarlierPart, ShardRequest
 from storage.errors import StorageError
 from storage.feature_store import FeatureStore
 from storage.identity import content_hash

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from pipelines.feature_spec import FeatureSpec, seconds_to_samples
 from pipelines.manifest import Clip, Manifest, shards
-from pipelines.shard_task import ShardRequest
+from pipelines.shard_request import ShardRequest
 from storage.identity import content_hash
 
 # Small data sets are cut finer than the size asks for, so that many actors have work: about 256 shards, four for each

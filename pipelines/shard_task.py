@@ -24,56 +24,18 @@ from pipelines.effects import apply_variant
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 from pipelines.recordings import Recordings
+from pipelines.shard_request import EarlierPart, ShardRequest
 from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, Where, feature_schema
+
+__all__ = ["EarlierPart", "ShardRequest", "ShardWorker"]
 
 Decode = Callable[[BinaryIO, Clip, FeatureSpec], Waveform]
 
 # Backends are called with at least this many windows, where there are so many: a GPU wants a full batch, and
 # DALI computes full ones in any case. More would only hold more memory.
 _WINDOWS_PER_CALL = 32
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EarlierPart:
-    """A part of an earlier version of the data set, and those of its clips that are unchanged."""
-
-    dataset: str
-    index: int
-    clips_hash: str
-    clip_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardRequest:
-    """A shard to compute: its place, the hash that names it, its clips and where their files lie.
-
-    Attributes:
-        earlier: where rows of some of the clips stand already; they are copied.
-    """
-
-    index: int
-    clips_hash: str
-    root: str
-    endpoint_url: str | None
-    clips: tuple[Clip, ...]
-    earlier: tuple[EarlierPart, ...] = ()
-
-    @property
-    def num_clips_copied(self) -> int:
-        return sum(len(part.clip_ids) for part in self.earlier)
-
-    def to_json(self) -> str:
-        """As a plain string, the one type that every Ray block format carries as it is."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "ShardRequest":
-        values = json.loads(text)
-        clips = tuple(Clip(**{**clip, "labels": tuple(clip["labels"])}) for clip in values["clips"])
-        earlier = tuple(EarlierPart(**{**part, "clip_ids": tuple(part["clip_ids"])}) for part in values["earlier"])
-        return cls(**{**values, "clips": clips, "earlier": earlier})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

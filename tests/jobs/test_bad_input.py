@@ -149,7 +149,6 @@ def test_another_synthetic_data_set_in_the_way(tmp_path: Path, capsys: pytest.Ca
         fetch.main,
         collect.main,
         export_features.main,
-        export_features.main,
     ],
 )
 def test_help_is_printed(job: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
