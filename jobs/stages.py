@@ -85,10 +85,11 @@ def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore)
         )
     with_features = result.num_clips - result.num_quarantined
     variants = f" (and {result.num_variants_quarantined} variants)" if result.num_variants_quarantined else ""
+    copied = f", {result.num_clips_copied} copied from earlier versions" if result.num_clips_copied else ""
     say(
         f"features {settings.features.fingerprint}: {result.num_clips} clips = "
         f"{with_features} with features ({result.num_rows} rows) + {result.num_quarantined} quarantined{variants}; "
-        f"{result.num_clips_computed} computed now"
+        f"{result.num_clips_computed} computed now{copied}"
     )
     if result.num_quarantined or result.num_variants_quarantined:
         reasons = result.features.quarantine().to_pandas()["reason"].value_counts()
@@ -131,3 +132,12 @@ def versions() -> dict[str, str]:
     """Python, machine and the packages that decide numbers."""
     found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}", **found}
+
+
+def in_bytes(size_bytes: float) -> str:
+    """As people read sizes: 13.8 KB, 1.2 GB (powers of 1000)."""
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if size_bytes < 1000 or unit == "TB":
+            break
+        size_bytes /= 1000
+    return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"

@@ -70,7 +70,7 @@ def find_copies(manifest: Manifest, features: FeatureStore, settings: NearDuplic
     spec = (features.marker() or {}).get("spec", {"hop_samples": 1, "sample_rate_hz": 1})
     search = NearDuplicateSearch(settings, hop_s=spec["hop_samples"] / spec["sample_rate_hz"])
     windows: list[_Window] = []
-    for part in features.parts(columns=_COLUMNS):
+    for part in features.batches(columns=_COLUMNS):
         originals = part.filter(pc.equal(part["variant"], ORIGINAL))
         if originals.num_rows:
             search.add(_log_mels(originals))

@@ -5,6 +5,7 @@ frames that every backend shares (where windows begin: window_policy.py).
 """
 
 import dataclasses
+import math
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import numpy as np
 
 from pipelines.variants import ORIGINAL, canonical_variants
 from pipelines.window_policy import PartialWindow, WindowLayout, WindowPolicy
+from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash, derive_seed
 
@@ -79,7 +81,9 @@ class FeatureSpec:
         db_reference: a power, or `max` for the maximum of each window.
         amin: powers below it are raised to it before the logarithm.
         top_db: values more than this below the window's maximum are raised to that floor; None for no floor.
-        dtype: how features are stored.
+        dtype: how features are stored. `uint8` stores the nearest of 256 even steps, at most half a step off.
+        uint8_range_db: what the first and the last step of `uint8` stand for; values outside are clipped to these.
+            None for (-top_db, 0), where db_reference is `max` and so no value lies outside.
         variants: what is computed of every clip: `original`, which must be there, and changed copies for training.
             `noise(snr_db=15)`, `pitch(semitones=2)`, `stretch(rate=0.9)`, `reverb(decay_s=0.4, wet=0.3)` and
             `gain(db=-6)`, at these values where none is given; one kind may come with several values, and effects
@@ -113,7 +117,8 @@ class FeatureSpec:
     db_reference: float | Literal["max"] = "max"
     amin: float = 1e-10
     top_db: float | None = 80.0
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: Literal["float16", "float32", "uint8"] = "float16"
+    uint8_range_db: tuple[float, ...] | None = None
     variants: tuple[str, ...] = (ORIGINAL,)
     variant_seed: int = 0
     resampler: Literal["soxr_hq", "soxr_vhq"] = "soxr_hq"
@@ -130,6 +135,8 @@ class FeatureSpec:
         object.__setattr__(self, "variants", canonical_variants(self.variants))
         hold_rules("features", self, self._window_rules())
         hold_rules("features", self, self._transform_rules())
+        if self.dtype == "uint8":
+            self._hold_uint8_range()
         nyquist_hz = self.sample_rate_hz / 2
         if not self.is_iq and not 0 <= self.f_min_hz < self.f_max_resolved_hz <= nyquist_hz:
             raise InvalidInput(
@@ -181,6 +188,27 @@ class FeatureSpec:
         """Whether windows are complex samples of a radio rather than sound."""
         return self.representation in ("iq_magnitude", "iq_channels")
 
+    def _hold_uint8_range(self) -> None:
+        if self.uint8_range_db is None and self.db_reference == "max" and self.top_db is not None:
+            return
+        given = self.uint8_range_db or ()
+        if len(given) != 2 or not -math.inf < given[0] < given[1] < math.inf:
+            raise InvalidInput(
+                "features.uint8_range_db",
+                given=self.uint8_range_db,
+                allowed="[low,high] in dB, low < high; null only with db_reference=max and a top_db",
+                remedy="Give the range that the log-mels have, as [-100,40].",
+            )
+        object.__setattr__(self, "uint8_range_db", tuple(map(float, given)))
+
+    @property
+    def scale(self) -> AffineScale | None:
+        """What the numbers of `uint8` stand for; None for the other dtypes."""
+        if self.dtype != "uint8":
+            return None
+        low_db, high_db = self.uint8_range_db or (-(self.top_db or 0.0), 0.0)
+        return AffineScale(low_db=low_db, high_db=high_db)
+
     @property
     def f_max_resolved_hz(self) -> float:
         return self.sample_rate_hz / 2 if self.f_max_hz is None else self.f_max_hz
@@ -208,8 +236,13 @@ class FeatureSpec:
             without_effect.add("max_windows")
         if self.partial_window == "pad":
             without_effect.add("partial_window")
+        if self.scale is None:
+            without_effect.add("uint8_range_db")
         names = (field.name for field in dataclasses.fields(self))
-        return {name: getattr(self, name) for name in names if name not in without_effect}
+        identity = {name: getattr(self, name) for name in names if name not in without_effect}
+        if self.scale is not None:  # as it is used: null and what it stands for are one spec
+            identity["uint8_range_db"] = (self.scale.low_db, self.scale.high_db)
+        return identity
 
     @property
     def window_samples(self) -> int:

@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,14 @@ from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
 from pipelines.iq_uri import check_signals
 from pipelines.isolated_worker import IsolatedWorker
-from pipelines.manifest import Manifest, shards
-from pipelines.shard_task import ShardRequest, ShardWorker
-from pipelines.variants import ORIGINAL
+from pipelines.manifest import Manifest
+from pipelines.reconcile import reconcile
+from pipelines.reuse import reusable_clips, with_earlier_rows
+from pipelines.shard_plan import plan_shards
+from pipelines.shard_request import ShardRequest
+from pipelines.shard_task import ShardWorker
 from storage.errors import InvalidInput, StorageError
-from storage.feature_store import FeatureStore, Shard, ShardContent
-from storage.identity import content_hash
+from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectStore
 
 # Half a core each: the actors together never ask for the whole machine, so no task of Ray Data's own can be starved by
@@ -45,22 +47,30 @@ class PipelineSettings:
         backend: `cpu`, `dali` or `torch`; `auto` for dali where the cluster has a GPU, or for torch, or for cpu, the
             first of them that computes what the spec asks for; else cpu.
         device: `cpu` or `cuda`, for backends that know one; `auto` for cuda where the cluster has a GPU.
-        clips_per_shard: clips that travel, are computed and are stored together.
+        shard_bytes: of uncompressed log-mels that travel, are computed and are stored together, at most; small data
+            sets are cut finer (pipelines/shard_plan.py has the rule, which knows nothing of actors).
+        clips_per_shard: so many clips a shard instead; 0 for the rule.
         num_actors: worker processes; 0 for one per core (per GPU with device=cuda).
         clip_time_limit_s: a clip that takes longer to decode and compute is quarantined as timed_out.
     """
 
     backend: str = "auto"
     device: str = "auto"
-    clips_per_shard: int = 40
+    shard_bytes: int = 64 * 1024 * 1024
+    clips_per_shard: int = 0
     num_actors: int = 0
     clip_time_limit_s: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.clips_per_shard < 1:
+        if self.clips_per_shard < 0:
             raise InvalidInput(
-                "pipeline.clips_per_shard", given=self.clips_per_shard, allowed="1 or more", remedy="Raise it."
+                "pipeline.clips_per_shard",
+                given=self.clips_per_shard,
+                allowed="0 or more",
+                remedy="Use 0 to follow shard_bytes.",
             )
+        if self.shard_bytes < 1:
+            raise InvalidInput("pipeline.shard_bytes", given=self.shard_bytes, allowed="1 or more", remedy="Raise it.")
         if self.num_actors < 0:
             raise InvalidInput(
                 "pipeline.num_actors", given=self.num_actors, allowed="0 or more", remedy="Use 0 for one per core."
@@ -100,14 +110,19 @@ class PipelineSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeaturizeResult:
-    """The complete features and how they came about; the counts are those of `Shard`, summed."""
+    """The complete features and how they came about; the counts are those of `Shard`, summed.
+
+    Attributes:
+        num_clips_computed, num_clips_copied: now, by this call; copied from an earlier version of the data set.
+    """
 
     features: FeatureStore
     num_clips: int
     num_rows: int
     num_quarantined: int
     num_variants_quarantined: int
-    num_clips_computed: int
+    num_clips_computed: int = 0
+    num_clips_copied: int = 0
 
 
 def featurize(
@@ -118,7 +133,9 @@ def featurize(
     *,
     on_progress: Callable[[int, int], None] = lambda clips_done, clips_in_all: None,
 ) -> FeaturizeResult:
-    """Makes the features of a data set complete, computing only the shards that are missing.
+    """Makes the features of a data set complete, computing only what is missing.
+
+    What is missing are shards; in them, unchanged clips of earlier versions of the data set are copied (`reuse.py`).
 
     Killed at any moment, it leaves whole shards and no commit marker; the same call goes on from there. Needs an
     initialised Ray unless everything is there already.
@@ -137,58 +154,49 @@ def featurize(
         features.withdraw()  # somebody deleted a part, a damaged one perhaps: only what is missing is computed again
         marker = None
     if marker is not None:
-        return _result(features, marker, num_clips_computed=0)
+        return _result(features, marker, computed=())
     # What cannot work is told here, before any actor starts.
     check_signals(manifest.clips, spec)
     if settings.backend != "auto":
         check_expressible(settings.backend, spec)
         if settings.device != "cuda":
             create_backend(settings.backend, spec)
-    requests = _requests(manifest, settings.clips_per_shard)
-    done = _finished(requests, features)
+    requests = plan_shards(manifest, spec, shard_bytes=settings.shard_bytes, clips_per_shard=settings.clips_per_shard)
+    done = finished_shards(requests, features)
     missing = [request for request in requests if request.index not in done]
+    missing = with_earlier_rows(missing, manifest, features)
     clips_done = sum(shard.num_clips for shard in done.values())
     on_progress(clips_done, len(manifest.clips))
     for shard in _compute(missing, spec, features, settings):
         done[shard.index] = shard
         clips_done += shard.num_clips
         on_progress(clips_done, len(manifest.clips))
-    _reconcile(manifest, spec, requests, done, features)
+    contents = reconcile(manifest, spec, requests, done, features)
+    features.write_clips(reusable_clips(requests, contents, spec))
     all_shards = [done[index] for index in sorted(done)]
     marker = features.commit(all_shards, spec=dataclasses.asdict(spec), versions=_versions())
-    return _result(features, marker, num_clips_computed=sum(len(request.clips) for request in missing))
+    return _result(features, marker, computed=missing)
 
 
-def _result(features: FeatureStore, marker: dict[str, Any], *, num_clips_computed: int) -> FeaturizeResult:
+def _result(features: FeatureStore, marker: dict[str, Any], *, computed: Sequence[ShardRequest]) -> FeaturizeResult:
+    num_clips_copied = sum(request.num_clips_copied for request in computed)
     return FeaturizeResult(
         features=features,
         num_clips=marker["num_clips"],
         num_rows=marker["num_rows"],
         num_quarantined=marker["num_quarantined"],
         num_variants_quarantined=marker.get("num_variants_quarantined", 0),  # not in markers of before there were any
-        num_clips_computed=num_clips_computed,
+        num_clips_computed=sum(len(request.clips) for request in computed) - num_clips_copied,
+        num_clips_copied=num_clips_copied,
     )
 
 
-def _finished(requests: list[ShardRequest], features: FeatureStore) -> dict[int, Shard]:
+def finished_shards(requests: list[ShardRequest], features: FeatureStore) -> dict[int, Shard]:
     """What an earlier, interrupted run has left whole."""
     present = features.finished_shards()
     there = [request for request in requests if (request.index, request.clips_hash) in present]
     found = [features.find_shard(request.index, request.clips_hash) for request in there]
     return {shard.index: shard for shard in found if shard is not None}
-
-
-def _requests(manifest: Manifest, clips_per_shard: int) -> list[ShardRequest]:
-    return [
-        ShardRequest(
-            index=index,
-            clips_hash=content_hash(list(clips), length=12),
-            root=manifest.root,
-            endpoint_url=manifest.endpoint_url,
-            clips=clips,
-        )
-        for index, clips in enumerate(shards(manifest.clips, clips_per_shard))
-    ]
 
 
 class _FeaturizeShard:
@@ -244,63 +252,6 @@ def _compute(
         if "bug" in outcome:
             raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
         yield Shard(**outcome)
-
-
-def _reconcile(
-    manifest: Manifest,
-    spec: FeatureSpec,
-    requests: list[ShardRequest],
-    done: dict[int, Shard],
-    features: FeatureStore,
-) -> None:
-    """Holds that every variant of every clip has rows or a reason, and not both.
-
-    Reads the ids back from the store rather than trusting counters.
-    """
-    expected = {(clip.clip_id, variant) for clip in manifest.clips for variant in spec.variants}
-    found: set[tuple[str, str]] = set()
-    lost_rows: list[str] = []
-    for request in requests:
-        shard = done.get(request.index)
-        if shard is None:  # its clips are told below
-            continue
-        content = features.read_back(shard)
-        refused = _refused(content, spec)
-        found |= content.with_rows | refused
-        if shard.clips_hash != request.clips_hash:
-            raise StorageError(
-                f"{features.uri}: shard {shard.index} was made from other clips. Delete the folder and rerun."
-            )
-        if content.num_rows != shard.num_rows:
-            lost_rows.append(f"shard {shard.index} has {content.num_rows} of {shard.num_rows} rows")
-        if content.with_rows & refused:
-            both = _in_words(content.with_rows & refused)
-            lost_rows.append(f"shard {shard.index} has rows and a reason against them (first: {both[:1]})")
-    if found != expected:
-        lost, strange = _in_words(expected - found), _in_words(found - expected)
-        what = "clips" if len(spec.variants) == 1 else "variants of clips"
-        raise StorageError(
-            f"{features.uri}: of {len(expected)} {what} {len(lost)} have neither features nor a reason "
-            f"(first: {lost[:1]}), {len(strange)} are unknown (first: {strange[:1]}). Nothing was committed; "
-            "delete the folder and run the same command again."
-        )
-    if all(shard.num_rows == 0 for shard in done.values()):
-        raise StorageError(
-            f"{features.uri}: every one of {len(manifest.clips)} clips would be quarantined. Nothing was committed. "
-            "Check that the recordings can be read and decoded on every node, empty the folder and run again."
-        )
-    if lost_rows:  # a clip of several windows can lose one and still be found
-        raise StorageError(f"{features.uri}: {lost_rows[0]}. Delete the folder and run the same command again.")
-
-
-def _refused(content: ShardContent, spec: FeatureSpec) -> set[tuple[str, str]]:
-    """The quarantined pairs; a clip whose original is quarantined has rows of no variant."""
-    whole = {clip_id for clip_id, variant in content.quarantined if variant == ORIGINAL}
-    return {*content.quarantined, *((clip_id, variant) for clip_id in whole for variant in spec.variants)}
-
-
-def _in_words(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    return [clip_id if variant == ORIGINAL else f"{clip_id} as {variant}" for clip_id, variant in sorted(pairs)]
 
 
 def _versions() -> dict[str, str]:

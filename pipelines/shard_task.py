@@ -26,36 +26,18 @@ from pipelines.iq import IqFiles, read_iq
 from pipelines.iq_uri import check_signals
 from pipelines.manifest import Clip
 from pipelines.recordings import Recordings
+from pipelines.shard_request import EarlierPart, ShardRequest
 from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
-from storage.errors import InvalidInput, StorageError
-from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
+from storage.errors import InvalidInput, ObjectNotFound, StorageError
+from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, Where, feature_schema
+
+__all__ = ["EarlierPart", "ShardRequest", "ShardWorker"]
 
 Decode = Callable[[BinaryIO, Clip, FeatureSpec], Waveform]
 
 # Backends are called with at least this many windows, where there are so many: a GPU wants a full batch, and
 # DALI computes full ones in any case. More would only hold more memory.
 _WINDOWS_PER_CALL = 32
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardRequest:
-    """A shard to compute: its place, the hash that names it, its clips and where their files lie."""
-
-    index: int
-    clips_hash: str
-    root: str
-    endpoint_url: str | None
-    clips: tuple[Clip, ...]
-
-    def to_json(self) -> str:
-        """As a plain string, the one type that every Ray block format carries as it is."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "ShardRequest":
-        values = json.loads(text)
-        clips = tuple(Clip(**{**clip, "labels": tuple(clip["labels"])}) for clip in values["clips"])
-        return cls(**{**values, "clips": clips})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,11 +56,19 @@ class _DecodedClip:
 
 @dataclass(kw_only=True, slots=True)
 class _Rows:
-    """What a shard has so far: feature rows without their log-mels, the log-mels, and reasons by clip."""
+    """What a shard has so far, by clip id: feature rows without their log-mels, the log-mels, and reasons."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    log_mels: list[NDArray[np.floating[Any]]] = field(default_factory=list)
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    log_mels: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
     reasons: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+
+    @property
+    def num_rows(self) -> int:
+        return sum(map(len, self.rows.values()))
+
+    def keep(self, clip_id: str, rows: Sequence[dict[str, Any]], log_mel: NDArray[Any]) -> None:
+        self.rows.setdefault(clip_id, []).extend(rows)
+        self.log_mels.setdefault(clip_id, []).append(log_mel)
 
     def refuse(self, clip: Clip, variant: str, error: Undecodable) -> None:
         reason = {"clip_id": clip.clip_id, "variant": variant, "uri": clip.uri}
@@ -123,6 +113,8 @@ class ShardWorker:
         """
         check_signals(request.clips, self._spec)
         found = _Rows()
+        for part in request.earlier:
+            self._copy(part, found)
         for batch in _batches(self._decoded(request, refused, on_clip, found)):
             self._transform(batch, found)
         quarantine = found.quarantine(request.clips)
@@ -131,14 +123,29 @@ class ShardWorker:
             index=request.index,
             clips_hash=request.clips_hash,
             num_clips=len(request.clips),
-            num_rows=len(found.rows),
+            num_rows=found.num_rows,
             num_quarantined=num_quarantined,
             num_variants_quarantined=len(quarantine) - num_quarantined,
         )
         self._features.write_shard(
-            shard, self._table(found), pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
+            shard, self._table(request.clips, found), pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
         )
         return shard
+
+    def _copy(self, part: EarlierPart, found: _Rows) -> None:
+        """Rows of unchanged clips; one that lacks a variant, or whose part is gone by now, is computed."""
+        earlier = FeatureStore(self._features.store, dataset=part.dataset, fingerprint=self._features.fingerprint)
+        try:
+            table = earlier.read_shard(part.index, part.clips_hash, where=Where(clip_ids=part.clip_ids))
+        except ObjectNotFound:
+            return
+        by_clip: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for position, row in enumerate(table.drop_columns("log_mel").to_pylist()):
+            by_clip.setdefault(row["clip_id"], []).append((position, row))
+        log_mel = table.column("log_mel").combine_chunks().to_numpy_ndarray() if table.num_rows else None
+        for clip_id, numbered in by_clip.items():
+            if log_mel is not None and {row["variant"] for _, row in numbered} == set(self._spec.variants):
+                found.keep(clip_id, [row for _, row in numbered], log_mel[[position for position, _ in numbered]])
 
     def _decoded(
         self,
@@ -149,6 +156,8 @@ class ShardWorker:
     ) -> Iterator[_DecodedClip]:
         """The clips that can be decoded; the others are refused in `found`."""
         for clip in request.clips:
+            if clip.clip_id in found.rows:  # copied
+                continue
             try:
                 if clip.clip_id in refused:
                     raise refused[clip.clip_id]
@@ -208,8 +217,10 @@ class ShardWorker:
                 if variant == ORIGINAL:
                     return  # nor any variants, as none could be compared with it
                 continue
-            found.rows.extend(self._row(decoded, variant, window) for window in range(len(log_mel)))
-            found.log_mels.append(log_mel.astype(self._spec.dtype))
+            scale = self._spec.scale
+            stored = scale.encode(log_mel) if scale else log_mel.astype(self._spec.dtype)
+            rows = [self._row(decoded, variant, window) for window in range(len(log_mel))]
+            found.keep(decoded.clip.clip_id, rows, stored)
 
     def _provenance(self, clip: Clip, waveform: Waveform) -> dict[str, Any]:
         return {
@@ -235,16 +246,19 @@ class ShardWorker:
             "provenance": json.dumps(provenance, sort_keys=True),
         }
 
-    def _table(self, found: _Rows) -> pa.Table:
-        schema = feature_schema(self._spec.feature_shape, self._spec.dtype)
-        if not found.rows:
+    def _table(self, clips: Sequence[Clip], found: _Rows) -> pa.Table:
+        spec = self._spec
+        schema = feature_schema(spec.feature_shape, spec.dtype, scale=spec.scale)
+        if not found.num_rows:
             return schema.empty_table()
+        rows = [row for clip in clips for row in found.rows.get(clip.clip_id, ())]
         columns = {
-            name: pa.array([row[name] for row in found.rows], type=schema.field(name).type)
+            name: pa.array([row[name] for row in rows], type=schema.field(name).type)
             for name in schema.names
             if name != "log_mel"
         }
-        columns["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(np.concatenate(found.log_mels))
+        log_mels = [log_mel for clip in clips for log_mel in found.log_mels.get(clip.clip_id, ())]
+        columns["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(np.concatenate(log_mels))
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
 

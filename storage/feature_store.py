@@ -6,25 +6,29 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
     part-00003-<hash>.parquet         feature rows of one shard of clips
     quarantine-00003-<hash>.parquet   the clips and variants of that shard that have none, with the reason (absent if
                                       there are none)
+    _CLIPS.parquet                    the clips whose rows a later version of the data set may copy, by their hash
     _MANIFEST.json                    written last: the shards, the counts, the spec
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from storage.affine_scale import AffineScale
 from storage.errors import ObjectNotFound, StorageError
+from storage.feature_rows import Where, iterate_rows, rows_per_group
+from storage.features import KEY_COLUMNS, Features, LoadedType, gather
 from storage.object_store import ObjectStore
-from storage.parquet import read_parquet, to_parquet
+from storage.parquet import open_parquet, read_parquet, to_parquet
+from storage.shards import CLIPS_SCHEMA, COUNTS, Shard, ShardContent
+
+__all__ = ["QUARANTINE_SCHEMA", "FeatureStore", "Features", "Shard", "ShardContent", "Where", "feature_schema"]
 
 _MARKER = "_MANIFEST.json"
-_COUNTS = ("num_clips", "num_rows", "num_quarantined", "num_variants_quarantined")
-_MARKER_FIELDS = ("dataset", "fingerprint", *_COUNTS, "shards", "spec", "versions")
+_CLIPS = "_CLIPS.parquet"
+_MARKER_FIELDS = ("dataset", "fingerprint", *COUNTS, "shards", "spec", "versions")
 
 QUARANTINE_SCHEMA = pa.schema(
     [
@@ -37,14 +41,19 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 
 
-def feature_schema(shape: Sequence[int], dtype: str) -> pa.Schema:
+def feature_schema(shape: Sequence[int], dtype: str, *, scale: AffineScale | None = None) -> pa.Schema:
     """Columns of a feature row.
 
     `log_mel` is an Arrow fixed-shape tensor of `shape`: (num_mels, num_frames) in dB, or whatever the spec's
     representation makes, (2, bins, frames) too; readers without that extension type see a fixed-size list. `provenance`
     is JSON: what the file had and who computed the row.
+
+    Args:
+        dtype: `float16`, `float32` or `uint8`.
+        scale: what the numbers of `uint8` stand for; the metadata of the field keep it.
     """
-    value_type = {"float16": pa.float16(), "float32": pa.float32()}[dtype]
+    value_type = {"float16": pa.float16(), "float32": pa.float32(), "uint8": pa.uint8()}[dtype]
+    metadata = scale.to_metadata() if scale else None
     return pa.schema(
         [
             pa.field("clip_id", pa.string(), nullable=False),
@@ -54,58 +63,16 @@ def feature_schema(shape: Sequence[int], dtype: str) -> pa.Schema:
             pa.field("window", pa.int32(), nullable=False),
             pa.field("labels", pa.list_(pa.string()), nullable=False),
             pa.field("fold", pa.int32()),
-            pa.field("log_mel", pa.fixed_shape_tensor(value_type, tuple(shape)), nullable=False),
+            pa.field("log_mel", pa.fixed_shape_tensor(value_type, tuple(shape)), False, metadata),
             pa.field("provenance", pa.string(), nullable=False),
         ]
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shard:
-    """One finished shard: its place in the data set, the hash of the clips it was made from, and its counts.
-
-    Attributes:
-        num_quarantined: clips without any row.
-        num_variants_quarantined: variants without rows of clips whose original has some.
-    """
-
-    index: int
-    clips_hash: str
-    num_clips: int
-    num_rows: int
-    num_quarantined: int
-    num_variants_quarantined: int = 0
-
-    @property
-    def num_reasons(self) -> int:
-        """Rows of the shard's quarantine."""
-        return self.num_quarantined + self.num_variants_quarantined
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardContent:
-    """What a finished shard accounts for, as stored: (clip_id, variant) pairs, and its number of rows."""
-
-    with_rows: frozenset[tuple[str, str]]
-    quarantined: frozenset[tuple[str, str]]
-    num_rows: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Features:
-    """Feature rows in memory, in the order of (clip_id, variant, window), the original before its variants.
-
-    Attributes:
-        log_mel: float16 or float32 (rows, num_mels, num_frames), dB; (rows, 2, bins, frames) for two channels.
-        clip_ids, groups, variants, windows, labels: one entry per row.
-    """
-
-    log_mel: NDArray[np.floating[Any]]
-    clip_ids: tuple[str, ...]
-    groups: tuple[str, ...]
-    variants: tuple[str, ...]
-    windows: tuple[int, ...]
-    labels: tuple[tuple[str, ...], ...]
+def complete_features(store: ObjectStore) -> list[tuple[str, str]]:
+    """(data set, fingerprint) of all features with a commit marker; one listing."""
+    places = (info.key.split("/") for info in store.list("features/"))
+    return [(place[1], place[2]) for place in places if len(place) == 4 and place[3] == _MARKER]
 
 
 class FeatureStore:
@@ -125,19 +92,22 @@ class FeatureStore:
             raise AssertionError(f"{shard} does not describe {rows.num_rows} rows, {quarantine.num_rows} quarantined")
         if shard.num_reasons:
             self.store.put(self._key("quarantine", shard.index, shard.clips_hash), to_parquet(quarantine))
-        counts = {name: str(getattr(shard, name)) for name in _COUNTS}
+        counts = {name: str(getattr(shard, name)) for name in COUNTS}
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **counts})
-        self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows))
+        group = rows_per_group(rows.schema.field("log_mel").type)
+        self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows, rows_per_group=group))
 
     def find_shard(self, index: int, clips_hash: str) -> Shard | None:
-        """The finished shard made from just these clips, or None; a part whose quarantine is lost is not finished."""
+        """The finished shard made from just these clips, or None; a part whose quarantine is lost is not finished.
+
+        Reads the footer of the part alone.
+        """
         try:
-            metadata = read_parquet(
-                self.store, self._key("part", index, clips_hash), columns=["clip_id"]
-            ).schema.metadata
+            with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
+                metadata = part.schema_arrow.metadata or {}
+                counts = {name: int(metadata.get(name.encode(), 0)) for name in COUNTS}
         except ObjectNotFound:
             return None
-        counts = {name: int(metadata.get(name.encode(), 0)) for name in _COUNTS}
         shard = Shard(index=index, clips_hash=clips_hash, **counts)
         quarantine = self._key("quarantine", index, clips_hash)
         if shard.num_reasons and not any(info.key == quarantine for info in self.store.list(quarantine)):
@@ -152,6 +122,28 @@ class FeatureStore:
         if shard.num_reasons:
             quarantine = self._read_quarantine(self._key("quarantine", shard.index, shard.clips_hash))
         return ShardContent(with_rows=_pairs(part), quarantined=_pairs(quarantine), num_rows=part.num_rows)
+
+    def read_shard(self, index: int, clips_hash: str, *, where: Where | None = None) -> pa.Table:
+        """Rows of one part, committed or not.
+
+        Raises:
+            ObjectNotFound: there is no such part.
+            StorageError: it is damaged.
+        """
+        with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
+            schema = part.schema_arrow.remove_metadata()
+            return pa.concat_tables([schema.empty_table(), *iterate_rows(part, None, where)])
+
+    def write_clips(self, clips: Sequence[Mapping[str, str | int]]) -> None:
+        """Stores, before the commit, which clips later versions of the data set may copy: rows of CLIPS_SCHEMA."""
+        self.store.put(self.prefix + _CLIPS, to_parquet(pa.Table.from_pylist(list(clips), schema=CLIPS_SCHEMA)))
+
+    def clips(self) -> pa.Table:
+        """What `write_clips` stored; empty where nothing was."""
+        try:
+            return read_parquet(self.store, self.prefix + _CLIPS).select(CLIPS_SCHEMA.names)
+        except ObjectNotFound:
+            return CLIPS_SCHEMA.empty_table()
 
     def finished_shards(self) -> set[tuple[int, str]]:
         """(index, clips_hash) of every part that is there; one listing."""
@@ -168,7 +160,7 @@ class FeatureStore:
         marker = {
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
-            **{name: sum(getattr(shard, name) for shard in shards) for name in _COUNTS},
+            **{name: sum(getattr(shard, name) for shard in shards) for name in COUNTS},
             "shards": [[shard.index, shard.clips_hash, shard.num_reasons] for shard in shards],
             "spec": spec,
             "versions": versions,
@@ -199,29 +191,62 @@ class FeatureStore:
 
     def has_all_objects(self, marker: dict[str, Any]) -> bool:
         """Whether every object that a commit marker names is there; one listing."""
-        there = {info.key for info in self.store.list(self.prefix)}
-        return all(
-            self._key(kind, index, clips_hash) in there
+        return self.object_keys(marker) <= {info.key for info in self.store.list(self.prefix)}
+
+    def object_keys(self, marker: dict[str, Any]) -> set[str]:
+        """The keys of all shards that a commit marker names."""
+        return {
+            self._key(kind, index, clips_hash)
             for index, clips_hash, num_quarantined in marker["shards"]
             for kind in (("part", "quarantine") if num_quarantined else ("part",))
-        )
+        }
 
-    def read(self, *, columns: list[str] | None = None) -> pa.Table:
-        """All feature rows, in the order of the manifest.
+    def batches(
+        self, *, columns: Sequence[str] | None = None, where: Where | None = None, skip_rows: int = 0
+    ) -> Iterator[pa.Table]:
+        """Feature rows in the order of the manifest, piece by piece, each of a few MiB; fetched as they are asked for.
+
+        Of every part the footer is read, of a `where` the columns that decide, and of row groups with wanted rows the
+        `columns` asked for. `log_mel` is as stored: of `uint8`, `load` and `AffineScale` know the dB.
+
+        Args:
+            columns: names of `feature_schema`; None for all.
+            where: which rows; None for all.
+            skip_rows: of those that would come first, the number that is left out; not with `where`.
 
         Raises:
-            StorageError: the features are not complete.
+            StorageError: the features are not complete, or a part is missing or damaged, or has no such column.
         """
-        return pa.concat_tables(list(self.parts(columns=columns)))
-
-    def parts(self, *, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The same rows shard by shard, for readers that need not hold them all.
-
-        Raises:
-            StorageError: the features are not complete.
-        """
+        assert where is None or not skip_rows
         for key in self._keys("part"):
-            yield read_parquet(self.store, key, columns=columns).replace_schema_metadata(None)
+            with open_parquet(self.store, key) as part:
+                if part.metadata.num_rows <= skip_rows:
+                    skip_rows -= part.metadata.num_rows
+                    continue
+                for table in iterate_rows(part, columns, where):
+                    if table.num_rows > skip_rows:
+                        yield table.slice(skip_rows)
+                    skip_rows = max(0, skip_rows - table.num_rows)
+
+    def read(self, *, columns: Sequence[str] | None = None, where: Where | None = None) -> pa.Table:
+        """The rows of `batches` as one table, with its columns even where there is no row.
+
+        Raises:
+            StorageError: as `batches`.
+        """
+        schema = self.schema()
+        if columns is not None:
+            schema = pa.schema([schema.field(name) for name in columns if name in schema.names])
+        return pa.concat_tables([schema.empty_table(), *self.batches(columns=columns, where=where)])
+
+    def schema(self) -> pa.Schema:
+        """The columns as stored (`feature_schema`).
+
+        Raises:
+            StorageError: the features are not complete, or the first part is missing or damaged.
+        """
+        with open_parquet(self.store, self._keys("part")[0]) as part:
+            return part.schema_arrow.remove_metadata()
 
     def quarantine(self) -> pa.Table:
         """The clips and variants without features and why, as QUARANTINE_SCHEMA.
@@ -232,23 +257,36 @@ class FeatureStore:
         tables = [self._read_quarantine(key) for key in self._keys("quarantine")]
         return pa.concat_tables(tables) if tables else QUARANTINE_SCHEMA.empty_table()
 
-    def load(self) -> Features:
-        """Reads log-mels and what a split needs into contiguous memory."""
-        table = self.read(columns=["clip_id", "group", "variant", "window", "labels", "log_mel"]).combine_chunks()
-        tensor = table.column("log_mel").combine_chunks()
-        log_mel = (
-            tensor.to_numpy_ndarray()
-            if isinstance(tensor, pa.FixedShapeTensorArray)
-            else tensor.chunk(0).to_numpy_ndarray()
-        )
-        return Features(
-            log_mel=np.ascontiguousarray(log_mel),
-            clip_ids=tuple(table.column("clip_id").to_pylist()),
-            groups=tuple(table.column("group").to_pylist()),
-            variants=tuple(table.column("variant").to_pylist()),
-            windows=tuple(table.column("window").to_pylist()),
-            labels=tuple(tuple(labels) for labels in table.column("labels").to_pylist()),
-        )
+    def load(self, *, where: Where | None = None, dtype: LoadedType | None = None) -> Features:
+        """Reads log-mels in dB, and what a split needs, into contiguous memory that is allocated once.
+
+        Beside the array, a piece of `batches` is in memory: a few MiB, whatever the size of the features.
+
+        Args:
+            dtype: of the array; None for the stored one, and float16 for `uint8`. Of features stored as `uint8` each
+                value is within half a step of what was computed (`AffineScale`), plus half a unit in float16's last
+                place.
+
+        Raises:
+            StorageError: as `batches`, or rows are missing.
+        """
+        keys = self.read(columns=KEY_COLUMNS, where=where)
+        marker = self.marker()
+        if where is None and marker is not None and keys.num_rows != marker["num_rows"]:
+            raise StorageError(f"{self.uri} has {keys.num_rows} of {marker['num_rows']} rows. Delete it and run again.")
+        return gather(keys, self.log_mels(where=where), field=self.schema().field("log_mel"), dtype=dtype)
+
+    def log_mels(self, *, where: Where | None = None, skip_rows: int = 0) -> Iterator[pa.ChunkedArray]:
+        """The column log_mel of `batches`, as stored.
+
+        Raises:
+            StorageError: as `batches`, or parts do not agree in what they store.
+        """
+        field = self.schema().field("log_mel")
+        for batch in self.batches(columns=["log_mel"], where=where, skip_rows=skip_rows):
+            if not batch.schema.field(0).equals(field, check_metadata=True):
+                raise StorageError(f"{self.uri}: parts differ in log_mel. Delete the folder and run again.")
+            yield batch.column(0)
 
     def _read_quarantine(self, key: str) -> pa.Table:
         table = read_parquet(self.store, key)

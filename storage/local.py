@@ -68,7 +68,8 @@ class LocalObjectStore:
                 key = path.relative_to(self.root).as_posix()
                 if key.startswith(prefix) and _UNFINISHED not in name:
                     with contextlib.suppress(FileNotFoundError):  # deleted while we were listing
-                        found.append(ObjectInfo(key=key, size_bytes=path.stat().st_size))
+                        status = path.stat()
+                        found.append(ObjectInfo(key=key, size_bytes=status.st_size, modified_at=status.st_mtime))
         yield from sorted(found, key=lambda info: info.key)
 
     def delete(self, key: str) -> None:

@@ -7,7 +7,7 @@ Everything else in this room is written against `ObjectStore`; nothing above it 
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -16,11 +16,16 @@ from storage.errors import InvalidInput, StorageError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectInfo:
-    """A key, the size of what it holds, and on S3 its ETag: another content has another one."""
+    """A key, the size of what it holds, and on S3 its ETag: another content has another one.
+
+    Attributes:
+        modified_at: when it was written last, in seconds since 1970 by the store's clock.
+    """
 
     key: str
     size_bytes: int
     etag: str = ""
+    modified_at: float = field(default=0.0, compare=False)
 
 
 class ObjectStore(Protocol):

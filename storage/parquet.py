@@ -1,20 +1,36 @@
-"""Arrow tables as Parquet bytes in an object store: the one place that names codecs and Parquet errors."""
+"""Arrow tables as Parquet bytes in an object store: the one place that names codecs and Parquet errors.
+
+A table is written in one piece. It is read whole, or by ranges: the footer, and then the wanted columns of one row
+group after the other, so that neither a few columns nor a bounded memory cost the whole object.
+"""
 
 import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.errors import StorageError
+from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectStore
 
 
-def to_parquet(table: pa.Table) -> bytes:
-    """Parquet bytes that depend on the table alone (no timestamps), zstd-compressed, every page with its checksum."""
+def to_parquet(table: pa.Table, *, rows_per_group: int | None = None) -> bytes:
+    """Parquet bytes that depend on the table alone (no timestamps), zstd-compressed, every page with its checksum.
+
+    Args:
+        rows_per_group: rows that are read back at once; None for all in one group.
+    """
     buffer = io.BytesIO()
     pq.write_table(
-        table, buffer, compression="zstd", store_schema=True, write_page_checksum=True, **_encoding(table.schema)
+        table,
+        buffer,
+        row_group_size=rows_per_group,
+        compression="zstd",
+        store_schema=True,
+        write_page_checksum=True,
+        **_encoding(table.schema),
     )
     return buffer.getvalue()
 
@@ -48,13 +64,81 @@ def _leaf(field: pa.Field) -> str:
 
 
 def read_parquet(store: ObjectStore, key: str, *, columns: list[str] | None = None) -> pa.Table:
-    """Reads one object.
+    """Reads one object whole, or by ranges where only some columns are wanted.
 
     Raises:
-        StorageError: the object is missing, is no Parquet file, or a page differs from its checksum.
+        StorageError: the object is missing, is no Parquet file, lacks a column, or a page differs from its checksum.
     """
+    if columns is not None:
+        with open_parquet(store, key) as file:
+            return select_columns(file, columns)
     data = store.get(key)
+    with _damage_told(store, key):
+        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+
+
+@contextmanager
+def open_parquet(store: ObjectStore, key: str) -> Iterator[pq.ParquetFile]:
+    """Opens an object for ranged reads; what is wrong with it inside the `with` block is told as its damage.
+
+    Raises:
+        ObjectNotFound: there is no such object.
+        StorageError: it is no Parquet file, or a page that is read differs from its checksum.
+    """
+    size_bytes = store.size_bytes(key)
+    if size_bytes is None:
+        raise ObjectNotFound(f"{store.uri} has no object {key!r}")
+    with _damage_told(store, key):
+        source = _ObjectFile(store, key, size_bytes)
+        yield pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True)
+
+
+def select_columns(file: pq.ParquetFile, columns: Sequence[str] | None, *, group: int | None = None) -> pa.Table:
+    """Columns of a file or of one of its row groups, in the order asked for; None for all columns.
+
+    Raises:
+        ValueError: the file has no such column.
+    """
+    missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+    if missing:  # pyarrow leaves it out without a word
+        raise ValueError(f"it has no column {missing[0]!r}")
+    wanted = None if columns is None else list(columns)
+    table = file.read(columns=wanted) if group is None else file.read_row_group(group, columns=wanted)
+    return table if wanted is None else table.select(wanted)
+
+
+@contextmanager
+def _damage_told(store: ObjectStore, key: str) -> Iterator[None]:
     try:
-        return pq.read_table(pa.BufferReader(data), columns=columns, page_checksum_verification=True)
+        yield
     except (pa.ArrowException, OSError, ValueError) as e:  # a damaged page is an OSError, a damaged name a ValueError
         raise StorageError(f"{store.uri}: {key!r} is damaged ({e}). Delete it and run the same command again.") from e
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as a seekable file; each read is one ranged request. Arrow locks it, so one thread reads at a time."""
+
+    def __init__(self, store: ObjectStore, key: str, size_bytes: int) -> None:
+        super().__init__()
+        self._store, self._key, self._size_bytes, self._position = store, key, size_bytes, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(self._size_bytes - self._position, 0)
+        length = left if size is None or size < 0 else min(size, left)
+        data = self._store.get_range(self._key, self._position, length) if length else b""
+        self._position += len(data)
+        return data

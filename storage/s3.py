@@ -117,6 +117,7 @@ class S3ObjectStore:
                         key=item["Key"].removeprefix(self._prefix),
                         size_bytes=item["Size"],
                         etag=item["ETag"].strip('"'),
+                        modified_at=item["LastModified"].timestamp(),
                     )
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, prefix) from e

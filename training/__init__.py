@@ -2,7 +2,18 @@
 
 from training.config import TrialConfig
 from training.data import TrialData, load_trial_data
+from training.moments import Moments, moments, stored_train_moments
 from training.run_trial import TrialResult, run_trial
 from training.seed_run import SeedResult
 
-__all__ = ["SeedResult", "TrialConfig", "TrialData", "TrialResult", "load_trial_data", "run_trial"]
+__all__ = [
+    "Moments",
+    "SeedResult",
+    "TrialConfig",
+    "TrialData",
+    "TrialResult",
+    "load_trial_data",
+    "moments",
+    "run_trial",
+    "stored_train_moments",
+]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from storage.errors import InvalidInput
 from storage.feature_store import Features
 from storage.split import PARTS, Part, Split
+from training.moments import moments, selected_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +64,7 @@ def load_trial_data(features: Features, split: Split) -> TrialData:
                 allowed="labels that the train part has",
                 remedy="Draw a split in which every label is trained on.",
             )
-    train = features.log_mel[rows["train"]].astype(np.float64)
+    train = moments(selected_rows(features.log_mel, rows["train"]))
     parts: dict[Part, PartData] = {
         part: PartData(
             log_mel=features.log_mel[rows[part]],
@@ -73,7 +74,8 @@ def load_trial_data(features: Features, split: Split) -> TrialData:
         for part in PARTS
     }
     # A constant train part (all silence) has no deviation to divide by.
-    return TrialData(labels=labels, mean_db=float(train.mean()), deviation_db=float(train.std()) or 1.0, parts=parts)
+    deviation_db = float(train.deviation) or 1.0
+    return TrialData(labels=labels, mean_db=float(train.mean), deviation_db=deviation_db, parts=parts)
 
 
 def _refuse_channels(features: Features) -> None:

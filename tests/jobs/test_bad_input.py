@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import check, featurize, fetch, report, sweep, synthesize
+from jobs import check, collect, export_features, featurize, fetch, report, sweep, synthesize
 
 
 @pytest.fixture
@@ -138,7 +138,19 @@ def test_another_synthetic_data_set_in_the_way(tmp_path: Path, capsys: pytest.Ca
     assert "error: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("job", [sweep.main, featurize.main, report.main, synthesize.main, check.main, fetch.main])
+@pytest.mark.parametrize(
+    "job",
+    [
+        sweep.main,
+        featurize.main,
+        report.main,
+        synthesize.main,
+        check.main,
+        fetch.main,
+        collect.main,
+        export_features.main,
+    ],
+)
 def test_help_is_printed(job: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str]) -> None:
     assert job(["--help"]) == 0
     assert "Settings and their defaults" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from radioml_files import write_2018
 from jobs.settings import JobSettings, parse_settings
 from pipelines.backends.mel_filters import kaldi_mel_filters, mel_filters
 from pipelines.feature_spec import FeatureSpec
-from pipelines.featurize import _requests
+from pipelines.shard_plan import plan_shards
 from pipelines.shard_task import ShardWorker
 from pipelines.sources import read_manifest
 from storage.feature_store import FeatureStore
@@ -89,7 +89,7 @@ def test_a_preset_runs_from_files_to_rows(preset: str, tmp_path: Path) -> None:
     data, spec = settings.data, settings.features
     manifest = read_manifest(data.source, root=str(corpus), name="corpus", label_level=data.label_level)
     features = FeatureStore(open_store(str(tmp_path / "store")), dataset="corpus", fingerprint=spec.fingerprint)
-    (request,) = _requests(manifest, 40)
+    (request,) = plan_shards(manifest, spec, shard_bytes=0, clips_per_shard=40)
     shard = ShardWorker(spec, features, backend="cpu").compute(request)
     features.commit([shard], spec={}, versions={})
     assert (shard.num_rows, shard.num_reasons) == (num_rows, 0)

@@ -23,6 +23,12 @@ def test_a_word_replaces_one_value_with_its_type() -> None:
     assert settings.sweep.name == "1"
 
 
+def test_a_range_of_db_is_a_list() -> None:
+    words = ["features.dtype=uint8", "features.db_reference=1.0", "features.uint8_range_db=[-100,40.5]"]
+    assert parse_settings(JobSettings, words).features.uint8_range_db == (-100.0, 40.5)
+    assert parse_settings(JobSettings, ["features.uint8_range_db=null"]).features.uint8_range_db is None
+
+
 def test_a_preset_lies_under_the_words_wherever_it_stands() -> None:
     for words in (["preset=embedded", "sweep.epochs=2"], ["sweep.epochs=2", "preset=embedded"]):
         settings = parse_settings(JobSettings, words)

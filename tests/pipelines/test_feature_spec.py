@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.feature_spec import FeatureSpec, seconds_to_samples
+from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput
 
 rates_hz = st.integers(1_000, 96_000)
@@ -242,6 +243,7 @@ OTHER_VALUES: dict[str, Any] = {
     "amin": 1e-8,
     "top_db": None,
     "dtype": "float32",
+    "uint8_range_db": (-100.0, 0.0),
     "variants": ("original", "noise(snr_db=15)"),
     "variant_seed": 1,
     "resampler": "soxr_vhq",
@@ -304,6 +306,11 @@ class TestFingerprint:
         self, base: FeatureSpec, unused: dict[str, Any]
     ) -> None:
         assert dataclasses.replace(base, **unused).fingerprint == base.fingerprint
+
+    def test_the_range_of_uint8_counts_as_it_is_used(self) -> None:
+        assert FeatureSpec(uint8_range_db=(-90.0, 0.0)).fingerprint == FeatureSpec().fingerprint
+        spelt_out = FeatureSpec(dtype="uint8", uint8_range_db=(-80, 0))
+        assert spelt_out.fingerprint == FeatureSpec(dtype="uint8").fingerprint != FeatureSpec().fingerprint
 
     def test_all_spellings_and_orders_of_the_same_variants_share_one(self) -> None:
         first = FeatureSpec(variants=("original", "pitch(semitones=2)", "reverb(decay_s=0.4, wet=0.3)"))
@@ -387,6 +394,26 @@ class TestValidation:
     def test_a_window_that_is_no_number_is_told_before_its_frames_are_counted(self) -> None:
         _assert_refused("features.window_s", representation="kaldi_fbank", window_s=float("nan"))
 
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"top_db": None},
+            {"db_reference": 1.0},
+            {"uint8_range_db": (0.0, -80.0)},
+            {"uint8_range_db": (-80.0,)},
+            {"uint8_range_db": (float("nan"), 0.0)},
+            {"uint8_range_db": (-80.0, float("inf"))},
+        ],
+    )
+    def test_uint8_needs_a_range_that_the_data_cannot_change(self, given: dict[str, Any]) -> None:
+        _assert_refused("features.uint8_range_db", dtype="uint8", **given)
+
+    def test_the_range_of_uint8_is_that_of_top_db_or_the_one_given(self) -> None:
+        assert FeatureSpec().scale is None
+        assert FeatureSpec(dtype="uint8", top_db=60.0).scale == AffineScale(low_db=-60.0, high_db=0.0)
+        given = FeatureSpec(dtype="uint8", db_reference=1.0, uint8_range_db=(-100, 40))
+        assert given.scale == AffineScale(low_db=-100.0, high_db=40.0)
+
     def test_the_message_holds_what_was_given_and_what_to_do(self) -> None:
         with pytest.raises(InvalidInput, match=r"features\.hop_samples: got -5; allowed: a whole number from 1\. \w+"):
             FeatureSpec(hop_samples=-5)
@@ -396,6 +423,7 @@ def _spec_in_which_it_counts(field: str) -> FeatureSpec:
     if field in ("frame_samples", "frame_taper", "fixed_frames"):
         return KALDI
     return {
+        "uint8_range_db": FeatureSpec(dtype="uint8"),
         "variant_seed": FeatureSpec(variants=("original", "gain(db=-6)")),
         "window_seed": FeatureSpec(windows="random"),
         "max_windows": FeatureSpec(windows="all"),

@@ -246,7 +246,7 @@ class TestSpreading:
     ) -> None:
         settings = dataclasses.replace(SETTINGS, clips_per_shard=100)
         features = featurize(corpus, SPEC, open_store(str(tmp_path)), settings).features
-        assert len(_objects(features)) == 3
+        assert len(_objects(features)) == 4  # part, quarantine, clips and marker
         assert _same_bits(features.read(), complete.result.features.read())
         assert features.quarantine().equals(complete.result.features.quarantine())
 
@@ -321,7 +321,8 @@ class TestBackends:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"clips_per_shard": 0}, r"pipeline\.clips_per_shard: got 0; allowed: 1 or more"),
+        ({"clips_per_shard": -1}, r"pipeline\.clips_per_shard: got -1; allowed: 0 or more"),
+        ({"shard_bytes": 0}, r"pipeline\.shard_bytes: got 0; allowed: 1 or more"),
         ({"device": "tpu"}, r"pipeline\.device: got 'tpu'; allowed: auto, cpu or cuda"),
         ({"clip_time_limit_s": 0.0}, r"pipeline\.clip_time_limit_s: got 0\.0; allowed: above 0"),
     ],

@@ -16,11 +16,11 @@ from pipelines import shard_task
 from pipelines.backends import create_backend
 from pipelines.content_marks import mark_contents
 from pipelines.feature_spec import FeatureSpec
-from pipelines.featurize import _requests
 from pipelines.iq_pickle import IqArrays
 from pipelines.iq_uri import example_of, file_of
 from pipelines.manifest import Manifest
 from pipelines.recordings import Recordings
+from pipelines.shard_plan import plan_shards
 from pipelines.shard_task import ShardWorker
 from pipelines.sources import read_manifest
 from storage.errors import InvalidInput, StorageError
@@ -49,7 +49,7 @@ def fresh_worker_process() -> None:
 def compute(tmp_path: Path) -> Callable[..., tuple[Shard, FeatureStore]]:
     def compute(manifest: Manifest, spec: FeatureSpec = SPEC) -> tuple[Shard, FeatureStore]:
         features = FeatureStore(open_store(str(tmp_path / "store")), dataset="radio", fingerprint=spec.fingerprint)
-        (request,) = _requests(manifest, 100)
+        (request,) = plan_shards(manifest, spec, shard_bytes=0, clips_per_shard=100)
         shard = ShardWorker(spec, features, backend="cpu").compute(request)
         features.commit([shard], spec={}, versions={})
         return shard, features

@@ -1,0 +1,159 @@
+"""What a run would cost, before it: rows and bytes from a sample that is computed here, and time from its pace.
+
+Enters: a manifest, a spec and a store, which is only read. Leaves: an `Estimate`. The sample's features go to a
+temporary folder of this machine.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.feature_spec import FeatureSpec
+from pipelines.featurize import PipelineSettings, finished_shards
+from pipelines.isolated_worker import IsolatedWorker
+from pipelines.manifest import Clip, Manifest
+from pipelines.reuse import with_earlier_rows
+from pipelines.shard_plan import estimated_rows, plan_shards
+from pipelines.shard_request import ShardRequest
+from pipelines.shard_task import ShardWorker
+from storage.errors import InvalidInput, StorageError
+from storage.feature_store import FeatureStore
+from storage.object_store import ObjectStore, open_store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """Counts of clips are exact, all else is scaled up from the sample.
+
+    Attributes:
+        num_clips, num_finished, num_copied: of all clips, those in finished shards, and those that would be copied.
+        num_shards: of the whole data set.
+        num_sampled, num_sampled_quarantined: clips that were computed for this estimate; those that have no features.
+        num_rows, size_bytes: of the whole data set, as stored.
+        missing_bytes: of what is not stored yet.
+        seconds: to compute the rest with `num_actors`, as long as that many cores have nothing else to do; without
+            Ray's start.
+    """
+
+    num_clips: int
+    num_finished: int
+    num_copied: int
+    num_shards: int
+    num_sampled: int
+    num_sampled_quarantined: int
+    num_rows: int
+    size_bytes: int
+    missing_bytes: int
+    seconds: float
+    num_actors: int
+
+    @property
+    def num_to_compute(self) -> int:
+        return self.num_clips - self.num_finished - self.num_copied
+
+
+def estimate(
+    manifest: Manifest,
+    spec: FeatureSpec,
+    store: ObjectStore,
+    settings: PipelineSettings,
+    *,
+    num_actors: int,
+    num_sampled: int = 16,
+) -> Estimate:
+    """Computes a sample on one core and scales it up; writes nothing to the store.
+
+    Args:
+        settings: with its backend and device resolved.
+        num_actors: that would work at once.
+        num_sampled: clips of the sample, evenly spread over the manifest.
+
+    Raises:
+        InvalidInput: the backend does not exist or cannot run here.
+        StorageError: the store or the recordings could not be read.
+    """
+    features = FeatureStore(store, dataset=manifest.dataset, fingerprint=spec.fingerprint)
+    requests = plan_shards(manifest, spec, shard_bytes=settings.shard_bytes, clips_per_shard=settings.clips_per_shard)
+    done = finished_shards(requests, features) if features.marker() is None else None
+    missing = [] if done is None else [request for request in requests if request.index not in done]
+    missing = with_earlier_rows(missing, manifest, features)
+    sample = _evenly(manifest.clips, num_sampled)
+    rows, size_bytes, num_quarantined, seconds = _measure(sample, manifest, spec, settings)
+    # By estimated rows rather than by clips, as clips may have very different lengths.
+    sampled = sum(estimated_rows(clip, spec) for clip in sample)
+    in_all = sum(estimated_rows(clip, spec) for clip in manifest.clips)
+    to_store = sum(estimated_rows(clip, spec) for request in missing for clip in request.clips)
+    copied = {clip_id for request in missing for part in request.earlier for clip_id in part.clip_ids}
+    to_compute = sum(
+        estimated_rows(clip, spec) for request in missing for clip in request.clips if clip.clip_id not in copied
+    )
+    working = max(1, min(num_actors, len(missing)))
+    return Estimate(
+        num_clips=len(manifest.clips),
+        num_finished=len(manifest.clips) - sum(len(request.clips) for request in missing),
+        num_copied=len(copied),
+        num_shards=len(requests),
+        num_sampled=len(sample),
+        num_sampled_quarantined=num_quarantined,
+        num_rows=round(rows * in_all / sampled),
+        size_bytes=round(size_bytes * in_all / sampled),
+        missing_bytes=round(size_bytes * to_store / sampled),
+        seconds=seconds * to_compute / sampled / working,
+        num_actors=working,
+    )
+
+
+def _evenly(clips: Sequence[Clip], num_sampled: int) -> list[Clip]:
+    step = max(1, math.ceil(len(clips) / num_sampled))
+    return list(clips[step // 2 :: step]) or list(clips)
+
+
+def _measure(
+    sample: Sequence[Clip], manifest: Manifest, spec: FeatureSpec, settings: PipelineSettings
+) -> tuple[int, int, int, float]:
+    """Rows, bytes of the part, quarantined clips and seconds of a sample."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = FeatureStore(open_store(folder), dataset="sample", fingerprint=spec.fingerprint)
+        worker = IsolatedWorker(
+            _MakeWorker(spec=spec, features=scratch, settings=settings), clip_time_limit_s=settings.clip_time_limit_s
+        )
+        try:
+            _compute(worker, _request(0, sample[:1], manifest))  # starts a process and imports what it needs
+            began = time.monotonic()
+            outcome = _compute(worker, _request(1, sample, manifest))
+            seconds = time.monotonic() - began
+        finally:
+            worker.close()
+        size_bytes = sum(info.size_bytes for info in scratch.store.list(scratch.prefix + "part-00001-"))
+    return outcome["num_rows"], size_bytes, outcome["num_quarantined"], seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _MakeWorker:
+    """Makes the worker in its process; a class, as closures cannot travel."""
+
+    spec: FeatureSpec
+    features: FeatureStore
+    settings: PipelineSettings
+
+    def __call__(self) -> ShardWorker:
+        return ShardWorker(self.spec, self.features, backend=self.settings.backend, device=self.settings.device)
+
+
+def _request(index: int, clips: Sequence[Clip], manifest: Manifest) -> ShardRequest:
+    return ShardRequest(
+        index=index, clips_hash="sample", root=manifest.root, endpoint_url=manifest.endpoint_url, clips=tuple(clips)
+    )
+
+
+def _compute(worker: IsolatedWorker, request: ShardRequest) -> dict[str, int]:
+    outcome = worker.outcome(request)
+    if "storage_error" in outcome:
+        raise StorageError(outcome["storage_error"])
+    if "invalid_input" in outcome:
+        raise InvalidInput(outcome["invalid_input"].pop("field"), **outcome["invalid_input"])
+    if "bug" in outcome:
+        raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
+    return outcome

@@ -1,0 +1,47 @@
+"""What a shard of features accounts for, and which of its clips a later version of the data set may take over."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+COUNTS = ("num_clips", "num_rows", "num_quarantined", "num_variants_quarantined")
+
+# One row per clip all of whose rows a later version of the data set may copy.
+CLIPS_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("clip_hash", pa.string(), nullable=False),  # of all that the manifest says of the clip
+        pa.field("shard", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """One finished shard: its place in the data set, the hash of the clips it was made from, and its counts.
+
+    Attributes:
+        num_quarantined: clips without any row.
+        num_variants_quarantined: variants without rows of clips whose original has some.
+    """
+
+    index: int
+    clips_hash: str
+    num_clips: int
+    num_rows: int
+    num_quarantined: int
+    num_variants_quarantined: int = 0
+
+    @property
+    def num_reasons(self) -> int:
+        """Rows of the shard's quarantine."""
+        return self.num_quarantined + self.num_variants_quarantined
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardContent:
+    """What a finished shard accounts for, as stored: (clip_id, variant) pairs, and its number of rows."""
+
+    with_rows: frozenset[tuple[str, str]]
+    quarantined: frozenset[tuple[str, str]]
+    num_rows: int

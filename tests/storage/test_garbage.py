@@ -1,0 +1,92 @@
+"""What may be deleted: nothing that a result refers to, nothing young, nothing that a marker names."""
+
+import time
+
+import numpy as np
+import pytest
+from feature_toys import commit_rows, make_rows
+
+from storage.feature_store import FeatureStore
+from storage.garbage import Garbage, delete_garbage, find_garbage
+from storage.object_store import ObjectStore
+
+_LATER = time.time() + 3600.0  # everything that the tests write is older
+_ROWS = make_rows(np.zeros((2, 2, 3), dtype=np.float16))
+
+
+def _features(store: ObjectStore, dataset: str = "esc50-aa", fingerprint: str = "f00d") -> FeatureStore:
+    features = FeatureStore(store, dataset=dataset, fingerprint=fingerprint)
+    commit_rows(features, [_ROWS, _ROWS])
+    return features
+
+
+def _find(store: ObjectStore, *referred: FeatureStore, written_before: float = _LATER) -> list[tuple[str, str, int]]:
+    names = {(features.dataset, features.fingerprint) for features in referred}
+    found = find_garbage(store, referred=names, written_before=written_before).garbage
+    return [(f"{item.dataset}/{item.fingerprint}", item.why, len(item.objects)) for item in found]
+
+
+def test_features_without_a_result_are_garbage_and_those_with_one_are_not(store: ObjectStore) -> None:
+    kept, old = _features(store), _features(store, fingerprint="beef")
+    _features(store, dataset="esc50-bb")
+    assert _find(store, kept, old) == [("esc50-bb/f00d", "no result refers to it", 3)]
+    assert [name for name, _, _ in _find(store, kept)] == ["esc50-aa/beef", "esc50-bb/f00d"]
+
+
+def test_what_is_young_stays(store: ObjectStore) -> None:
+    features = _features(store)
+    written = [info.modified_at for info in store.list(features.prefix)]
+    assert max(written) == pytest.approx(time.time(), abs=120)
+    assert _find(store, written_before=max(written)) == []
+    features.withdraw()
+    assert _find(store, written_before=min(written)) == []
+
+
+def test_an_interrupted_run_is_garbage_unless_a_sweep_refers_to_it(store: ObjectStore) -> None:
+    features = _features(store)
+    features.withdraw()
+    assert _find(store) == [("esc50-aa/f00d", "interrupted", 2)]
+    assert _find(store, features) == []
+
+
+def test_shards_beside_those_of_the_marker_are_garbage_and_strange_files_are_not(store: ObjectStore) -> None:
+    features = _features(store)
+    for name in ("part-00000-other.parquet", "quarantine-00007-x.parquet", "notes.txt", "deep/part-00000-0.parquet"):
+        store.put(features.prefix + name, b"x")
+    assert _find(store, features) == [("esc50-aa/f00d", "orphaned shards", 2)]
+    (garbage,) = find_garbage(store, referred={("esc50-aa", "f00d")}, written_before=_LATER).garbage
+    assert delete_garbage(store, garbage)
+    assert len(features.load().clip_ids) == 4
+    assert _find(store, features) == []
+
+
+def test_deleting_begins_with_the_marker_and_can_be_taken_up_again(store: ObjectStore) -> None:
+    features = _features(store)
+    (garbage,) = find_garbage(store, referred=(), written_before=_LATER).garbage
+    assert garbage.objects[0].key.endswith("_MANIFEST.json")
+    assert garbage.size_bytes == sum(info.size_bytes for info in store.list(features.prefix))
+    store.delete(garbage.objects[0].key)
+    store.delete(garbage.objects[1].key)
+    assert delete_garbage(store, garbage)
+    assert not list(store.list(features.prefix))
+
+
+def test_a_folder_that_was_written_to_meanwhile_is_left_alone(store: ObjectStore) -> None:
+    features = _features(store)
+    (garbage,) = find_garbage(store, referred=(), written_before=_LATER).garbage
+    store.put(features.prefix + "part-00002-new.parquet", b"x")
+    assert not delete_garbage(store, garbage)
+    assert features.marker() is not None
+
+
+def test_a_damaged_marker_keeps_its_folder(store: ObjectStore) -> None:
+    features = _features(store)
+    store.put(f"{features.prefix}_MANIFEST.json", b"{")
+    found = find_garbage(store, referred=(), written_before=_LATER)
+    assert found.garbage == ()
+    assert found.unreadable == (features.prefix,)
+
+
+def test_an_empty_garbage_list_of_an_empty_store(store: ObjectStore) -> None:
+    assert find_garbage(store, referred=(), written_before=_LATER).garbage == ()
+    assert Garbage(dataset="a", fingerprint="f", why="interrupted", objects=()).size_bytes == 0
