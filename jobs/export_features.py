@@ -14,13 +14,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from jobs.console import progress, run_job, say
 from jobs.settings import StorageSettings, describe, parse_settings
 from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput
-from storage.feature_export import encode_npy, export_array, export_rows
+from storage.feature_export import Encode, OnProgress, encode_npy, export_array, export_rows
 from storage.feature_images import Colours, encode_png
 from storage.feature_store import FeatureStore, complete_features
 from storage.object_store import ObjectStore, open_store
@@ -65,32 +65,25 @@ def _export(words: Sequence[str]) -> None:
         raise InvalidInput("out", given=settings.out, allowed="a local folder", remedy="Or use format=npy.")
     store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
     features = _find(store, settings)
-    dtype = None if settings.dtype == "stored" else settings.dtype
     with progress(f"export {settings.format}, rows") as tell:
-
-        def on_progress(done: int, in_all: int) -> None:
-            tell(done, in_all, "")
-
-        if settings.format == "array":
-            export_array(features, Path(settings.out), dtype=dtype, on_progress=on_progress)
-        else:
-            out = open_store(settings.out, endpoint_url=settings.storage.endpoint_url)
-            if settings.format == "npy":
-                export_rows(
-                    features,
-                    out,
-                    encode=encode_npy,
-                    suffix=".npy",
-                    about={"format": "npy"},
-                    dtype=dtype,
-                    on_progress=on_progress,
-                )
-            else:
-                range_db = _range_db(features, settings)
-                about = {"format": "png", "range_db": range_db, "colours": settings.colours}
-                encode = functools.partial(encode_png, range_db=range_db, colours=settings.colours)
-                export_rows(features, out, encode=encode, suffix=".png", about=about, on_progress=on_progress)
+        _write(features, settings, lambda done, in_all: tell(done, in_all, ""))
     say(f"{features.dataset}/{features.fingerprint} exported to {settings.out}")
+
+
+def _write(features: FeatureStore, settings: ExportSettings, on_progress: OnProgress) -> None:
+    dtype = None if settings.dtype == "stored" else settings.dtype
+    if settings.format == "array":
+        export_array(features, Path(settings.out), dtype=dtype, on_progress=on_progress)
+        return
+    about: dict[str, Any] = {"format": settings.format}
+    encode: Encode = encode_npy
+    if settings.format == "png":
+        range_db = _range_db(features, settings)
+        about |= {"range_db": range_db, "colours": settings.colours}
+        encode = functools.partial(encode_png, range_db=range_db, colours=settings.colours)
+    out = open_store(settings.out, endpoint_url=settings.storage.endpoint_url)
+    suffix = f".{settings.format}"
+    export_rows(features, out, encode=encode, suffix=suffix, about=about, dtype=dtype, on_progress=on_progress)
 
 
 def _find(store: ObjectStore, settings: ExportSettings) -> FeatureStore:

@@ -4,9 +4,10 @@ Enters: an open part, names of columns and a `Where`. Leaves: tables of one row 
 fetched only of row groups that hold a wanted row.
 """
 
+import bisect
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,12 @@ class Where:
     labels: Collection[str] | None = None
     expression: pc.Expression | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("clip_ids", "groups", "variants", "folds", "labels"):
+            values = getattr(self, name)
+            if values is not None:  # sorted once, so that a million ids are not looked through for each row group
+                object.__setattr__(self, name, tuple(sorted(set(values))))
+
     def columns(self, names: Sequence[str]) -> list[str]:
         """The columns that decide, of those with these names."""
         if self.expression is not None:  # pyarrow does not tell which columns an expression names
@@ -51,7 +58,7 @@ class Where:
             values, statistics = wanted.get(column.path_in_schema), column.statistics
             if values is None or statistics is None or not statistics.has_min_max:
                 continue
-            if not any(statistics.min <= value <= statistics.max for value in values):
+            if not _between(values, statistics.min, statistics.max):
                 return False
         return True
 
@@ -60,7 +67,9 @@ class Where:
         mask = np.ones(table.num_rows, dtype=np.bool_)
         for name, values in self._wanted().items():
             column = table.column(name)
-            found = pc.is_in(column, value_set=pa.array(list(values), column.type))
+            bounds = pc.min_max(column).as_py()
+            near = _between(values, bounds["min"], bounds["max"]) if bounds["min"] is not None else ()
+            found = pc.is_in(column, value_set=pa.array(near, column.type))
             mask &= found.to_numpy(zero_copy_only=False).astype(np.bool_)
         if self.labels is not None:
             mask &= _has_any(table.column("labels").combine_chunks(), self.labels)
@@ -71,12 +80,17 @@ class Where:
             mask &= kept
         return mask
 
-    def _wanted(self) -> dict[str, Collection[Any]]:
+    def _wanted(self) -> dict[str, Sequence[Any]]:
         conditions = {"clip_id": self.clip_ids, "group": self.groups, "variant": self.variants, "fold": self.folds}
-        return {name: values for name, values in conditions.items() if values is not None}
+        return {name: cast(Sequence[Any], values) for name, values in conditions.items() if values is not None}
 
 
 _ROW_NUMBER = "__row_number__"
+
+
+def _between(values: Sequence[Any], least: Any, most: Any) -> Sequence[Any]:
+    """Those of sorted values that lie between two, both included."""
+    return values[bisect.bisect_left(values, least) : bisect.bisect_right(values, most)]
 
 
 def rows_per_group(log_mel: pa.DataType) -> int:

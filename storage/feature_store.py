@@ -17,14 +17,23 @@ from typing import Any
 import pyarrow as pa
 
 from storage.affine_scale import AffineScale
-from storage.errors import ObjectNotFound, StorageError
+from storage.errors import InvalidInput, ObjectNotFound, StorageError, nearest
 from storage.feature_rows import Where, iterate_rows, rows_per_group
-from storage.features import KEY_COLUMNS, Features, LoadedType, gather
+from storage.features import FEATURE_COLUMNS, KEY_COLUMNS, Features, LoadedType, gather
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
 from storage.shards import CLIPS_SCHEMA, COUNTS, Shard, ShardContent
 
-__all__ = ["QUARANTINE_SCHEMA", "FeatureStore", "Features", "Shard", "ShardContent", "Where", "feature_schema"]
+__all__ = [
+    "QUARANTINE_SCHEMA",
+    "FeatureStore",
+    "Features",
+    "Shard",
+    "ShardContent",
+    "Where",
+    "complete_features",
+    "feature_schema",
+]
 
 _MARKER = "_MANIFEST.json"
 _CLIPS = "_CLIPS.parquet"
@@ -215,9 +224,14 @@ class FeatureStore:
             skip_rows: of those that would come first, the number that is left out; not with `where`.
 
         Raises:
-            StorageError: the features are not complete, or a part is missing or damaged, or has no such column.
+            InvalidInput: there is no such column.
+            StorageError: the features are not complete, or a part is missing or damaged.
         """
         assert where is None or not skip_rows
+        unknown = [name for name in columns or () if name not in FEATURE_COLUMNS]
+        if unknown:
+            hint = nearest(unknown[0], FEATURE_COLUMNS)
+            raise InvalidInput("columns", given=unknown[0], allowed=", ".join(FEATURE_COLUMNS), remedy=hint)
         for key in self._keys("part"):
             with open_parquet(self.store, key) as part:
                 if part.metadata.num_rows <= skip_rows:
@@ -232,12 +246,13 @@ class FeatureStore:
         """The rows of `batches` as one table, with its columns even where there is no row.
 
         Raises:
-            StorageError: as `batches`.
+            InvalidInput, StorageError: as `batches`.
         """
+        tables = list(self.batches(columns=columns, where=where))
         schema = self.schema()
         if columns is not None:
-            schema = pa.schema([schema.field(name) for name in columns if name in schema.names])
-        return pa.concat_tables([schema.empty_table(), *self.batches(columns=columns, where=where)])
+            schema = pa.schema([schema.field(name) for name in columns])
+        return pa.concat_tables([schema.empty_table(), *tables])
 
     def schema(self) -> pa.Schema:
         """The columns as stored (`feature_schema`).

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from storage.affine_scale import AffineScale
-from storage.errors import StorageError
-from storage.feature_rows import rows_per_group
+from storage.errors import InvalidInput, StorageError
+from storage.feature_rows import _between, rows_per_group
 from storage.feature_store import FeatureStore, Where
+from storage.features import FEATURE_COLUMNS
 from storage.object_store import ObjectStore, open_store
 
 _ROOT = Path(__file__).parents[2]
@@ -144,8 +145,16 @@ class TestWhere:
     def test_a_column_that_is_not_there_is_named(self, local_uri: str) -> None:
         features = FeatureStore(open_store(local_uri), dataset="toy", fingerprint="f")
         commit_rows(features, [make_rows(_log_mel(2, shape=(2, 3)))])
-        with pytest.raises(StorageError, match="has no column 'fould'"):
+        with pytest.raises(InvalidInput, match=r"columns: got 'fould'; .*Did you mean 'fold'\?"):
             features.read(columns=["fould"])
+        assert tuple(features.schema().names) == FEATURE_COLUMNS
+
+    def test_a_million_ids_are_not_compared_with_each_row_group(self, features: FeatureStore) -> None:
+        where = Where(clip_ids={f"x{number}" for number in range(100_000)} | {"c00005"})
+        assert where.clip_ids is not None
+        compared = [len(_between(tuple(where.clip_ids), least, most)) for least, most in (("c0", "c1"), ("a", "b"))]
+        assert compared == [1, 0]
+        assert features.read(columns=["clip_id"], where=where).num_rows == 2
 
 
 class TestLoading:
