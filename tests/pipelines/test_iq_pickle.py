@@ -110,6 +110,11 @@ def test_the_message_tells_what_was_asked_for() -> None:
         b"Pid\n.",  # a persistent id
         b"\x82\x01.",  # an entry of copyreg's table
         b"(dI1\nI2\ns.",
+        b"]q\x00.",  # a list, which no array needs
+        b"Nr\xff\xff\xff\x7f.",  # a memo index that Python's unpickler in C would make room for
+        b"\x80\x05\x96\x00\x00\x00\x00\xff\x00\x00\x00.",  # a bytearray of a terabyte
+        b"\x80\x04)" + b"\x85h\x00\x86" * 3 + b".",
+        b"}I0\n" + b"q\x00h\x00\x86" * 60 + b"Ns.",  # a key that takes for ever to hash
         b"N.",
         b"}.",
         b"",
