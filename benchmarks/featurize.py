@@ -1,6 +1,6 @@
 """How fast recordings become log-mels: our backends beside librosa and torchaudio, on the same files and cores.
 
-python benchmarks/featurize.py [--quick] [--root <ESC-50 tree>] [--clips 20000]
+python benchmarks/featurize.py [--quick] [--root <ESC-50 tree>] [--clips 20000] [--rounds 3]
 
 Spec of the study on ESC-50 with ResNet-50 (22.05 kHz, n_fft 2048, hop 512, 128 mels, 5 s), recordings of 44.1 kHz as
 16-bit WAV and as Ogg Vorbis. Part one: one core, from the encoded bytes to the log-mel, contenders taking turns. Part
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="fewer files and rounds: within a minute, and noisy")
     parser.add_argument("--root", default=os.environ.get("ESC50_ROOT"), help="an ESC-50 tree")
     parser.add_argument("--clips", type=int, default=20_000, help="clips of part two")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of part two")
     arguments = parser.parse_args(argv)
     num_clips = 400 if arguments.quick else arguments.clips
     _print_machine()
@@ -68,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = _kernels(
             {"WAV": waves, "Ogg": oggs}, num_files=32 if arguments.quick else 96, rounds=3 if arguments.quick else 7
         )
-        figures |= _end_to_end(Path(folder), {"WAV": waves, "Ogg": oggs}, num_clips, quick=arguments.quick)
+        figures |= _end_to_end(
+            Path(folder), {"WAV": waves, "Ogg": oggs}, num_clips, rounds=1 if arguments.quick else arguments.rounds
+        )
     for name, value in figures.items():
         print(f"figure {name} {value:.3f}")
     return 0
@@ -182,12 +185,11 @@ def torchaudio_log_mel() -> LogMel:
 # Part two: all cores, from files to features at rest.
 
 
-def _end_to_end(folder: Path, corpora: dict[str, list[Path]], num_clips: int, *, quick: bool) -> dict[str, float]:
-    rounds = 1 if quick else 3
+def _end_to_end(folder: Path, corpora: dict[str, list[Path]], num_clips: int, *, rounds: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     with ray_session(num_cpus=NUM_CORES):
         for container, files in corpora.items():
-            manifest = _manifest(files, num_clips if container == "WAV" else min(num_clips, 4000))
+            manifest = _manifest(files, num_clips if container == "WAV" else num_clips // 8)
             seconds = _race(folder, manifest, rounds)
             ratios = _print_race(container, len(manifest.clips), rounds, seconds)
             if container == "WAV":

@@ -232,7 +232,7 @@ class TestReconciliation:
 
 
 class TestSpreading:
-    @pytest.mark.parametrize("num_actors", [2, 4])
+    @pytest.mark.parametrize("num_actors", [pytest.param(2, marks=pytest.mark.slow), 4])
     def test_more_actors_and_other_orders_give_the_same_bytes(
         self, complete: Complete, corpus: Manifest, tmp_path: Path, num_actors: int
     ) -> None:

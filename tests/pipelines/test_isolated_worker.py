@@ -72,6 +72,7 @@ def test_a_decoder_that_fails_badly_loses_only_its_own_clip(
     assert features.read(columns=["clip_id"]).column("clip_id").to_pylist() == ["a", "c"]
 
 
+@pytest.mark.slow
 def test_several_bad_clips_in_one_shard_are_all_told(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:

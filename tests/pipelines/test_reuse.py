@@ -115,6 +115,7 @@ def test_clips_without_a_mark_of_their_content_are_never_copied(folder: Path, tm
     assert _num_copied(_manifest(folder, "hjl", marked=False), store) == 0
 
 
+@pytest.mark.slow
 def test_a_clip_with_a_quarantined_variant_is_computed_again(folder: Path, tmp_path: Path) -> None:
     soundfile.write(folder / "b.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 1_500), 22_050)
     spec = dataclasses.replace(SPEC, min_duration_s=0.05)
@@ -125,6 +126,7 @@ def test_a_clip_with_a_quarantined_variant_is_computed_again(folder: Path, tmp_p
     assert (second.num_clips_copied, second.num_clips_computed, second.num_variants_quarantined) == (1, 2, 1)
 
 
+@pytest.mark.slow
 def test_an_earlier_part_that_is_gone_by_now_costs_work_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     first = _featurize(_manifest(folder, "bdfh"), store).features
