@@ -31,13 +31,13 @@ class EncodedFile:
         """Args: whole: most of the file will be decoded, so that it may be read at once."""
         self.size_bytes = source.seek(0, os.SEEK_END)
         source.seek(0)
-        self.stream: _Bytes | _Watched
+        self.stream: _Bytes | WatchedFile
         if isinstance(source, io.BytesIO):
             self.stream = _Bytes(source.getvalue())  # shares the memory
         elif whole and self.size_bytes <= _READ_WHOLE_BYTES:
             self.stream = _Bytes(_read_fully(source, self.size_bytes))
         else:
-            self.stream = _Watched(source)
+            self.stream = WatchedFile(source)
 
     def __enter__(self) -> "EncodedFile":
         return self
@@ -66,8 +66,8 @@ class _Bytes(io.BytesIO):
         return super().seek(max(offset, 0) if whence == os.SEEK_SET else offset, whence)
 
 
-class _Watched:
-    """A source whose first exception is kept rather than raised, and whose reads are never short before the end."""
+class WatchedFile:
+    """A source whose first exception is kept, as `fault`, rather than raised; reads are never short before the end."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source, self.fault = source, None  # type: BinaryIO, BaseException | None

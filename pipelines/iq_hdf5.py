@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.block_file import failure_of
+from pipelines.encoded import WatchedFile
 from storage.errors import InvalidInput
 
 _ROWS_PER_READ = 1 << 16  # Y has 192 bytes a row, 490 MB in all: never held at once
@@ -24,12 +24,13 @@ class IqHdf5:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file = WatchedFile(file)
         try:
-            self._hdf5 = h5py.File(file, "r")
+            self._hdf5 = h5py.File(self._file, "r")
             self._iq, self._one_hot, self._snr_db = (self._dataset(name) for name in ("X", "Y", "Z"))
         except (OSError, RuntimeError, ValueError, KeyError) as e:
             raise self._fault(e) from e
+        self._check_was_read()
         self.num_rows, self.num_classes = len(self._iq), self._one_hot.shape[-1]
         shapes = {"X": self._iq.shape, "Y": self._one_hot.shape, "Z": self._snr_db.shape}
         expected = {"X": (self.num_rows, self._iq.shape[1], 2), "Y": (self.num_rows, self.num_classes)}
@@ -50,7 +51,8 @@ class IqHdf5:
         try:
             pairs = np.asarray(self._iq[row], dtype=np.float32)
         except (OSError, RuntimeError, ValueError) as e:
-            raise failure_of(self._file) or OSError(str(e)) from e
+            raise self._file.fault or OSError(str(e)) from e
+        self._check_was_read()
         return np.ascontiguousarray(pairs).view(np.complex64)[:, 0]
 
     def classes_and_snrs_db(self) -> tuple[NDArray[np.int8], NDArray[np.int16]]:
@@ -66,6 +68,7 @@ class IqHdf5:
                 snrs_db[rows] = self._snr_db[rows, 0]
         except (OSError, RuntimeError, ValueError) as e:
             raise self._fault(e) from e
+        self._check_was_read()
         return classes, snrs_db
 
     def _dataset(self, name: str) -> h5py.Dataset:
@@ -79,11 +82,14 @@ class IqHdf5:
             raise _refused(f"{name} of {dataset.dtype} with the shape {dataset.shape}")
         return dataset
 
-    def _fault(self, error: Exception) -> Exception:
+    def _check_was_read(self) -> None:
+        if self._file.fault is not None:  # h5py 3 takes a short read for a full one, and its buffer holds anything
+            raise self._file.fault
+
+    def _fault(self, error: Exception) -> BaseException:
         """What to raise for an error of h5py, which may hide one of the storage."""
-        lost = failure_of(self._file)
-        if lost is not None or isinstance(error, InvalidInput):
-            return lost or error
+        if self._file.fault is not None or isinstance(error, InvalidInput):
+            return self._file.fault or error
         return _refused(" ".join(str(error).split()))
 
 

@@ -134,7 +134,7 @@ class Recordings:
         from other web servers the whole file is.
 
         Raises:
-            As `read`; reading may raise StorageError too. Decoders swallow that: ask `block_file.failure_of` after.
+            As `read`; reading may raise StorageError too. Decoders swallow that: give them an `encoded.WatchedFile`.
         """
         uri = self.uri(uri)
         if _is_web(uri):

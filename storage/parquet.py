@@ -4,6 +4,7 @@ A table is written in one piece. It is read whole, or by ranges: the footer, and
 group after the other, so that neither a few columns nor a bounded memory cost the whole object.
 """
 
+import functools
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectStore
+from storage.ranged_file import RangedFile
 
 
 def to_parquet(table: pa.Table, *, rows_per_group: int | None = None) -> bytes:
@@ -89,7 +91,7 @@ def open_parquet(store: ObjectStore, key: str) -> Iterator[pq.ParquetFile]:
     if size_bytes is None:
         raise ObjectNotFound(f"{store.uri} has no object {key!r}")
     with _damage_told(store, key):
-        source = _ObjectFile(store, key, size_bytes)
+        source = RangedFile(functools.partial(store.get_range, key), size_bytes)
         yield pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True)
 
 
@@ -113,32 +115,3 @@ def _damage_told(store: ObjectStore, key: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError) as e:  # a damaged page is an OSError, a damaged name a ValueError
         raise StorageError(f"{store.uri}: {key!r} is damaged ({e}). Delete it and run the same command again.") from e
-
-
-class _ObjectFile(io.RawIOBase):
-    """An object as a seekable file; each read is one ranged request. Arrow locks it, so one thread reads at a time."""
-
-    def __init__(self, store: ObjectStore, key: str, size_bytes: int) -> None:
-        super().__init__()
-        self._store, self._key, self._size_bytes, self._position = store, key, size_bytes, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
-        self._position = base + offset
-        return self._position
-
-    def read(self, size: int | None = -1) -> bytes:
-        left = max(self._size_bytes - self._position, 0)
-        length = left if size is None or size < 0 else min(size, left)
-        data = self._store.get_range(self._key, self._position, length) if length else b""
-        self._position += len(data)
-        return data

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.block_file import BLOCK_BYTES, failure_of
+from pipelines.block_file import BLOCK_BYTES
+from pipelines.encoded import WatchedFile
 from pipelines.recordings import Recordings
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, UnreadableFile
 from storage.object_store import open_store
@@ -292,13 +293,12 @@ class TestServers:
         soundfile.write(encoded, np.zeros(2 * BLOCK_BYTES), 8_000, format="WAV", subtype="PCM_16")
         web_site.files["x.wav"] = encoded.getvalue()
         with Recordings(str(tmp_path)).open(f"{web_site.url}/x.wav") as file:
-            file.read(1)
-            assert failure_of(file) is None
+            watched = WatchedFile(file)
+            assert watched.read(1)
             web_site.answers = [503] * 4
-            with pytest.raises(StorageError):
-                file.seek(0, io.SEEK_END), file.seek(-10, io.SEEK_CUR), file.read()
-            assert "503" in str(failure_of(file))
-        assert failure_of(io.BytesIO()) is None
+            watched.seek(2 * BLOCK_BYTES)
+            assert watched.read(10) == b""
+            assert "503" in str(watched.fault)
 
     def test_of_many_files_on_a_server_at_fault_only_the_first_are_asked_for(
         self, web_site: Any, tmp_path: Path
