@@ -3,6 +3,7 @@
 Enters: a seekable binary file, wherever it lies. Leaves: IQ samples of one row, or classes and SNRs of all rows.
 """
 
+import weakref
 from typing import BinaryIO
 
 import h5py
@@ -27,6 +28,8 @@ class IqHdf5:
         self._file = WatchedFile(file)
         try:
             self._hdf5 = h5py.File(self._file, "r")
+            # Left open to the end of the process, it would call an interpreter that is gone: SIGSEGV (h5py 3.16).
+            weakref.finalize(self, self._hdf5.close)
             self._iq, self._one_hot, self._snr_db = (self._dataset(name) for name in ("X", "Y", "Z"))
         except (OSError, RuntimeError, ValueError, KeyError) as e:
             raise self._fault(e) from e
