@@ -3,6 +3,7 @@
 Enters: rows from a source. Leaves: a validated `Manifest` with a dataset id that follows from its content.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class Clip:
             object.__setattr__(self, "group", self.recording_id)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All clips of a data set, sorted by clip_id.
 
@@ -84,9 +85,9 @@ class Manifest:
             )
         object.__setattr__(self, "clips", tuple(sorted(self.clips, key=lambda clip: clip.clip_id)))
 
-    @property
+    @functools.cached_property
     def dataset(self) -> str:
-        """The data set's id in every store: its name and a hash of all its rows."""
+        """The data set's id in every store: its name and a hash of all its rows, computed once."""
         return f"{self.name}-{content_hash(list(self.clips), length=12)}"
 
     @property

@@ -5,10 +5,13 @@ name on every machine and in every process.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
+
+_PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 
 
 def canonical_json(value: Any) -> str:
@@ -35,14 +38,27 @@ def derive_seed(*parts: Any) -> int:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    # Types that are exactly these come first: the rows of a large manifest hold tens of millions of them.
+    kind = type(value)
+    if kind in _PLAIN_TYPES:
+        return value
+    if kind is tuple or kind is list:
+        return [_plain(item) for item in value]
+    names = _field_names(kind)  # type: ignore[arg-type]  # mypy takes types of dataclasses for unhashable
+    if names is not None:
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"canonical JSON needs string keys, got {list(value)!r}")
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, str | int | float):
         return value
-    raise TypeError(f"canonical JSON cannot hold a {type(value).__name__}: {value!r}")
+    raise TypeError(f"canonical JSON cannot hold a {kind.__name__}: {value!r}")
+
+
+@functools.cache
+def _field_names(kind: Hashable) -> tuple[str, ...] | None:
+    """Of a dataclass; None for any other type."""
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
