@@ -7,11 +7,11 @@ backend.
 from typing import Any
 
 import numpy as np
-import scipy.signal
 from numpy.typing import NDArray
 from nvidia.dali import backend, fn, pipeline_def, types
 
 from pipelines.backends.decibels import power_to_db
+from pipelines.backends.tapers import hann
 from pipelines.feature_spec import FeatureSpec
 from storage.errors import InvalidInput
 
@@ -80,7 +80,7 @@ def _build(spec: FeatureSpec, operator_device: str) -> Any:
             window_length=spec.n_fft,
             window_step=spec.hop_samples,
             # DALI's own Hann window is shifted by half a sample against scipy's and librosa's periodic one.
-            window_fn=scipy.signal.get_window("hann", spec.n_fft, fftbins=True).tolist(),
+            window_fn=hann(spec.n_fft).tolist(),
             power=int(spec.power),
             center_windows=True,
             reflect_padding=False,

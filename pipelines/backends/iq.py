@@ -7,11 +7,11 @@ or its real and imaginary part. Numbers as scipy.signal.stft gives them with `bo
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pipelines.backends.decibels import power_to_db
+from pipelines.backends.tapers import hann
 from pipelines.feature_spec import FeatureSpec
 
 
@@ -20,8 +20,8 @@ class IqSpectrogram:
 
     def __init__(self, spec: FeatureSpec) -> None:
         self._spec = spec
-        hann = scipy.signal.get_window("hann", spec.n_fft, fftbins=True)
-        self._taper = (hann / hann.sum()).astype(np.float32)
+        taper = hann(spec.n_fft)
+        self._taper = (taper / taper.sum()).astype(np.float32)
         self._padded = np.zeros(spec.window_samples + spec.n_fft, dtype=np.complex64)
         self._frames_TN = sliding_window_view(self._padded, spec.n_fft)[:: spec.hop_samples]
 

@@ -7,11 +7,11 @@ Spectrogram Transformer", arXiv:2104.01778). Shapes: T = frames, N = samples of 
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pipelines.backends.mel_filters import BandedProduct, kaldi_mel_filters
+from pipelines.backends.tapers import hann
 from pipelines.feature_spec import FeatureSpec
 
 _PRE_EMPHASIS = np.float32(0.97)
@@ -24,7 +24,7 @@ class KaldiFbank:
 
     def __init__(self, spec: FeatureSpec) -> None:
         self._spec = spec
-        taper = scipy.signal.get_window("hann", spec.frame_samples_resolved, fftbins=False)
+        taper = hann(spec.frame_samples_resolved, periodic=False)
         self._taper = (taper**_POVEY_EXPONENT if spec.frame_taper == "povey" else taper).astype(np.float32)
         self._mel_product = BandedProduct(kaldi_mel_filters(spec))
         num_frames = spec.num_frames_inside
