@@ -156,7 +156,7 @@ def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[
         file.seek(min(first, file.frames))
         while num_read < wanted:
             asked = min(wanted - num_read, largest_block)
-            block_TC = file.read(asked, dtype="float32", always_2d=True)
+            block_TC = _next_block(file, asked)
             num_read += len(block_TC)
             yield block_TC
             if len(block_TC) < asked:
@@ -166,6 +166,17 @@ def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[
         raise Undecodable("truncated", f"the header announces {wanted} samples; {_one_line(e)}") from e
     if num_read < wanted:
         raise Undecodable("truncated", f"the header announces {wanted} samples, {num_read} are there")
+
+
+def _next_block(file: soundfile.SoundFile, num_samples: int) -> NDArray[np.float32]:
+    """Samples in [-1, 1), float32 (time, channels)."""
+    if file.subtype != "PCM_16":
+        block_TC: NDArray[np.float32] = file.read(num_samples, dtype="float32", always_2d=True)
+        return block_TC
+    # As libsndfile itself makes floats of them, which it does in pieces of 4,096 samples, each read through a callback
+    # in Python: 5 s of WAV in 0.29 ms, like this in 0.11 ms (on one core, 2026-11-21).
+    pcm_TC = file.read(num_samples, dtype="int16", always_2d=True)
+    return np.multiply(pcm_TC, np.float32(2**-15), dtype=np.float32)
 
 
 def _largest_block(file: soundfile.SoundFile, wanted: int, size_bytes: int) -> int:
