@@ -82,7 +82,8 @@ def _join(address: str) -> None:
     # Inside a job Ray itself brings the job's working directory to every worker; outside, nodes must have this path.
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     try:
-        ray.init(address=address, runtime_env=None if in_job else _project_on_path(), **_OPTIONS)
+        runtime_env = None if in_job else {"env_vars": {"PYTHONPATH": _path_with_project()}}
+        ray.init(address=address, runtime_env=runtime_env, **_OPTIONS)
     except (ConnectionError, ray.exceptions.AuthenticationError) as e:
         raise ConnectionError(
             f"cannot join the Ray cluster at {address} ({str(e).splitlines()[0]}). "
@@ -110,17 +111,20 @@ def _start_private(num_cpus: int | None, folder: str) -> None:
     # and Windows. It turns `_node_ip_address="127.0.0.1"` into the outer address and listens everywhere (Ray 2.60).
     constants = ray._private.ray_constants
     had, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    had_path, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH"), _path_with_project()  # workers inherit it
     try:
         ray.init(
             address="local",
             num_cpus=num_cpus,
             include_dashboard=False,
             _temp_dir=os.path.join(folder, "r"),  # Ray opens this one to all users; the folder around it stays closed
-            runtime_env=_project_on_path(),
+            # No runtime_env: the workers that Ray starts together with the node would then be of no use.
             **_OPTIONS,
         )
     finally:
         constants.ENABLE_RAY_CLUSTER = had
+        del os.environ["PYTHONPATH"]
+        os.environ.update({} if had_path is None else {"PYTHONPATH": had_path})
 
 
 def _private_folder() -> str:
@@ -128,11 +132,11 @@ def _private_folder() -> str:
     return tempfile.mkdtemp(prefix="ray", dir="/tmp" if sys.platform == "linux" else None)
 
 
-def _project_on_path() -> dict[str, dict[str, str]]:
-    """A runtime_env in which workers import the project from where this file lies, installed or not."""
+def _path_with_project() -> str:
+    """A PYTHONPATH on which workers find the project where this file lies, installed or not."""
     project = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     paths = [project, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}}
+    return os.pathsep.join(dict.fromkeys(paths))
 
 
 def _keep_token_private() -> None:
