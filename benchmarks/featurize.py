@@ -9,19 +9,23 @@ holds them for every contender alike). Without --root or ESC50_ROOT the embedded
 """
 
 import argparse
+import contextlib
 import functools
 import importlib.metadata
 import io
 import itertools
 import multiprocessing
 import os
+import pickle
 import platform
+import queue
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,8 +40,10 @@ from pipelines.backends import create_backend, list_backends
 from pipelines.decode import cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings, featurize
+from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Clip, Manifest, shards
-from pipelines.shard_task import ShardRequest, ShardWorker
+from pipelines.shard_request import ShardRequest, shard_of
+from pipelines.shard_task import ShardWorker
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store
@@ -271,28 +277,23 @@ def _torch_loader(manifest: Manifest, out: Path) -> None:
 
 
 def _shards_without_ray(manifest: Manifest, out: Path) -> None:
-    """The same shards by a bare process pool: what is left is Ray's share."""
+    """The same worker processes, fed by threads: what is left is Ray's share."""
     features = FeatureStore(open_store(str(out)), dataset=manifest.dataset, fingerprint=SPEC.fingerprint)
-    requests = [
-        ShardRequest(index=index, clips_hash="0" * 12, root=manifest.root, endpoint_url=None, clips=clips)
-        for index, clips in enumerate(shards(manifest.clips, CLIPS_PER_SHARD))
-    ]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(NUM_CORES, initializer=_start_worker, initargs=(features,)) as pool:
-        for _ in pool.imap_unordered(_compute_shard, requests):
-            pass
+    make_worker = pickle.dumps(functools.partial(ShardWorker, SPEC, features, backend="cpu"))
+    requests = queue.SimpleQueue[ShardRequest]()
+    for index, clips in enumerate(shards(manifest.clips, CLIPS_PER_SHARD)):
+        requests.put(ShardRequest(index=index, clips_hash="0" * 12, root=manifest.root, endpoint_url=None, clips=clips))
 
+    def work() -> None:
+        worker = IsolatedWorker(make_worker, clip_time_limit_s=120)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                shard_of(worker.outcome(requests.get_nowait().to_json()))
+        worker.close()
 
-_worker: ShardWorker  # of this process; a pool's initializer has no other way to hand something to its tasks
-
-
-def _start_worker(features: FeatureStore) -> None:
-    global _worker
-    _worker = ShardWorker(SPEC, features, backend="cpu")
-
-
-def _compute_shard(request: ShardRequest) -> None:
-    _worker.compute(request)
+    with ThreadPoolExecutor(NUM_CORES) as pool:
+        for working in [pool.submit(work) for _ in range(NUM_CORES)]:
+            working.result()
 
 
 def _melsweep(manifest: Manifest, out: Path) -> None:

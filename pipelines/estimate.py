@@ -4,7 +4,9 @@ Enters: a manifest, a spec and a store, which is only read. Leaves: an `Estimate
 temporary folder of this machine.
 """
 
+import functools
 import math
+import pickle
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,9 +18,8 @@ from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Clip, Manifest
 from pipelines.reuse import with_earlier_rows
 from pipelines.shard_plan import estimated_rows, plan_shards
-from pipelines.shard_request import ShardRequest
+from pipelines.shard_request import ShardRequest, shard_of
 from pipelines.shard_task import ShardWorker
-from storage.errors import InvalidInput, StorageError
 from storage.feature_store import FeatureStore
 from storage.object_store import ObjectStore, open_store
 
@@ -116,44 +117,20 @@ def _measure(
     """Rows, bytes of the part, quarantined clips and seconds of a sample."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = FeatureStore(open_store(folder), dataset="sample", fingerprint=spec.fingerprint)
-        worker = IsolatedWorker(
-            _MakeWorker(spec=spec, features=scratch, settings=settings), clip_time_limit_s=settings.clip_time_limit_s
-        )
+        make_worker = functools.partial(ShardWorker, spec, scratch, backend=settings.backend, device=settings.device)
+        worker = IsolatedWorker(pickle.dumps(make_worker), clip_time_limit_s=settings.clip_time_limit_s)
         try:
-            _compute(worker, _request(0, sample[:1], manifest))  # starts a process and imports what it needs
+            shard_of(worker.outcome(_request(0, sample[:1], manifest)))  # starts a process and imports what it needs
             began = time.monotonic()
-            outcome = _compute(worker, _request(1, sample, manifest))
+            shard = shard_of(worker.outcome(_request(1, sample, manifest)))
             seconds = time.monotonic() - began
         finally:
             worker.close()
         size_bytes = sum(info.size_bytes for info in scratch.store.list(scratch.prefix + "part-00001-"))
-    return outcome["num_rows"], size_bytes, outcome["num_quarantined"], seconds
+    return shard.num_rows, size_bytes, shard.num_quarantined, seconds
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _MakeWorker:
-    """Makes the worker in its process; a class, as closures cannot travel."""
-
-    spec: FeatureSpec
-    features: FeatureStore
-    settings: PipelineSettings
-
-    def __call__(self) -> ShardWorker:
-        return ShardWorker(self.spec, self.features, backend=self.settings.backend, device=self.settings.device)
-
-
-def _request(index: int, clips: Sequence[Clip], manifest: Manifest) -> ShardRequest:
+def _request(index: int, clips: Sequence[Clip], manifest: Manifest) -> str:
     return ShardRequest(
         index=index, clips_hash="sample", root=manifest.root, endpoint_url=manifest.endpoint_url, clips=tuple(clips)
-    )
-
-
-def _compute(worker: IsolatedWorker, request: ShardRequest) -> dict[str, int]:
-    outcome = worker.outcome(request)
-    if "storage_error" in outcome:
-        raise StorageError(outcome["storage_error"])
-    if "invalid_input" in outcome:
-        raise InvalidInput(outcome["invalid_input"].pop("field"), **outcome["invalid_input"])
-    if "bug" in outcome:
-        raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
-    return outcome
+    ).to_json()

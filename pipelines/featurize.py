@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import logging
 import math
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +22,14 @@ from cluster.session import cluster_resources
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
 from pipelines.iq_uri import check_signals
-from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Manifest
 from pipelines.reconcile import reconcile
 from pipelines.reuse import reusable_clips, with_earlier_rows
+from pipelines.shard_actor import ShardActor
 from pipelines.shard_plan import plan_shards
-from pipelines.shard_request import ShardRequest
+from pipelines.shard_request import ShardRequest, shard_of
 from pipelines.shard_task import ShardWorker
-from storage.errors import InvalidInput, StorageError
+from storage.errors import InvalidInput
 from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectStore
 
@@ -185,7 +186,7 @@ def _result(features: FeatureStore, marker: dict[str, Any], *, computed: Sequenc
         num_clips=marker["num_clips"],
         num_rows=marker["num_rows"],
         num_quarantined=marker["num_quarantined"],
-        num_variants_quarantined=marker.get("num_variants_quarantined", 0),  # not in markers of before there were any
+        num_variants_quarantined=marker["num_variants_quarantined"],
         num_clips_computed=sum(len(request.clips) for request in computed) - num_clips_copied,
         num_clips_copied=num_clips_copied,
     )
@@ -197,20 +198,6 @@ def finished_shards(requests: list[ShardRequest], features: FeatureStore) -> dic
     there = [request for request in requests if (request.index, request.clips_hash) in present]
     found = [features.find_shard(request.index, request.clips_hash) for request in there]
     return {shard.index: shard for shard in found if shard is not None}
-
-
-class _FeaturizeShard:
-    """What Ray Data makes actors of: a batch of one request in, one row of counts, or an error as data, out."""
-
-    def __init__(self, spec: FeatureSpec, features: FeatureStore, settings: PipelineSettings) -> None:
-        make_worker = functools.partial(ShardWorker, spec, features, backend=settings.backend, device=settings.device)
-        self._worker = IsolatedWorker(make_worker, clip_time_limit_s=settings.clip_time_limit_s)
-        self._worker.start()
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        return {
-            "outcome": [json.dumps(self._worker.outcome(ShardRequest.from_json(text))) for text in batch["request"]]
-        }
 
 
 def _compute(
@@ -232,10 +219,11 @@ def _compute(
     num_actors = min(settings.num_actors or max(1, math.floor(machine)), len(requests))
     ray.data.DataContext.get_current().enable_progress_bars = False  # on_progress tells it in clips
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    make_worker = functools.partial(ShardWorker, spec, features, backend=settings.backend, device=settings.device)
     rows = [{"request": request.to_json()} for request in requests]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        _FeaturizeShard,
-        fn_constructor_args=(spec, features, settings),
+        ShardActor,
+        fn_constructor_args=(pickle.dumps(make_worker), settings.clip_time_limit_s),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=num_actors),
         num_cpus=_CPUS_PER_ACTOR,
@@ -244,14 +232,7 @@ def _compute(
     # Ray Data starts an actor that was killed anew and gives it its task again; what a file does to its decoder stays
     # inside IsolatedWorker.
     for row in dataset.iter_rows():
-        outcome = json.loads(row["outcome"])
-        if "storage_error" in outcome:
-            raise StorageError(outcome["storage_error"])
-        if "invalid_input" in outcome:
-            raise InvalidInput(outcome["invalid_input"].pop("field"), **outcome["invalid_input"])
-        if "bug" in outcome:
-            raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
-        yield Shard(**outcome)
+        yield shard_of(json.loads(row["outcome"]))
 
 
 def _versions() -> dict[str, str]:

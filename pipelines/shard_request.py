@@ -1,10 +1,14 @@
-"""What a worker is asked for: one shard, as plain text on its way through Ray."""
+"""What a worker is asked for, one shard, and what it answers: plain data, on its way through Ray and pipes."""
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.manifest import Clip
+from storage.errors import InvalidInput, StorageError
+from storage.identity import canonical_json
+from storage.shards import Shard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +42,7 @@ class ShardRequest:
 
     def to_json(self) -> str:
         """As a plain string, the one type that every Ray block format carries as it is."""
-        return json.dumps(dataclasses.asdict(self))
+        return canonical_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> "ShardRequest":
@@ -46,3 +50,19 @@ class ShardRequest:
         clips = tuple(Clip(**{**clip, "labels": tuple(clip["labels"])}) for clip in values["clips"])
         earlier = tuple(EarlierPart(**{**part, "clip_ids": tuple(part["clip_ids"])}) for part in values["earlier"])
         return cls(**{**values, "clips": clips, "earlier": earlier})
+
+
+def shard_of(outcome: Mapping[str, Any]) -> Shard:
+    """The shard that `IsolatedWorker.outcome` tells of, or the error.
+
+    Raises:
+        InvalidInput, StorageError: what the worker raised.
+        RuntimeError: it raised something else.
+    """
+    if "storage_error" in outcome:
+        raise StorageError(outcome["storage_error"])
+    if "invalid_input" in outcome:
+        raise InvalidInput(**outcome["invalid_input"])
+    if "bug" in outcome:
+        raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
+    return Shard(**outcome)

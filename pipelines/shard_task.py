@@ -31,8 +31,6 @@ from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generat
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, Where, feature_schema
 
-__all__ = ["EarlierPart", "ShardRequest", "ShardWorker"]
-
 Decode = Callable[[BinaryIO, Clip, FeatureSpec], Waveform]
 
 # Backends are called with at least this many windows, where there are so many: a GPU wants a full batch, and

@@ -18,7 +18,8 @@ from pipelines.dataset_audit import (
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
 from pipelines.near_duplicates import NearDuplicateSettings
-from pipelines.shard_task import ShardRequest, ShardWorker
+from pipelines.shard_request import ShardRequest
+from pipelines.shard_task import ShardWorker
 from pipelines.sources.synthetic_sounds import SAMPLE_RATE_HZ, SOUND_MODELS, Waveform
 from storage.errors import StorageError
 from storage.feature_store import FeatureStore

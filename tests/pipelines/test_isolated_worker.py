@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from decoder_toys import obedient_decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Clip
-from pipelines.shard_task import ShardRequest, ShardWorker
+from pipelines.shard_request import ShardRequest
+from pipelines.shard_task import ShardWorker
 from storage.feature_store import FeatureStore, Shard
 from storage.object_store import open_store
 
@@ -35,7 +37,7 @@ def features(tmp_path: Path) -> FeatureStore:
 @pytest.fixture
 def worker(features: FeatureStore) -> Iterator[IsolatedWorker]:
     make_worker = functools.partial(ShardWorker, SPEC, features, backend="cpu", decode=obedient_decode)
-    worker = IsolatedWorker(make_worker, clip_time_limit_s=3.0)
+    worker = IsolatedWorker(pickle.dumps(make_worker), clip_time_limit_s=3.0)
     yield worker
     worker.close()
 
@@ -44,7 +46,7 @@ def test_healthy_clips_give_the_bytes_that_a_worker_in_this_process_writes(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:
     request = _request(tmp_path, {})
-    assert worker.outcome(request) == _counts(request, num_quarantined=0)
+    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=0)
     here = FeatureStore(open_store(str(tmp_path / "here")), dataset="corpus", fingerprint=SPEC.fingerprint)
     ShardWorker(SPEC, here, backend="cpu").compute(request)
     assert _objects(features) == _objects(here)
@@ -65,7 +67,7 @@ def test_a_decoder_that_fails_badly_loses_only_its_own_clip(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path, order: str, reason: str, detail: str
 ) -> None:
     request = _request(tmp_path, {"b": order})
-    assert worker.outcome(request) == _counts(request, num_quarantined=1)
+    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=1)
     features.commit([Shard(**_counts(request, num_quarantined=1))], spec={}, versions={})
     (row,) = features.quarantine().to_pylist()
     assert (row["clip_id"], row["reason"], row["detail"]) == ("b", reason, detail)
@@ -77,14 +79,14 @@ def test_several_bad_clips_in_one_shard_are_all_told(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:
     request = _request(tmp_path, {"a": "signal SIGSEGV", "b": "hang", "c": "exit 9"})
-    assert worker.outcome(request) == _counts(request, num_quarantined=3)
+    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=3)
 
 
 def test_a_crash_that_does_not_come_again_costs_the_clip_nothing(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:
     request = _request(tmp_path, {"b": f"once {tmp_path / 'done'}"})
-    assert worker.outcome(request)["num_quarantined"] == 1
+    assert worker.outcome(request.to_json())["num_quarantined"] == 1
     features.commit([Shard(**_counts(request, num_quarantined=1))], spec={}, versions={})
     assert features.quarantine().column("reason").to_pylist() == ["not_audio"]  # the toy's own word, not a crash
 
@@ -92,32 +94,32 @@ def test_a_crash_that_does_not_come_again_costs_the_clip_nothing(
 def test_a_clip_that_is_killed_from_outside_is_never_blamed(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:
-    outcome = worker.outcome(_request(tmp_path, {"b": "signal SIGKILL"}))
+    outcome = worker.outcome(_request(tmp_path, {"b": "signal SIGKILL"}).to_json())
     assert "died 5 times, last at clip 'b'" in outcome["storage_error"]
     assert "killed by SIGKILL" in outcome["storage_error"]
     assert _objects(features) == {}
 
 
 def test_a_worker_serves_on_after_a_crash(worker: IsolatedWorker, tmp_path: Path) -> None:
-    worker.outcome(_request(tmp_path, {"a": "signal SIGSEGV"}))
+    worker.outcome(_request(tmp_path, {"a": "signal SIGSEGV"}).to_json())
     healthy = _request(tmp_path / "more", {})
-    assert worker.outcome(healthy) == _counts(healthy, num_quarantined=0)
+    assert worker.outcome(healthy.to_json()) == _counts(healthy, num_quarantined=0)
 
 
 def test_the_child_dies_when_its_parent_is_killed(tmp_path: Path) -> None:
     request = _request(tmp_path, {"b": "hang"})
     code = (
-        "import functools, sys\n"
+        "import functools, pickle, sys\n"
         "from decoder_toys import obedient_decode\n"
         "from pipelines.feature_spec import FeatureSpec\n"
         "from pipelines.isolated_worker import IsolatedWorker\n"
-        "from pipelines.shard_task import ShardRequest, ShardWorker\n"
+        "from pipelines.shard_task import ShardWorker\n"
         "from storage.feature_store import FeatureStore\n"
         "from storage.object_store import open_store\n"
         "features = FeatureStore(open_store(sys.argv[1]), dataset='corpus', fingerprint='f')\n"
         "make = functools.partial(ShardWorker, FeatureSpec(), features, backend='cpu', decode=obedient_decode)\n"
-        "worker = IsolatedWorker(make, clip_time_limit_s=600)\n"
-        "worker.outcome(ShardRequest.from_json(sys.argv[2]))\n"
+        "worker = IsolatedWorker(pickle.dumps(make), clip_time_limit_s=600)\n"
+        "worker.outcome(sys.argv[2])\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s"), request.to_json()], env=environment)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
 from pipelines.shard_plan import bytes_per_row, estimated_rows, plan_shards
-from pipelines.shard_task import ShardRequest
+from pipelines.shard_request import ShardRequest
 
 SPEC = FeatureSpec()  # 64 × 108 × 2 bytes
 EVERY_SECOND = FeatureSpec(windows="all", window_s=1.0, window_hop_s=1.0)

@@ -15,7 +15,8 @@ from pipelines.decode import cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
 from pipelines.shard_plan import plan_shards
-from pipelines.shard_task import EarlierPart, ShardRequest, ShardWorker
+from pipelines.shard_request import EarlierPart, ShardRequest
+from pipelines.shard_task import ShardWorker
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store
 
