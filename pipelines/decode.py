@@ -174,7 +174,7 @@ def _next_block(file: soundfile.SoundFile, num_samples: int) -> NDArray[np.float
         block_TC: NDArray[np.float32] = file.read(num_samples, dtype="float32", always_2d=True)
         return block_TC
     # As libsndfile itself makes floats of them, which it does in pieces of 4,096 samples, each read through a callback
-    # in Python: 5 s of WAV in 0.29 ms, like this in 0.11 ms (on one core, 2026-11-21).
+    # in Python: 5 s of WAV take 0.33 ms, like this 0.09 ms (one core, 2026-11-21).
     pcm_TC = file.read(num_samples, dtype="int16", always_2d=True)
     return np.multiply(pcm_TC, np.float32(2**-15), dtype=np.float32)
 
