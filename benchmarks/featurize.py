@@ -37,13 +37,13 @@ from numpy.typing import NDArray
 
 from cluster.session import ray_session
 from pipelines.backends import create_backend, list_backends
-from pipelines.decode import cut_windows, decode
+from pipelines.decoding.decode import cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings, featurize
-from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Clip, Manifest, shards
-from pipelines.shard_request import ShardRequest, shard_of
-from pipelines.shard_task import ShardWorker
+from pipelines.shards.isolated_worker import IsolatedWorker
+from pipelines.shards.request import ShardRequest, shard_of
+from pipelines.shards.worker import ShardWorker
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store

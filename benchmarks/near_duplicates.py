@@ -27,13 +27,13 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from pipelines.audits.clip_audio import read_audio
+from pipelines.audits.near_duplicates import NearDuplicate, NearDuplicateSearch, NearDuplicateSettings
 from pipelines.backends import create_backend
-from pipelines.clip_audio import read_audio
-from pipelines.decode import Waveform, cut_windows
+from pipelines.decoding.decode import Waveform, cut_windows
 from pipelines.feature_spec import FeatureSpec
+from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Clip, Manifest
-from pipelines.near_duplicates import NearDuplicate, NearDuplicateSearch, NearDuplicateSettings
-from pipelines.recordings import recordings_of
 from pipelines.sources import read_manifest
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.identity import derive_seed

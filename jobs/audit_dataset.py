@@ -11,16 +11,16 @@ from jobs.clip_views import clip_views
 from jobs.console import print_table, progress, say
 from jobs.settings import JobSettings
 from jobs.stages import find_recordings, write_page
-from pipelines.copies import Copies, find_copies
-from pipelines.dataset_audit import (
+from pipelines.audits.copies import Copies, find_copies
+from pipelines.audits.dataset_audit import (
     DatasetAuditSettings,
     duplicate_findings,
     sound_findings,
     split_findings,
     worst_first,
 )
+from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Manifest
-from pipelines.recordings import recordings_of
 from pipelines.splits import SplitSettings, draw_parts
 from reports.audit_page import render_audit_page, shown_findings
 from storage.errors import InvalidInput, hold_rules

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jobs.console import print_table, progress, say
-from pipelines.leak_audit import Overlap, audit_tables, read_clip_table
+from pipelines.audits.leak_audit import Overlap, audit_tables, read_clip_table
 from storage.errors import InvalidInput
 
 _NUM_EXAMPLES = 3

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from pipelines.clip_audio import map_audio
-from pipelines.decode import Undecodable
-from pipelines.excerpts import Excerpt, cut_excerpt
+from pipelines.audits.clip_audio import map_audio
+from pipelines.audits.excerpts import Excerpt, cut_excerpt
+from pipelines.decoding.decode import Undecodable
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip
-from pipelines.recordings import Recordings
 from reports.clip_cards import ClipView, SoundView
 
 

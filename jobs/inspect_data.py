@@ -18,9 +18,9 @@ from jobs.clip_views import clip_views
 from jobs.console import progress, run_job, say
 from jobs.settings import JobSettings, describe, parse_settings
 from jobs.stages import find_recordings, write_page
+from pipelines.audits.survey import Survey, draw_by_label, survey_recordings
+from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import recordings_of
-from pipelines.survey import Survey, draw_by_label, survey_recordings
 from reports.data_page import DataOverview, render_data_page
 from storage.errors import hold_rules
 

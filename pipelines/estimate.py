@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings, finished_shards
-from pipelines.isolated_worker import IsolatedWorker
 from pipelines.manifest import Clip, Manifest
-from pipelines.reuse import with_earlier_rows
-from pipelines.shard_plan import estimated_rows, plan_shards
-from pipelines.shard_request import ShardRequest, shard_of
-from pipelines.shard_task import ShardWorker
+from pipelines.shards.isolated_worker import IsolatedWorker
+from pipelines.shards.plan import estimated_rows, plan_shards
+from pipelines.shards.request import ShardRequest, shard_of
+from pipelines.shards.reuse import with_earlier_rows
+from pipelines.shards.worker import ShardWorker
 from storage.feature_store import FeatureStore
 from storage.object_store import ObjectStore, open_store
 

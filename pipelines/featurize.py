@@ -21,14 +21,14 @@ import ray
 from cluster.session import cluster_resources
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
-from pipelines.iq_uri import check_signals
+from pipelines.iq.uri import check_signals
 from pipelines.manifest import Manifest
-from pipelines.reconcile import reconcile
-from pipelines.reuse import reusable_clips, with_earlier_rows
-from pipelines.shard_actor import ShardActor
-from pipelines.shard_plan import plan_shards
-from pipelines.shard_request import ShardRequest, shard_of
-from pipelines.shard_task import ShardWorker
+from pipelines.shards.actor import ShardActor
+from pipelines.shards.plan import plan_shards
+from pipelines.shards.reconcile import reconcile
+from pipelines.shards.request import ShardRequest, shard_of
+from pipelines.shards.reuse import reusable_clips, with_earlier_rows
+from pipelines.shards.worker import ShardWorker
 from storage.errors import InvalidInput
 from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectStore
@@ -49,7 +49,7 @@ class PipelineSettings:
             first of them that computes what the spec asks for; else cpu.
         device: `cpu` or `cuda`, for backends that know one; `auto` for cuda where the cluster has a GPU.
         shard_bytes: of uncompressed log-mels that travel, are computed and are stored together, at most; small data
-            sets are cut finer (pipelines/shard_plan.py has the rule, which knows nothing of actors).
+            sets are cut finer (pipelines/shards/plan.py has the rule, which knows nothing of actors).
         clips_per_shard: so many clips a shard instead; 0 for the rule.
         num_actors: worker processes; 0 for one per core (per GPU with device=cuda).
         clip_time_limit_s: a clip that takes longer to decode and compute is quarantined as timed_out.

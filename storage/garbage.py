@@ -1,7 +1,7 @@
 """Features that nobody needs: what may go, why, and how it goes.
 
 Enters: a store, and which features results refer to. Leaves: a list; and, when asked, less in the store. Every folder
-of features stands by itself (`pipelines/reuse.py` copies rows), so no folder is needed by another one's marker.
+of features stands by itself (`pipelines/shards/reuse.py` copies rows), so no folder is needed by another one's marker.
 """
 
 import re

@@ -103,7 +103,7 @@ class WebSite:
 @pytest.fixture
 def web_site(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebSite]:
     """An http server on loopback; the pauses between attempts are taken out."""
-    monkeypatch.setattr("pipelines.web_file._PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("pipelines.files.web_file._PAUSES_S", (0.0, 0.0, 0.0))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     site = WebSite()
     handler = type("_Handler", (_WebHandler,), {"site": site})

@@ -16,8 +16,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipelines import web_file
-from pipelines.recordings import Recordings
+from pipelines.files import web_file
+from pipelines.files.recordings import Recordings
 from pipelines.sources.registry import Source
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, UnreadableFile
 

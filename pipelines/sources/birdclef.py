@@ -7,8 +7,8 @@ for; the secondary ones are heard behind it. All slices of a recording are one g
 import ast
 from typing import Any
 
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, read_rows, refuse_if_any, without_extension, wrong_cells
 
 _TABLE = "train.csv"

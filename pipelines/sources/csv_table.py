@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, extension, in_words, without_extension
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
 

@@ -6,8 +6,8 @@ a01 happily (F, for Freude), in take a. A speaker is one group: a model must not
 
 import re
 
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, extension, find_audio, refuse_if_any, without_extension
 
 # The letters are those of the German words: Wut, Langeweile, Ekel, Angst, Freude, Trauer, neutral.

@@ -7,8 +7,8 @@ recording share `src_file`, and the official folds keep them together.
 import re
 from collections import Counter
 
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, in_words, read_rows, refuse_if_any, without_extension, wrong_cells
 
 # The author's repository, as GitHub packs it. No checksum is published for it and GitHub may pack it anew.

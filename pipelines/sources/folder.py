@@ -1,7 +1,7 @@
 """Any tree whose first folders are the labels: `<label>/…/<recording>`, in whatever format the decoder reads."""
 
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, find_audio, refuse_if_any, without_extension
 
 

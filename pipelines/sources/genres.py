@@ -6,8 +6,8 @@ The root may be the folder above `WAV` or `WAV` itself; both give the same data 
 from collections import defaultdict
 from typing import Literal, get_args
 
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, find_audio, refuse_if_any, without_extension
 from storage.errors import InvalidInput
 

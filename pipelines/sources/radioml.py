@@ -17,11 +17,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipelines.iq_hdf5 import IqHdf5
-from pipelines.iq_pickle import load_iq_pickle
-from pipelines.iq_uri import HDF5S, PICKLES
+from pipelines.files.recordings import Recordings
+from pipelines.iq.hdf5_file import IqHdf5
+from pipelines.iq.pickle_file import load_iq_pickle
+from pipelines.iq.uri import HDF5S, PICKLES
 from pipelines.manifest import Clip, Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources.trees import counted, extension, in_words, refuse_if_any
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
 

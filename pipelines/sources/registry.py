@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from pipelines.content_marks import mark_contents
+from pipelines.files.content_marks import mark_contents
+from pipelines.files.recordings import Recordings, recordings_of
 from pipelines.manifest import Manifest
-from pipelines.recordings import Recordings, recordings_of
 from pipelines.sources import birdclef, csv_table, emodb, esc50, folder, genres, radioml, synthetic
 from pipelines.sources.genres import LabelLevel
 from storage.errors import InvalidInput, nearest

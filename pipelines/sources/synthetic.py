@@ -21,8 +21,8 @@ import scipy.fft
 import soundfile
 from numpy.random import Generator
 
+from pipelines.files.recordings import Recordings
 from pipelines.manifest import Manifest
-from pipelines.recordings import Recordings
 from pipelines.sources import esc50
 from pipelines.sources.synthetic_sounds import (
     NUM_SAMPLES,

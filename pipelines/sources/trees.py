@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pipelines.recordings import Recordings
+from pipelines.files.recordings import Recordings
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
 
 AUDIO_EXTENSIONS = frozenset(

@@ -12,8 +12,8 @@ from pipelines.estimate import estimate
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
 from pipelines.manifest import Clip, Manifest
-from pipelines.shard_plan import plan_shards
-from pipelines.shard_task import ShardWorker
+from pipelines.shards.plan import plan_shards
+from pipelines.shards.worker import ShardWorker
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store
 

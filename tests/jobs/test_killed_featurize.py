@@ -78,7 +78,7 @@ class _Job:
 
     def wait_for_parts(self, num_parts: int) -> None:
         deadline = time.monotonic() + 300
-        while self.num_parts() < num_parts or not self.workers("shard_server"):
+        while self.num_parts() < num_parts or not self.workers("shards.server"):
             self.start_if_ended()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -114,7 +114,7 @@ Kill = Callable[[_Job, random.Random], str]
 
 
 def _kill_worker(job: _Job, chance: random.Random) -> str:
-    return _kill_one(job.workers("shard_server"), chance, "a decoding process")
+    return _kill_one(job.workers("shards.server"), chance, "a decoding process")
 
 
 def _kill_actor(job: _Job, chance: random.Random) -> str:

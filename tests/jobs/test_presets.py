@@ -11,8 +11,8 @@ from radioml_files import write_2018
 from jobs.settings import JobSettings, parse_settings
 from pipelines.backends.mel_filters import kaldi_mel_filters, mel_filters
 from pipelines.feature_spec import FeatureSpec
-from pipelines.shard_plan import plan_shards
-from pipelines.shard_task import ShardWorker
+from pipelines.shards.plan import plan_shards
+from pipelines.shards.worker import ShardWorker
 from pipelines.sources import read_manifest
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store

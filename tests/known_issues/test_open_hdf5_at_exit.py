@@ -9,7 +9,7 @@ from radioml_files import write_2018
 
 _LEAVES_IT_OPEN = """
 import sys, threading, time
-from pipelines.iq_hdf5 import IqHdf5
+from pipelines.iq.hdf5_file import IqHdf5
 
 def keep(file):
     opened.set()

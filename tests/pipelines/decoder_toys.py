@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from pipelines.decode import Undecodable, Waveform, decode
+from pipelines.decoding.decode import Undecodable, Waveform, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 

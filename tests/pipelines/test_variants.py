@@ -21,8 +21,8 @@ from pipelines import featurize as featurize_module
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings, featurize
 from pipelines.manifest import Clip, Manifest
-from pipelines.shard_request import ShardRequest
-from pipelines.shard_task import ShardWorker
+from pipelines.shards.request import ShardRequest
+from pipelines.shards.worker import ShardWorker
 from pipelines.splits import SplitSettings, draw_split
 from pipelines.variants import EFFECTS, ORIGINAL, Effect, Variant, parse_variant, variant_generator
 from storage.errors import InvalidInput, StorageError

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.backends import LogMelBackend, create_backend, list_backends
-from pipelines.decode import cut_windows, decode
+from pipelines.decoding.decode import cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 from storage.errors import InvalidInput

@@ -1,0 +1,1 @@
+"""An encoded file becomes samples, or a reason why not."""

@@ -1,0 +1,1 @@
+"""A data set in shards: planned, computed by isolated processes, counted."""

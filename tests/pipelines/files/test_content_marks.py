@@ -1,0 +1,67 @@
+"""Marks of content: another content is another data set, wherever it lies; the same content is the same one."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.files.content_marks import mark_contents
+from pipelines.files.recordings import Recordings
+from pipelines.manifest import Clip, Manifest
+from storage.object_store import ObjectStore, open_store
+
+
+def _dataset(root: str, uri: str = "a.wav") -> str:
+    clip = Clip(clip_id="a", recording_id="a", uri=uri, labels=("dog",))
+    return mark_contents(Manifest(name="corpus", root=root, clips=(clip,)), Recordings(root)).dataset
+
+
+@pytest.mark.parametrize("size_bytes", [10, 441_044, 512 * 1024 + 1, 3_000_000])
+def test_another_content_of_the_same_size_is_another_data_set(store: ObjectStore, size_bytes: int) -> None:
+    store.put("a.wav", b"a" * size_bytes)
+    before = _dataset(store.uri)
+    assert _dataset(store.uri) == before
+    store.put("a.wav", b"b" * size_bytes)
+    assert _dataset(store.uri) != before
+
+
+@pytest.mark.parametrize("position", [0, 290_000, 599_999])
+def test_a_stretch_of_100_kib_is_noticed_wherever_it_lies(tmp_path: Path, position: int) -> None:
+    content = bytearray(600_000)
+    (tmp_path / "a.wav").write_bytes(content)
+    before = _dataset(str(tmp_path))
+    start = min(position, len(content) - 100 * 1024)
+    content[start : start + 100 * 1024] = b"x" * 100 * 1024
+    (tmp_path / "a.wav").write_bytes(content)
+    assert _dataset(str(tmp_path)) != before
+
+
+def test_a_moved_tree_is_the_same_data_set(tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.wav").write_bytes(b"audio")
+    assert _dataset(str(tmp_path / "here")) == _dataset(str(tmp_path / "there"))
+
+
+def test_a_small_file_has_the_same_mark_on_a_disk_and_on_s3(tmp_path: Path, s3_uri: str) -> None:
+    for store in (open_store(str(tmp_path)), open_store(s3_uri)):
+        store.put("a.wav", b"a" * 512 * 1024)
+    assert _dataset(str(tmp_path)) == _dataset(s3_uri)
+
+
+def test_a_missing_file_goes_unmarked(tmp_path: Path) -> None:
+    clips = tuple(Clip(clip_id=uri, recording_id=uri, uri=uri, labels=("dog",)) for uri in ("gone.wav", "a.wav"))
+    (tmp_path / "a.wav").write_bytes(b"audio")
+    marked = mark_contents(Manifest(name="corpus", root=str(tmp_path), clips=clips), Recordings(str(tmp_path)))
+    assert {clip.clip_id: bool(clip.content) for clip in marked.clips} == {"a.wav": True, "gone.wav": False}
+
+
+def test_a_file_of_several_clips_is_looked_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"audio")
+    clips = tuple(
+        Clip(clip_id=str(number), recording_id="a", uri="a.wav", labels=("dog",), offset_s=number)
+        for number in range(3)
+    )
+    told: list[tuple[int, int]] = []
+    manifest = Manifest(name="corpus", root=str(tmp_path), clips=clips)
+    mark_contents(manifest, Recordings(str(tmp_path)), on_progress=lambda done, in_all: told.append((done, in_all)))
+    assert told == [(1, 1)]
