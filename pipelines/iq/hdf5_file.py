@@ -3,6 +3,7 @@
 Enters: a seekable binary file, wherever it lies. Leaves: IQ samples of one row, or classes and SNRs of all rows.
 """
 
+import traceback
 import weakref
 from typing import BinaryIO
 
@@ -27,8 +28,7 @@ class IqHdf5:
     def __init__(self, file: BinaryIO) -> None:
         self._file = WatchedFile(file)
         try:
-            self._hdf5 = h5py.File(self._file, "r")
-            # Left open to the end of the process, it would call an interpreter that is gone: SIGSEGV (h5py 3.16).
+            self._hdf5 = _open(self._file)
             weakref.finalize(self, self._hdf5.close)
             self._iq, self._one_hot, self._snr_db = (self._dataset(name) for name in ("X", "Y", "Z"))
         except (OSError, RuntimeError, ValueError, KeyError) as e:
@@ -94,6 +94,16 @@ class IqHdf5:
         if self._file.fault is not None or isinstance(error, InvalidInput):
             return self._file.fault or error
         return _refused(" ".join(str(error).split()))
+
+
+def _open(file: WatchedFile) -> h5py.File:
+    # What HDF5 still holds of a Python file at the end of the process calls an interpreter that is gone: SIGSEGV (h5py
+    # 3.16). So an open file is closed before (above), and so is what the frames of a failed opening hold.
+    try:
+        return h5py.File(file, "r")
+    except BaseException as e:
+        traceback.clear_frames(e.__traceback__)
+        raise
 
 
 def _refused(given: str) -> InvalidInput:
