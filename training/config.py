@@ -1,16 +1,33 @@
 """What a trial is: a frozen configuration whose hash is the trial's identity."""
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from storage.errors import InvalidInput, hold_rules
+from storage.errors import hold_rules
 from storage.identity import content_hash
+from training.recipe import (
+    AugmentConfig,
+    InputConfig,
+    LoopConfig,
+    LossConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    check_types,
+)
 
 # Raised by one whenever the same configuration trains to other numbers than before.
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
+
+GROUPS = {
+    "input": InputConfig,
+    "augment": AugmentConfig,
+    "loss": LossConfig,
+    "optimizer": OptimizerConfig,
+    "schedule": ScheduleConfig,
+    "loop": LoopConfig,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,22 +36,17 @@ class TrialConfig:
 
     Attributes:
         architecture, model: name and options of `models.create_model`.
+        weights: what the model begins with: empty for random, `hub` for the ones that its library publishes, or the
+            path or s3:// uri of a safetensors file or a state dict.
+        weights_hash: of that file's content, so that another file is another trial; empty without one.
+        freeze: what is not trained: `none`, `backbone` (all but the head), or `until(<layer>)`, that layer and all
+            before it.
         dataset, fingerprint, split_hash: the data at rest that it trains on.
         seeds: trained one after the other; never searched over.
         epochs: of each seed, unless early stopping ends it.
-        batch_size: clips a step.
-        learning_rate: peak, for AdamW.
-        schedule: `cosine` to zero over `epochs` after `warmup_epochs` of linear rise, `plateau` (halved after
-            `plateau_patience` epochs without a better validation loss) or `constant`.
-        early_stopping_patience: epochs without a better validation accuracy (at equal accuracy: loss) after which a
-            seed ends; 0 for never.
-        label_smoothing: in [0, 1).
-        mixup_alpha: Beta(a, a) of mixup (arXiv:1710.09412); 0 switches it off.
-        time_mask_frames, frequency_mask_bands: largest width of a SpecAugment mask (arXiv:1904.08779); 0 for none.
-        num_masks: masks of each kind a clip.
-        roll: whether a clip is rotated in time by a random number of frames.
+        batch_size: clips a batch.
+        input, augment, loss, optimizer, schedule, loop: see `recipe.py`.
         device: `cpu` or `cuda`. Part of the identity, as the two give different numbers.
-        precision: `fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU, else fp32.
     """
 
     architecture: str
@@ -42,71 +54,100 @@ class TrialConfig:
     fingerprint: str
     split_hash: str
     model: Mapping[str, float | int | bool | str] = field(default_factory=dict)
+    weights: str = ""
+    weights_hash: str = ""
+    freeze: str = "none"
     seeds: tuple[int, ...] = (42, 123, 999)
     epochs: int = 30
     batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
-    warmup_epochs: int = 0
-    plateau_patience: int = 3
-    early_stopping_patience: int = 0
-    label_smoothing: float = 0.0
-    mixup_alpha: float = 0.0
-    time_mask_frames: int = 0
-    frequency_mask_bands: int = 0
-    num_masks: int = 2
-    roll: bool = False
+    input: InputConfig = field(default_factory=InputConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
     device: Literal["cpu", "cuda"] = "cpu"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
-        self._check_types()
+        check_types("", self)
+        is_until = self.freeze.startswith("until(") and self.freeze.endswith(")") and len(self.freeze) > len("until()")
         rules: dict[str, tuple[bool, str]] = {
-            "num_masks": (self.num_masks >= 0, "0 or more"),
             "seeds": (bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), "at least one, none twice"),
             "epochs": (self.epochs >= 1, "at least 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
-            "learning_rate": (self.learning_rate > 0, "above 0"),
-            "weight_decay": (self.weight_decay >= 0, "0 or more"),
-            "schedule": (self.schedule in ("cosine", "plateau", "constant"), "cosine, plateau or constant"),
-            "warmup_epochs": (0 <= self.warmup_epochs < self.epochs, "0 or more, fewer than epochs"),
-            "early_stopping_patience": (self.early_stopping_patience >= 0, "0 or more"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
-            "mixup_alpha": (self.mixup_alpha >= 0, "0 or more"),
-            "time_mask_frames": (self.time_mask_frames >= 0, "0 or more"),
-            "frequency_mask_bands": (self.frequency_mask_bands >= 0, "0 or more"),
-            "device": (self.device in ("cpu", "cuda"), "cpu or cuda"),
-            "precision": (self.precision in ("auto", "fp32", "bf16"), "auto, fp32 or bf16"),
+            "freeze": (self.freeze in ("none", "backbone") or is_until, "none, backbone or until(<layer>)"),
         }
         hold_rules("trial", self, rules)
-
-    def _check_types(self) -> None:
-        hints = typing.get_type_hints(type(self))
-        for name in (name for name, hint in hints.items() if hint in (int, float, bool)):
-            value, hint = getattr(self, name), hints[name]
-            if hint is float and type(value) is int:
-                object.__setattr__(self, name, float(value))  # 0 and 0.0 are one configuration with one id
-            elif type(value) is not hint:
-                allowed = {int: "a whole number", float: "a number", bool: "true or false"}[hint]
-                raise InvalidInput(f"trial.{name}", given=value, allowed=allowed, remedy="Correct it.")
+        fits = {
+            "warmup_epochs": (self.schedule.warmup_epochs < self.epochs, "fewer than epochs"),
+        }
+        hold_rules("trial.schedule", self.schedule, fits)
+        hold_rules("trial.loop", self.loop, {"swa_epochs": (self.loop.swa_epochs <= self.epochs, "at most epochs")})
 
     @property
     def trial_id(self) -> str:
-        """The trial's identity (16 hexadecimal digits)."""
-        return content_hash({"trial": self, "training_version": TRAINING_VERSION})
+        """The trial's identity (16 hexadecimal digits).
+
+        What has its default value stays out, so that a field that is added later leaves the ids of old trials alone.
+        """
+        return content_hash({"trial": _differences(self), "training_version": TRAINING_VERSION})
 
     @property
     def precision_resolved(self) -> str:
-        """`fp32` or `bf16`; never by what a GPU can do, or two GPUs would train one trial to different numbers."""
-        if self.precision == "auto":
+        """Never by what a GPU can do, or two GPUs would train one trial to different numbers."""
+        if self.loop.precision == "auto":
             return "bf16" if self.device == "cuda" else "fp32"
-        return self.precision
+        return self.loop.precision
 
     def to_dict(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "model": dict(self.model), "seeds": list(self.seeds)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialConfig":
-        return cls(**{**values, "seeds": tuple(values["seeds"])})
+        groups = {name: kind(**values[name]) for name, kind in GROUPS.items() if name in values}
+        return cls(**{**values, "seeds": tuple(values["seeds"]), **groups})
+
+
+def with_values(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:
+    """A configuration with other values, by their names: `epochs`, `model.width`, `optimizer.learning_rate`.
+
+    Raises:
+        KeyError: there is no such name.
+        InvalidInput: a value is not allowed.
+    """
+    changed: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in list_names() and not name.startswith("model."):
+            raise KeyError(name)
+        group, _, inner = name.rpartition(".")
+        if not group:
+            changed[name] = value
+        else:
+            changed.setdefault(group, {})[inner] = value
+    for group, inner_values in changed.items():
+        if group == "model":
+            changed[group] = {**config.model, **inner_values}
+        elif group in GROUPS:
+            changed[group] = dataclasses.replace(getattr(config, group), **inner_values)
+    return dataclasses.replace(config, **changed)
+
+
+def list_names() -> tuple[str, ...]:
+    """Every name that `with_values` takes, but for `model.<option>`, whose options are the architecture's."""
+    plain = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in {*GROUPS, "model"}]
+    grouped = [f"{group}.{field.name}" for group, kind in GROUPS.items() for field in dataclasses.fields(kind)]
+    return (*plain, *grouped)
+
+
+def _differences(config: Any) -> dict[str, Any]:
+    """Field → value, of those fields that differ from their default; groups likewise."""
+    found: dict[str, Any] = {}
+    for spec in dataclasses.fields(config):
+        value = getattr(config, spec.name)
+        if dataclasses.is_dataclass(value):
+            value = _differences(value)
+        default = spec.default if spec.default_factory is dataclasses.MISSING else {}
+        if value != default:
+            found[spec.name] = value
+    return found
