@@ -1,43 +1,42 @@
-"""Augmentation of a batch of normalised log-mels on its device; every random number comes from the Generator given.
+"""Disturbing a training batch on its device; every random number comes from the Generator given.
 
-x_BCMT: batch, channel, mel, time. torchaudio's masks draw from the global state, which an exact resume cannot use.
+x_BCMT: batch, channel, mel, time. The generator is one of the CPU, so that the draws are the same on every device; only
+parameters are drawn there, a few numbers a clip. torchaudio's masks draw from the global state, which an exact resume cannot use.
 """
-
-from dataclasses import dataclass
 
 import torch
 
-from training.config import TrialConfig
+from training.mixing import mix
+from training.pasting import paste_crops
+from training.recipe import AugmentConfig
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Targets:
-    """Mixed targets: the loss is `weight * loss(first) + (1 - weight) * loss(second)`.
-
-    Attributes:
-        first, second: int64 (batch,).
-        weight: float32 (batch,), the share of `first`.
-    """
-
-    first: torch.Tensor
-    second: torch.Tensor
-    weight: torch.Tensor
+def gains_db(batch: int, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor | None:
+    """float32 (batch, 1, 1) to add to dB, or None without a gain."""
+    if not config.gain_db:
+        return None
+    return (torch.rand((batch, 1, 1), generator=generator) * 2 - 1) * config.gain_db
 
 
 def augment(
-    x_BCMT: torch.Tensor, targets: torch.Tensor, config: TrialConfig, generator: torch.Generator
-) -> tuple[torch.Tensor, Targets]:
-    """Applies roll, SpecAugment and mixup, in this order, as the configuration says.
+    x_BCMT: torch.Tensor, targets_BL: torch.Tensor, config: AugmentConfig, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Roll, flip, InAugment, masks and mixing, in this order, as the configuration says.
 
     Args:
-        generator: a CPU generator, so that its state is the same on every device.
+        x_BCMT: scaled; masks set it to 0, which is the mean of `standard` scaling and the floor of `unit`.
+        targets_BL: float32, in [0, 1]; mixed like the clips.
     """
     if config.roll:
         x_BCMT = roll_in_time(x_BCMT, generator)
-    for _ in range(config.num_masks):
-        x_BCMT = mask_axis(x_BCMT, axis=2, max_width=config.frequency_mask_bands, generator=generator)
-        x_BCMT = mask_axis(x_BCMT, axis=3, max_width=config.time_mask_frames, generator=generator)
-    return mixup(x_BCMT, targets, config.mixup_alpha, generator)
+    if config.flip_probability:
+        x_BCMT = flip_in_time(x_BCMT, config.flip_probability, generator)
+    if config.inaugment_probability:
+        x_BCMT = paste_crops(x_BCMT, config.inaugment_probability, generator)
+    x_BCMT = _masked(x_BCMT, config, generator)
+    if config.mix_alpha and config.mix_probability:
+        return mix(x_BCMT, targets_BL, config, generator)
+    return x_BCMT, targets_BL
 
 
 def roll_in_time(x_BCMT: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -48,38 +47,37 @@ def roll_in_time(x_BCMT: torch.Tensor, generator: torch.Generator) -> torch.Tens
     return x_BCMT.gather(3, source_BT[:, None, None, :].expand(-1, x_BCMT.shape[1], num_mels, -1))
 
 
-def mask_axis(x_BCMT: torch.Tensor, *, axis: int, max_width: int, generator: torch.Generator) -> torch.Tensor:
-    """Sets one band of every clip to 0, the mean: width uniform in 0 … max_width, place uniform.
+def flip_in_time(x_BCMT: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
+    """Turns the time of some clips around."""
+    flipped_B = (torch.rand(len(x_BCMT), generator=generator) < probability).to(x_BCMT.device)
+    return torch.where(flipped_B[:, None, None, None], x_BCMT.flip(3), x_BCMT)
+
+
+def _masked(x_BCMT: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+    axes = (2, config.frequency_masks, config.frequency_mask_bands), (3, config.time_masks, config.time_mask_frames)
+    hidden = None
+    for axis, num_masks, max_width in axes:
+        for _ in range(num_masks if max_width else 0):
+            mask = mask_axis(x_BCMT.shape, axis=axis, max_width=max_width, generator=generator)
+            hidden = mask if hidden is None else hidden | mask
+    if hidden is None:
+        return x_BCMT
+    if config.mask_probability < 1:
+        chosen = torch.rand((len(x_BCMT), 1, 1, 1), generator=generator) < config.mask_probability
+        hidden = hidden & chosen
+    return x_BCMT.masked_fill(hidden.to(x_BCMT.device), 0.0)
+
+
+def mask_axis(shape: torch.Size, *, axis: int, max_width: int, generator: torch.Generator) -> torch.Tensor:
+    """One band of every clip, width uniform in 0 … max_width, place uniform: bool, 1 wide but for the batch and `axis`.
 
     SpecAugment (arXiv:1904.08779) without time warping.
     """
-    if max_width == 0:
-        return x_BCMT
-    batch, size = x_BCMT.shape[0], x_BCMT.shape[axis]
+    batch, size = shape[0], shape[axis]
     widths = torch.randint(min(max_width, size) + 1, (batch, 1), generator=generator)
     starts = (torch.rand((batch, 1), generator=generator) * (size - widths + 1)).long()
     positions = torch.arange(size)[None, :]
-    masked = ((positions >= starts) & (positions < starts + widths)).to(x_BCMT.device)
-    shape = [batch, 1, 1, 1]
-    shape[axis] = size
-    return x_BCMT.masked_fill(masked.view(shape), 0.0)
-
-
-def mixup(
-    x_BCMT: torch.Tensor, targets: torch.Tensor, alpha: float, generator: torch.Generator
-) -> tuple[torch.Tensor, Targets]:
-    """mixup (arXiv:1710.09412) with one weight per clip; alpha 0 leaves the batch as it is."""
-    batch = len(targets)
-    if alpha == 0:
-        return x_BCMT, Targets(first=targets, second=targets, weight=torch.ones(batch, device=targets.device))
-    order = torch.randperm(batch, generator=generator).to(targets.device)
-    weight = _sample_beta(alpha, batch, generator).to(x_BCMT.device)
-    weight_B111 = weight.view(-1, 1, 1, 1)
-    mixed = x_BCMT * weight_B111 + x_BCMT[order] * (1 - weight_B111)
-    return mixed, Targets(first=targets, second=targets[order], weight=weight)
-
-
-def _sample_beta(alpha: float, size: int, generator: torch.Generator) -> torch.Tensor:
-    # Beta(a, a) from two Gamma(a) draws; _standard_gamma is the only gamma sampler that takes a Generator.
-    gammas = torch._standard_gamma(torch.full((2, size), alpha), generator=generator)
-    return gammas[0] / gammas.sum(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    masked = (positions >= starts) & (positions < starts + widths)
+    wide = [batch, 1, 1, 1]
+    wide[axis] = size
+    return masked.view(wide)

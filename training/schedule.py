@@ -1,53 +1,79 @@
-"""Learning rates: a factor per step for cosine and constant, torch's ReduceLROnPlateau per epoch for plateau."""
+"""Learning rates: a factor that follows from the step alone, or torch's ReduceLROnPlateau once an epoch."""
 
 import math
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from training.config import TrialConfig
+from training.recipe import ScheduleConfig
+
+# Of "Super-Convergence" (arXiv:1708.07120) as torch's OneCycleLR has them: rise for three tenths of the way, from a
+# twenty-fifth of the peak, and end at a ten-thousandth of where it began.
+_ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4 / 25
 
 
 class Schedule:
-    """Drives the optimizer's learning rate; its state is JSON."""
+    """Drives the learning rates of all groups of an optimizer; its state is JSON."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, config: TrialConfig, *, steps_per_epoch: int) -> None:
-        self._optimizer = optimizer
-        self._per_step: LambdaLR | None = None
-        self._per_epoch: ReduceLROnPlateau | None = None
-        if config.schedule == "plateau":
-            self._per_epoch = ReduceLROnPlateau(optimizer, mode="min", factor=0.5, patience=config.plateau_patience)
-        else:
-            warmup, total = config.warmup_epochs * steps_per_epoch, config.epochs * steps_per_epoch
-            cosine = config.schedule == "cosine"
-            self._per_step = LambdaLR(optimizer, lambda step: _factor(step, warmup, total, cosine=cosine))
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, config: ScheduleConfig, *, steps_per_epoch: int, epochs: int
+    ) -> None:
+        self._optimizer, self._config = optimizer, config
+        self._warmup, self._total = round(config.warmup_epochs * steps_per_epoch), epochs * steps_per_epoch
+        self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
+        self._plateau: ReduceLROnPlateau | None = None
+        if config.kind == "plateau":
+            self._plateau = ReduceLROnPlateau(
+                optimizer, mode="min", factor=config.plateau_factor, patience=config.plateau_patience
+            )
+        self.before_step(0)
 
     @property
     def learning_rate(self) -> float:
-        return float(self._optimizer.param_groups[0]["lr"])
+        """Of the last group, which holds the head."""
+        return float(self._optimizer.param_groups[-1]["lr"])
 
-    def after_step(self) -> None:
-        if self._per_step is not None:
-            self._per_step.step()
+    def before_step(self, step: int) -> None:
+        """Sets the rates of step 0, 1, 2 …; a plateau keeps its own once the warm-up is over."""
+        if self._plateau is not None and step >= max(1, self._warmup):
+            if step == self._warmup:
+                self._set(1.0)
+            return
+        self._set(self._factor(step))
 
     def after_epoch(self, validation_loss: float) -> None:
-        if self._per_epoch is not None:
-            self._per_epoch.step(validation_loss)
+        if self._plateau is not None:
+            self._plateau.step(validation_loss)
 
     def state(self) -> dict[str, object]:
-        scheduler = self._per_step or self._per_epoch
-        assert scheduler is not None
-        return {key: value for key, value in scheduler.state_dict().items() if key != "lr_lambdas"}
+        plateau = None if self._plateau is None else dict(self._plateau.state_dict())
+        return {"rates": [group["lr"] for group in self._optimizer.param_groups], "plateau": plateau}
 
     def load(self, state: dict[str, object]) -> None:
-        scheduler = self._per_step or self._per_epoch
-        assert scheduler is not None
-        scheduler.load_state_dict({**state, "lr_lambdas": [None]} if self._per_step else dict(state))
+        for group, rate in zip(self._optimizer.param_groups, state["rates"], strict=True):  # type: ignore[call-overload]
+            group["lr"] = rate
+        if self._plateau is not None:
+            self._plateau.load_state_dict(state["plateau"])  # type: ignore[arg-type]
+
+    def _set(self, factor: float) -> None:
+        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def _factor(self, step: int) -> float:
+        if self._config.kind == "one_cycle":
+            return _one_cycle(step / max(1, self._total - 1))
+        if step < self._warmup:
+            return (step + 1) / self._warmup
+        if self._config.kind != "cosine":
+            return 1.0
+        return _cosine(1.0, 0.0, min(1.0, (step - self._warmup) / max(1, self._total - self._warmup)))
 
 
-def _factor(step: int, warmup: int, total: int, *, cosine: bool) -> float:
-    if step < warmup:
-        return (step + 1) / warmup
-    if not cosine:
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+def _one_cycle(way: float) -> float:
+    if way < _ONE_CYCLE_RISE:
+        return _cosine(_ONE_CYCLE_START, 1.0, way / _ONE_CYCLE_RISE)
+    return _cosine(1.0, _ONE_CYCLE_END, (way - _ONE_CYCLE_RISE) / (1 - _ONE_CYCLE_RISE))
+
+
+def _cosine(start: float, end: float, way: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * way))

@@ -1,0 +1,102 @@
+"""A trial's data on its device: stored log-mels stay resident as they are, batches are made of them there.
+
+Enters: `TrialData`. Leaves: `DevicePart`s, and from them batches, scaled, repeated over channels and resized. Shapes:
+B = batch, C = channels, M = mel bands, T = frames, L = labels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from storage.errors import InvalidInput
+from storage.split import PARTS, Part
+from training.data import PartData, TrialData
+from training.recipe import InputConfig, LossConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DevicePart:
+    """One part on the device.
+
+    Attributes:
+        log_mel: (rows, M, T) in dB, of the stored dtype: half the memory of float32.
+        targets: float32 (rows, L), in [0, 1].
+        clip_of_row: int64 (rows,), index into `clip_ids`; on the CPU, where orders are drawn.
+        clip_ids, groups: one per clip, sorted by clip id.
+        first_row: int64 (clips,), the first row of every clip.
+    """
+
+    log_mel: torch.Tensor
+    targets: torch.Tensor
+    clip_of_row: torch.Tensor
+    clip_ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    first_row: torch.Tensor
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.targets)
+
+
+def to_device(data: TrialData, loss: LossConfig, device: torch.device) -> dict[Part, DevicePart]:
+    """Copies every part to the device once.
+
+    Raises:
+        InvalidInput: a clip has several labels and the loss takes one.
+    """
+    if data.is_multi_label and not loss.is_multi_label:
+        raise InvalidInput(
+            "trial.loss.kind",
+            given=loss.kind,
+            allowed="bce or focal, as there are clips with several labels",
+            remedy="Set sweep.trial.loss.kind=bce, or keep one label a clip.",
+        )
+    return {part: _part_to_device(data.parts[part], loss, device) for part in PARTS}
+
+
+def _part_to_device(part: PartData, loss: LossConfig, device: torch.device) -> DevicePart:
+    targets = part.has_label * np.float32(loss.secondary_target)
+    targets[np.arange(len(targets)), part.first_label] = 1.0
+    clip_ids, first_row, clip_of_row = np.unique(np.array(part.clip_ids), return_index=True, return_inverse=True)
+    return DevicePart(
+        # torch.tensor copies: arrays out of Ray's object store are read-only.
+        log_mel=torch.tensor(part.log_mel, device=device),
+        targets=torch.tensor(targets, device=device),
+        clip_of_row=torch.from_numpy(clip_of_row),
+        clip_ids=tuple(map(str, clip_ids)),
+        groups=tuple(part.groups[row] for row in first_row),
+        first_row=torch.from_numpy(first_row),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """From dB to what the model sees.
+
+    Attributes:
+        mean_db, deviation_db: of the train part.
+    """
+
+    config: InputConfig
+    mean_db: float
+    deviation_db: float
+
+    def scaled(self, log_mel_BMT: torch.Tensor) -> torch.Tensor:
+        """float32 (B, 1, M, T): standardised, or each window's own range as 0 … 1 (a constant one as 0)."""
+        x_BMT = log_mel_BMT.float()
+        if self.config.scaling == "standard":
+            x_BMT = (x_BMT - self.mean_db) / self.deviation_db
+        else:
+            low, high = x_BMT.amin(dim=(1, 2), keepdim=True), x_BMT.amax(dim=(1, 2), keepdim=True)
+            x_BMT = (x_BMT - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+        return x_BMT.unsqueeze(1)
+
+    def shaped(self, x_B1MT: torch.Tensor) -> torch.Tensor:
+        """(B, C, height, width): resized first, as one channel costs a third of three, then repeated."""
+        config = self.config
+        if config.height and x_B1MT.shape[2:] != (config.height, config.width):
+            size = (config.height, config.width)
+            x_B1MT = F.interpolate(x_B1MT, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return x_B1MT.expand(-1, config.channels, -1, -1)
