@@ -1,7 +1,8 @@
 """Disturbing a training batch on its device; every random number comes from the Generator given.
 
 x_BCMT: batch, channel, mel, time. The generator is one of the CPU, so that the draws are the same on every device; only
-parameters are drawn there, a few numbers a clip. torchaudio's masks draw from the global state, which an exact resume cannot use.
+parameters are drawn there, a few numbers a clip. torchaudio's masks draw from the global state, which an exact resume
+cannot use.
 """
 
 import torch

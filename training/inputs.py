@@ -4,6 +4,7 @@ Enters: `TrialData`. Leaves: `DevicePart`s, and from them batches, scaled, repea
 B = batch, C = channels, M = mel bands, T = frames, L = labels.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 
 from storage.errors import InvalidInput
 from storage.split import PARTS, Part
+from training.config import TrialConfig
 from training.data import PartData, TrialData
 from training.recipe import InputConfig, LossConfig
 
@@ -100,3 +102,49 @@ class Scaling:
             size = (config.height, config.width)
             x_B1MT = F.interpolate(x_B1MT, size=size, mode="bilinear", align_corners=False, antialias=True)
         return x_B1MT.expand(-1, config.channels, -1, -1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceData:
+    """Everything that a seed trains and is scored on.
+
+    Attributes:
+        labels: the vocabulary; an index into it is a column of targets and logits.
+        is_multi_label: by the loss; it decides how outputs become probabilities.
+    """
+
+    parts: Mapping[Part, DevicePart]
+    scaling: Scaling
+    labels: tuple[str, ...]
+    is_multi_label: bool
+    device: torch.device
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.labels)
+
+    @property
+    def device_name(self) -> str:
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the model sees."""
+        config = self.scaling.config
+        size = (config.height, config.width) if config.height else tuple(self.parts["train"].log_mel.shape[1:])
+        return (config.channels, size[0], size[1])
+
+
+def device_data(data: TrialData, config: TrialConfig, device: torch.device) -> DeviceData:
+    """Brings a trial's data onto its device.
+
+    Raises:
+        InvalidInput: a clip has several labels and the loss takes one.
+    """
+    return DeviceData(
+        parts=to_device(data, config.loss, device),
+        scaling=Scaling(config=config.input, mean_db=data.mean_db, deviation_db=data.deviation_db),
+        labels=data.labels,
+        is_multi_label=config.loss.is_multi_label,
+        device=device,
+    )

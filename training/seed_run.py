@@ -1,30 +1,38 @@
-"""One seed of a trial: a model that trains epoch by epoch, can be put down after any epoch and taken up exactly.
+"""One seed of a trial: a model that trains step by step, can be put down after any step and taken up exactly.
 
 Enters: a configuration, a seed, the data on its device. Leaves: epochs of metrics, checkpoints, and at the end a
 `SeedResult` with the best epoch's predictions on validation and test.
+
+No random state has to survive: what is drawn for an epoch or a batch comes from a generator seeded by (trial, seed, epoch,
+batch) alone.
 """
 
+import functools
 import math
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import nn
 
-from models import create_model
 from storage.checkpoints import Checkpoint
 from storage.identity import derive_seed
 from storage.split import Part
-from training.augment import augment
+from training.augment import augment, gains_db
+from training.averaging import WeightAverage
 from training.config import TrialConfig
-from training.data import DevicePart
-from training.metrics import Evaluation, evaluate
+from training.inputs import DeviceData
+from training.losses import Loss
+from training.metrics import Evaluation
+from training.model_setup import TrialModel
+from training.optimizer import create_optimizer
+from training.progress import EpochMetrics, Progress
+from training.sampling import epoch_rows
 from training.schedule import Schedule
-
-_EVALUATION_BATCH = 256
+from training.scoring import score
+from training.steps import Batch, Stepper
 
 
 class TrainingFailed(Exception):
@@ -32,20 +40,13 @@ class TrainingFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EpochMetrics:
-    """One finished epoch, counted from 1. Losses in nats, accuracies in [0, 1], learning rate of the last step."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    learning_rate: float
-    epoch_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SeedResult:
-    """A seed trained to its end, scored with the weights of the epoch that was best on validation."""
+    """A seed trained to its end, scored with the weights of the epoch that was best on validation.
+
+    Attributes:
+        best_weights: of that epoch, by name; on the device.
+        events: what happened that a reader of the numbers should know, one sentence each.
+    """
 
     seed: int
     best_epoch: int
@@ -55,103 +56,114 @@ class SeedResult:
     train_seconds: float
     num_parameters: int
     device: str
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What the checkpoint keeps besides tensors; all of it is JSON."""
-
-    epoch: int = 0
-    best_epoch: int = 0
-    best_accuracy: float = -1.0
-    best_loss: float = math.inf
-    train_seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
+    best_weights: Mapping[str, torch.Tensor] = field(repr=False)
+    events: tuple[str, ...] = ()
 
 
 class SeedRun:
-    """Holds the model, the optimizer, the schedule and every random state of one seed.
+    """Holds the model, the optimizer, the schedule and the progress of one seed.
 
-    The order of clips, the augmentation and (through the global generator, which dropout cannot do without) dropout
-    follow from (trial, seed) alone. Callers run it inside `torch.random.fork_rng`.
+    Dropout can draw from the global generator alone, which is therefore seeded for every batch: callers run this
+    inside `torch.random.fork_rng`.
     """
 
-    def __init__(
-        self,
-        config: TrialConfig,
-        *,
-        seed: int,
-        num_labels: int,
-        parts: dict[Part, DevicePart],
-        device: torch.device,
-    ) -> None:
-        self.config, self.seed, self.device, self._parts = config, seed, device, parts
-        base = derive_seed(config.trial_id, seed)
-        model = create_model(
-            config.architecture, num_classes=num_labels, in_channels=1, seed=base % 2**31, options=config.model
+    def __init__(self, config: TrialConfig, *, seed: int, data: DeviceData, pretrained: nn.Module | None = None) -> None:
+        self.config, self.seed, self._data = config, seed, data
+        self._base = derive_seed(config.trial_id, seed)
+        self._set_up = TrialModel(config, num_labels=data.num_labels, seed=self._base % 2**31, device=data.device)
+        self.model = self._set_up.model
+        self._optimizer = create_optimizer(self.model, config.optimizer, fused=data.device.type == "cuda")
+        train = data.parts["train"]
+        num_rows = len(train.clip_ids) if config.input.train_windows == "random" else train.num_rows
+        self._num_batches = math.ceil(num_rows / config.batch_size)
+        self._num_steps = math.ceil(self._num_batches / config.optimizer.accumulate)
+        self._schedule = Schedule(
+            self._optimizer, config.schedule, steps_per_epoch=self._num_steps, epochs=config.epochs
         )
-        self.model = model.to(device)
-        self._optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self._average = WeightAverage(self.model, config.loop, epochs=config.epochs)
+        self._progress = Progress()
+        loss = Loss(config.loss, train.targets)
+        self._stepper = Stepper(
+            config, self._set_up.compiled, loss, self._optimizer, data.device, on_event=self._progress.note
         )
-        self._num_batches = math.ceil(len(parts["train"].targets) / config.batch_size)
-        self._schedule = Schedule(self._optimizer, config, steps_per_epoch=self._num_batches)
-        self._generator = torch.Generator().manual_seed(base)
-        torch.manual_seed(base)
         self._best_weights: dict[str, torch.Tensor] = {}
-        self._progress = _Progress()
 
     @property
     def finished(self) -> bool:
-        patience = self.config.early_stopping_patience
-        waited = self._progress.epoch - self._progress.best_epoch
-        return self._progress.epoch >= self.config.epochs or (patience > 0 and waited >= patience)
+        return self._progress.epoch >= self.config.epochs or self._progress.has_waited(
+            self.config.loop.early_stopping_patience
+        )
 
     @property
-    def best_accuracy(self) -> float:
-        """Best validation accuracy so far."""
-        return self._progress.best_accuracy
+    def best_score(self) -> float:
+        """Validation score of the best epoch so far."""
+        return self._progress.best_score
 
     @property
     def history(self) -> list[EpochMetrics]:
-        return [EpochMetrics(**metrics) for metrics in self._progress.history]  # type: ignore[arg-type]
+        return self._progress.metrics()
 
-    def train_epoch(self) -> EpochMetrics:
-        """Trains one epoch and validates it.
+    def train_epoch(self, pause: Callable[[], bool] = lambda: False) -> EpochMetrics | None:
+        """Trains on to the end of the epoch and scores it on validation.
+
+        Args:
+            pause: asked after every step; when it answers True the epoch stays unfinished.
+
+        Returns:
+            The finished epoch, or None when it was put down: `checkpoint` then holds its steps so far.
 
         Raises:
             TrainingFailed: the loss is not finite.
+            OutOfMemory: a single clip does not fit into the device's memory.
         """
         started = time.perf_counter()
-        train_loss, learning_rate = self._train_batches()
-        validation = self.evaluate("validation")
+        progress = self._progress
+        epoch = progress.epoch + 1
+        rows = epoch_rows(
+            self._data.parts["train"], self.config.input, self.config.loop, self._generator("order", epoch)
+        ).split(self.config.batch_size)
+        learning_rate = self._schedule.learning_rate
+        self._set_up.train()
+        total = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self._data.device)
+        while progress.step < self._num_steps:
+            self._schedule.before_step((epoch - 1) * self._num_steps + progress.step)
+            learning_rate = self._schedule.learning_rate
+            total += self._stepper.step(self._batches(epoch, rows))
+            self._average.after_step()
+            progress.step += 1
+            if progress.step < self._num_steps and pause():
+                progress.loss_sum = float(total)
+                progress.train_seconds += time.perf_counter() - started
+                return None
+        train_loss = float(total) / sum(map(len, rows))  # the epoch's only wait for the device
+        if not math.isfinite(train_loss):
+            raise TrainingFailed(f"the training loss is {train_loss} in epoch {epoch}")
+        self._average.after_epoch(epoch, self._undisturbed(rows))
+        validation = self.evaluate("validation", self._average.scored(epoch))
         self._schedule.after_epoch(validation.loss)
-        seconds = time.perf_counter() - started
         metrics = EpochMetrics(
-            epoch=self._progress.epoch + 1,
+            epoch=epoch,
             train_loss=train_loss,
             validation_loss=validation.loss,
-            validation_accuracy=validation.accuracy,
+            validation_score=validation.score,
             learning_rate=learning_rate,
-            epoch_seconds=seconds,
+            epoch_seconds=time.perf_counter() - started,
         )
-        self._keep(metrics)
+        if progress.finish_epoch(metrics, select_by=self.config.loop.select_by):
+            scored = self._average.scored(epoch)
+            self._best_weights = {name: tensor.clone() for name, tensor in scored.state_dict().items()}
         return metrics
 
-    def evaluate(self, part: Part) -> Evaluation:
-        """Scores the current weights on a part.
+    def evaluate(self, part: Part, model: nn.Module | None = None) -> Evaluation:
+        """Scores a model, by default the one that trains, on a part.
 
         Raises:
             TrainingFailed: the model's output is not finite.
         """
-        data = self._parts[part]
-        self.model.eval()
-        with torch.inference_mode(), self._autocast():
-            logits = [self.model(batch) for batch in data.inputs.split(_EVALUATION_BATCH)]
-        probabilities = torch.cat(logits).float().softmax(dim=1).cpu().numpy()
-        if not np.isfinite(probabilities).all():
+        evaluation = score(model or self.model, self._data, part, self.config, autocast=self._stepper.autocast)
+        if evaluation is None:
             raise TrainingFailed(f"the model's output on {part} is not finite after epoch {self._progress.epoch + 1}")
-        return evaluate(clip_ids=data.clip_ids, targets=data.targets.cpu().numpy(), probabilities=probabilities)
+        return evaluation
 
     def result(self) -> SeedResult:
         """Scores validation and test with the best epoch's weights; leaves those weights in the model."""
@@ -164,101 +176,71 @@ class SeedRun:
             test=self.evaluate("test"),
             train_seconds=self._progress.train_seconds,
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
-            device=_device_name(self.device),
+            device=self._data.device_name,
+            best_weights=self._best_weights,
+            events=tuple(self._progress.events),
         )
 
     def checkpoint(self) -> Checkpoint:
-        """Everything that the next epoch depends on."""
+        """Everything that the next step depends on."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self._best_weights.items()}
         for index, slots in self._optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items()}
-        tensors["rng.generator"] = self._generator.get_state()
-        tensors["rng.global"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
-        learning_rates = [group["lr"] for group in self._optimizer.param_groups]
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items() if tensor is not None}
         state = {
-            "progress": {name: getattr(self._progress, name) for name in _Progress.__slots__},
+            "progress": self._progress.to_dict(),
             "schedule": self._schedule.state(),
-            "learning_rates": learning_rates,
+            "stepper": self._stepper.state(),
         }
-        return Checkpoint(epoch=self._progress.epoch, tensors=tensors, state=state)
+        step = self._progress.epoch * self._num_steps + self._progress.step
+        return Checkpoint(step=step, tensors=tensors, state=state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Takes up where `checkpoint` was made: the epochs that follow equal those of an undisturbed run."""
+        """Takes up where `checkpoint` was made: the steps that follow equal those of an undisturbed run."""
         named = _by_prefix(checkpoint.tensors)
         self.model.load_state_dict(named["model"])
-        self._best_weights = {name: tensor.to(self.device) for name, tensor in named.get("best", {}).items()}
-        state = self._optimizer.state_dict()
+        self._average.load_state_dict(named.get("average", {}))
+        self._best_weights = {name: tensor.to(self._data.device) for name, tensor in named.get("best", {}).items()}
         slots: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in named.get("optimizer", {}).items():
             index, _, slot = name.partition(".")
             slots.setdefault(int(index), {})[slot] = tensor
-        self._optimizer.load_state_dict({**state, "state": slots})
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": slots})
         self._schedule.load(checkpoint.state["schedule"])
-        for group, learning_rate in zip(self._optimizer.param_groups, checkpoint.state["learning_rates"], strict=True):
-            group["lr"] = learning_rate
-        self._generator.set_state(named["rng"]["generator"])
-        torch.set_rng_state(named["rng"]["global"])
-        if self.device.type == "cuda" and "cuda" in named["rng"]:
-            torch.cuda.set_rng_state(named["rng"]["cuda"], self.device)
-        self._progress = _Progress(**checkpoint.state["progress"])
+        self._stepper.load(checkpoint.state["stepper"])
+        self._progress.load(checkpoint.state["progress"])
 
-    def _train_batches(self) -> tuple[float, float]:
-        data = self._parts["train"]
-        order = torch.randperm(len(data.targets), generator=self._generator).to(self.device)
-        self.model.train()
-        total = torch.zeros((), device=self.device)
-        learning_rate = self._schedule.learning_rate
-        for rows in order.split(self.config.batch_size):
-            learning_rate = self._schedule.learning_rate
-            loss = self._step(data.inputs[rows], data.targets[rows])
-            total += loss * len(rows)
-            self._schedule.after_step()
-        mean_loss = float(total) / len(order)  # the epoch's only wait for the device
-        if not math.isfinite(mean_loss):
-            raise TrainingFailed(f"the training loss is {mean_loss} in epoch {self._progress.epoch + 1}")
-        return mean_loss, learning_rate
+    def _batches(self, epoch: int, rows: tuple[torch.Tensor, ...]) -> list[Callable[[], Batch]]:
+        """Those of the step at hand; each makes the same batch whenever it is called."""
+        first = self._progress.step * self.config.optimizer.accumulate
+        of_step = range(first, min(first + self.config.optimizer.accumulate, len(rows)))
+        return [functools.partial(self._batch, epoch, number, rows[number]) for number in of_step]
 
-    def _step(self, x_BCMT: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        x_BCMT, mixed = augment(x_BCMT, targets, self.config, self._generator)
-        with self._autocast():
-            logits = self.model(x_BCMT).float()
-        losses = [
-            F.cross_entropy(logits, target, label_smoothing=self.config.label_smoothing, reduction="none")
-            for target in (mixed.first, mixed.second)
-        ]
-        loss = (mixed.weight * losses[0] + (1 - mixed.weight) * losses[1]).mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self._optimizer.step()
-        return loss.detach()
+    def _batch(self, epoch: int, number: int, rows: torch.Tensor) -> Batch:
+        generator = self._generator("augment", epoch, number)
+        torch.manual_seed(derive_seed(self._base, "dropout", epoch, number))
+        train, scaling = self._data.parts["train"], self._data.scaling
+        rows = rows.to(self._data.device)
+        gain_db = gains_db(len(rows), self.config.augment, generator)
+        log_mel = train.log_mel[rows]
+        if gain_db is not None:
+            log_mel = log_mel.float() + gain_db.to(log_mel.device)
+        x_BCMT, targets_BL = augment(scaling.scaled(log_mel), train.targets[rows], self.config.augment, generator)
+        return self._set_up.laid_out(scaling.shaped(x_BCMT)), targets_BL
 
-    def _keep(self, metrics: EpochMetrics) -> None:
-        progress = self._progress
-        progress.epoch = metrics.epoch
-        progress.train_seconds += metrics.epoch_seconds
-        progress.history.append({name: getattr(metrics, name) for name in EpochMetrics.__slots__})
-        # Ties in accuracy are frequent on small validation parts; the lower loss decides them.
-        if (metrics.validation_accuracy, -metrics.validation_loss) > (progress.best_accuracy, -progress.best_loss):
-            progress.best_epoch = metrics.epoch
-            progress.best_accuracy, progress.best_loss = metrics.validation_accuracy, metrics.validation_loss
-            self._best_weights = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+    def _undisturbed(self, rows: tuple[torch.Tensor, ...]) -> Iterator[torch.Tensor]:
+        train, scaling = self._data.parts["train"], self._data.scaling
+        for of_batch in rows:
+            yield self._set_up.laid_out(scaling.shaped(scaling.scaled(train.log_mel[of_batch.to(train.log_mel.device)])))
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.config.precision_resolved == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+    def _generator(self, *what: Any) -> torch.Generator:
+        return torch.Generator().manual_seed(derive_seed(self._base, *what))
 
 
-def _by_prefix(tensors: Any) -> dict[str, dict[str, torch.Tensor]]:
+def _by_prefix(tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
     named: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         prefix, _, name = key.partition(".")
         named.setdefault(prefix, {})[name] = tensor
     return named
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,53 @@
+"""Averages of a model's weights over steps (EMA) or over its last epochs (SWA), by torch's own AveragedModel.
+
+Enters: a model while it trains. Leaves: the model that is scored.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from training.recipe import LoopConfig
+
+
+class WeightAverage:
+    """The weights that are scored: the model's own, or an average of them.
+
+    EMA averages after every step, buffers of BatchNorm too. SWA (arXiv:1803.05407) averages after each of the last
+    `swa_epochs` epochs and then needs BatchNorm's statistics anew, from a pass over the train part.
+    """
+
+    def __init__(self, model: nn.Module, config: LoopConfig, *, epochs: int) -> None:
+        self._model, self._config, self._first_swa_epoch = model, config, epochs - config.swa_epochs + 1
+        self._averaged: AveragedModel | None = None
+        if config.ema_decay:
+            self._averaged = AveragedModel(
+                model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
+            )
+        elif config.swa_epochs:
+            self._averaged = AveragedModel(model)
+
+    def after_step(self) -> None:
+        if self._averaged is not None and self._config.ema_decay:
+            self._averaged.update_parameters(self._model)
+
+    def after_epoch(self, epoch: int, inputs: Iterable[torch.Tensor]) -> None:
+        """Args: epoch: counted from 1; inputs: batches of the train part, undisturbed, for BatchNorm."""
+        if self._averaged is not None and self._config.swa_epochs and epoch >= self._first_swa_epoch:
+            self._averaged.update_parameters(self._model)
+            update_bn(inputs, self._averaged)
+
+    def scored(self, epoch: int) -> nn.Module:
+        """The model to score after `epoch` epochs."""
+        averages = self._averaged is not None and (self._config.ema_decay > 0 or epoch >= self._first_swa_epoch)
+        return self._averaged.module if averages and self._averaged is not None else self._model
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Empty without an average."""
+        return {} if self._averaged is None else dict(self._averaged.state_dict())
+
+    def load_state_dict(self, tensors: dict[str, torch.Tensor]) -> None:
+        if self._averaged is not None:
+            self._averaged.load_state_dict(tensors)

@@ -1,0 +1,64 @@
+"""A model's answers on one part: batches forward, windows to clips, clips to an `Evaluation`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from storage.split import Part
+from training.inputs import DeviceData
+from training.metrics import Evaluation, evaluate
+
+_ROWS_PER_BATCH = 256
+
+
+def score(
+    model: nn.Module,
+    data: DeviceData,
+    part: Part,
+    *,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    rows_per_batch: int = _ROWS_PER_BATCH,
+) -> Evaluation | None:
+    """Scores a part, or returns None where an output is not finite. Leaves the model in evaluation mode."""
+    probabilities_RL = answers(model, data, part, autocast=autocast, rows_per_batch=rows_per_batch)
+    if not bool(probabilities_RL.isfinite().all()):
+        return None
+    of_part = data.parts[part]
+    return evaluate(
+        clip_ids=of_part.clip_ids,
+        groups=of_part.groups,
+        targets=(of_part.targets[of_part.first_row.to(of_part.targets.device)] > 0).cpu().numpy(),
+        first_label=of_part.targets.argmax(dim=1)[of_part.first_row.to(of_part.targets.device)].cpu().numpy(),
+        probabilities=clip_means(probabilities_RL.cpu(), of_part.clip_of_row, len(of_part.clip_ids)).numpy(),
+        is_multi_label=data.is_multi_label,
+    )
+
+
+def answers(
+    model: nn.Module,
+    data: DeviceData,
+    part: Part,
+    *,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    rows_per_batch: int = _ROWS_PER_BATCH,
+) -> torch.Tensor:
+    """Probabilities of every row, float32 (rows, L): a softmax, or a sigmoid a label where there may be several."""
+    model.eval()
+    with torch.inference_mode(), autocast():
+        logits_RL = torch.cat([model(batch).float() for batch in _batches(data, part, rows_per_batch)])
+    return logits_RL.sigmoid() if data.is_multi_label else logits_RL.softmax(dim=1)
+
+
+def clip_means(of_rows_RL: torch.Tensor, clip_of_row: torch.Tensor, num_clips: int) -> torch.Tensor:
+    """Mean over the windows of every clip, float64 (clips, L)."""
+    sums = torch.zeros((num_clips, of_rows_RL.shape[1]), dtype=torch.float64)
+    sums.index_add_(0, clip_of_row, of_rows_RL.double())
+    return sums / clip_of_row.bincount(minlength=num_clips)[:, None]
+
+
+def _batches(data: DeviceData, part: Part, rows_per_batch: int) -> Iterator[torch.Tensor]:
+    for log_mel in data.parts[part].log_mel.split(rows_per_batch):
+        yield data.scaling.shaped(data.scaling.scaled(log_mel))
