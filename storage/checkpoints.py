@@ -1,8 +1,8 @@
-"""Checkpoints: tensors and JSON in one safetensors object per epoch, so that none is ever half there.
+"""Checkpoints: tensors and JSON in one safetensors object each, so that none is ever half there.
 
-    checkpoints/<sweep_id>/<trial_id>/seed=<seed>/epoch-0007.safetensors
+    checkpoints/<sweep_id>/<trial_id>/seed=<seed>/step-00000420.safetensors
 
-The newest epoch wins; the one before it is deleted only after the newer one is stored. Nothing is pickled.
+The one with the most steps wins; the one before it is deleted only after the newer one is stored. Nothing is pickled.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ class Checkpoint:
     """What a stopped run needs to go on.
 
     Attributes:
-        epoch: epochs completed.
+        step: optimizer steps taken.
         tensors: name → tensor, on the CPU.
         state: everything else, JSON.
     """
 
-    epoch: int
+    step: int
     tensors: Mapping[str, torch.Tensor]
     state: Mapping[str, Any]
 
@@ -47,10 +47,10 @@ class Checkpoints:
         metadata = {_STATE: json.dumps(dict(checkpoint.state))}
         # Copies, because safetensors refuses tensors that share memory (tied weights, views of one buffer).
         tensors = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in checkpoint.tensors.items()}
-        key = f"{self._prefix}{name}/epoch-{checkpoint.epoch:04d}.safetensors"
+        key = f"{self._prefix}{name}/step-{checkpoint.step:08d}.safetensors"
         self._store.put(key, safetensors.torch.save(tensors, metadata))
         for older in self._keys(name):
-            if _epoch(older) < checkpoint.epoch:
+            if _step(older) < checkpoint.step:
                 self._store.delete(older)
 
     def newest(self, name: str) -> Checkpoint | None:
@@ -61,7 +61,7 @@ class Checkpoints:
         """
         while keys := self._keys(name):
             with contextlib.suppress(ObjectNotFound):  # a newer one has taken its place since the listing
-                return self._load(max(keys, key=_epoch))
+                return self._load(max(keys, key=_step))
         return None
 
     def delete_all(self) -> None:
@@ -70,7 +70,7 @@ class Checkpoints:
             self._store.delete(info.key)
 
     def _keys(self, name: str) -> list[str]:
-        return [info.key for info in self._store.list(f"{self._prefix}{name}/epoch-")]
+        return [info.key for info in self._store.list(f"{self._prefix}{name}/step-")]
 
     def _load(self, key: str) -> Checkpoint:
         data = self._store.get(key)
@@ -83,8 +83,8 @@ class Checkpoints:
             raise StorageError(
                 f"{self._store.uri}: the checkpoint {key!r} is damaged ({e}). Delete it to start the seed anew."
             ) from e
-        return Checkpoint(epoch=_epoch(key), tensors=tensors, state=state)
+        return Checkpoint(step=_step(key), tensors=tensors, state=state)
 
 
-def _epoch(key: str) -> int:
-    return int(key.rpartition("epoch-")[2].removesuffix(".safetensors"))
+def _step(key: str) -> int:
+    return int(key.rpartition("step-")[2].removesuffix(".safetensors"))

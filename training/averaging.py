@@ -23,9 +23,7 @@ class WeightAverage:
         self._model, self._config, self._first_swa_epoch = model, config, epochs - config.swa_epochs + 1
         self._averaged: AveragedModel | None = None
         if config.ema_decay:
-            self._averaged = AveragedModel(
-                model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True
-            )
+            self._averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
         elif config.swa_epochs:
             self._averaged = AveragedModel(model)
 

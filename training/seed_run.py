@@ -3,8 +3,8 @@
 Enters: a configuration, a seed, the data on its device. Leaves: epochs of metrics, checkpoints, and at the end a
 `SeedResult` with the best epoch's predictions on validation and test.
 
-No random state has to survive: what is drawn for an epoch or a batch comes from a generator seeded by (trial, seed, epoch,
-batch) alone.
+No random state has to survive: what is drawn for an epoch or a batch comes from a generator seeded by (trial, seed,
+epoch, batch) alone.
 """
 
 import functools
@@ -67,7 +67,7 @@ class SeedRun:
     inside `torch.random.fork_rng`.
     """
 
-    def __init__(self, config: TrialConfig, *, seed: int, data: DeviceData, pretrained: nn.Module | None = None) -> None:
+    def __init__(self, config: TrialConfig, *, seed: int, data: DeviceData) -> None:
         self.config, self.seed, self._data = config, seed, data
         self._base = derive_seed(config.trial_id, seed)
         self._set_up = TrialModel(config, num_labels=data.num_labels, seed=self._base % 2**31, device=data.device)
@@ -160,7 +160,7 @@ class SeedRun:
         Raises:
             TrainingFailed: the model's output is not finite.
         """
-        evaluation = score(model or self.model, self._data, part, self.config, autocast=self._stepper.autocast)
+        evaluation = score(model or self.model, self._data, part, autocast=self._stepper.autocast)
         if evaluation is None:
             raise TrainingFailed(f"the model's output on {part} is not finite after epoch {self._progress.epoch + 1}")
         return evaluation
@@ -232,7 +232,8 @@ class SeedRun:
     def _undisturbed(self, rows: tuple[torch.Tensor, ...]) -> Iterator[torch.Tensor]:
         train, scaling = self._data.parts["train"], self._data.scaling
         for of_batch in rows:
-            yield self._set_up.laid_out(scaling.shaped(scaling.scaled(train.log_mel[of_batch.to(train.log_mel.device)])))
+            log_mel = train.log_mel[of_batch.to(self._data.device)]
+            yield self._set_up.laid_out(scaling.shaped(scaling.scaled(log_mel)))
 
     def _generator(self, *what: Any) -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(self._base, *what))

@@ -18,8 +18,8 @@ def _keys(store: ObjectStore) -> list[str]:
     return [info.key for info in store.list("")]
 
 
-def _checkpoint(epoch: int, **state: Any) -> Checkpoint:
-    return Checkpoint(epoch=epoch, tensors={"weight": torch.full((3,), float(epoch))}, state=state)
+def _checkpoint(step: int, **state: Any) -> Checkpoint:
+    return Checkpoint(step=step, tensors={"weight": torch.full((3,), float(step))}, state=state)
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def test_tensors_come_back_bit_for_bit(checkpoints: Checkpoints) -> None:
         "channels_last": torch.randn(2, 3, 4, 5, generator=generator).to(memory_format=torch.channels_last),
         "gradient": torch.ones(2, requires_grad=True),
     }
-    checkpoints.save("seed=42", Checkpoint(epoch=3, tensors=tensors, state={}))
+    checkpoints.save("seed=42", Checkpoint(step=3, tensors=tensors, state={}))
     found = checkpoints.newest("seed=42")
     assert found is not None
-    assert found.epoch == 3
+    assert found.step == 3
     assert found.tensors.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert found.tensors[name].dtype == tensor.dtype, name
@@ -58,7 +58,7 @@ def test_tensors_come_back_bit_for_bit(checkpoints: Checkpoints) -> None:
 
 def test_tensors_that_share_memory_are_stored(checkpoints: Checkpoints) -> None:
     tied = torch.arange(10.0)
-    checkpoints.save("seed=42", Checkpoint(epoch=1, tensors={"in": tied, "out": tied, "head": tied[:5]}, state={}))
+    checkpoints.save("seed=42", Checkpoint(step=1, tensors={"in": tied, "out": tied, "head": tied[:5]}, state={}))
     found = checkpoints.newest("seed=42")
     assert found is not None
     assert torch.equal(found.tensors["in"], tied)
@@ -84,29 +84,29 @@ def test_the_state_comes_back_exactly(checkpoints: Checkpoints) -> None:
 
 
 def test_the_newest_stays_and_the_older_ones_go(store: ObjectStore, checkpoints: Checkpoints) -> None:
-    for epoch in (1, 2, 10):
-        checkpoints.save("seed=42", _checkpoint(epoch))
-    assert _keys(store) == [f"{_PREFIX}/seed=42/epoch-0010.safetensors"]
+    for step in (1, 2, 10):
+        checkpoints.save("seed=42", _checkpoint(step))
+    assert _keys(store) == [f"{_PREFIX}/seed=42/step-00000010.safetensors"]
 
 
-def test_epochs_are_ordered_as_numbers(checkpoints: Checkpoints) -> None:
-    for epoch in (9_999, 10_000, 10_001):
-        checkpoints.save("seed=42", _checkpoint(epoch))
+def test_steps_are_ordered_as_numbers(checkpoints: Checkpoints) -> None:
+    for step in (9_999, 10_000, 10_001):
+        checkpoints.save("seed=42", _checkpoint(step))
         found = checkpoints.newest("seed=42")
         assert found is not None
-        assert found.epoch == epoch
+        assert found.step == step
 
 
 def test_a_run_killed_before_the_older_one_was_deleted_resumes_from_the_newer(
     store: ObjectStore, checkpoints: Checkpoints
 ) -> None:
     checkpoints.save("seed=42", _checkpoint(1))
-    older = store.get(f"{_PREFIX}/seed=42/epoch-0001.safetensors")
+    older = store.get(f"{_PREFIX}/seed=42/step-00000001.safetensors")
     checkpoints.save("seed=42", _checkpoint(2))
-    store.put(f"{_PREFIX}/seed=42/epoch-0001.safetensors", older)
+    store.put(f"{_PREFIX}/seed=42/step-00000001.safetensors", older)
     found = checkpoints.newest("seed=42")
     assert found is not None
-    assert found.epoch == 2
+    assert found.step == 2
 
 
 def test_seeds_and_trials_do_not_touch_each_other(store: ObjectStore, checkpoints: Checkpoints) -> None:
@@ -116,9 +116,9 @@ def test_seeds_and_trials_do_not_touch_each_other(store: ObjectStore, checkpoint
     checkpoints.save("seed=4", _checkpoint(2))
     found = checkpoints.newest("seed=42")
     assert found is not None
-    assert found.epoch == 1
+    assert found.step == 1
     checkpoints.delete_all()
-    assert _keys(store) == [f"{_PREFIX}0/seed=4/epoch-0001.safetensors"]
+    assert _keys(store) == [f"{_PREFIX}0/seed=4/step-00000001.safetensors"]
     assert checkpoints.newest("seed=4") is None
 
 
@@ -129,7 +129,7 @@ def test_a_reader_that_loses_the_race_with_a_save_gets_the_newer_one(
     get = store.get
 
     def get_late(key: str) -> bytes:
-        if key.endswith("epoch-0001.safetensors"):  # between the listing and this read, epoch 2 has come
+        if key.endswith("step-00000001.safetensors"):  # between the listing and this read, step 2 has come
             monkeypatch.undo()
             checkpoints.save("seed=42", _checkpoint(2))
             with pytest.raises(ObjectNotFound):
@@ -139,7 +139,7 @@ def test_a_reader_that_loses_the_race_with_a_save_gets_the_newer_one(
     monkeypatch.setattr(store, "get", get_late)
     found = checkpoints.newest("seed=42")
     assert found is not None
-    assert found.epoch == 2
+    assert found.step == 2
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_damaged_checkpoint_is_named(local_uri: str, damage: Callable[[bytes],
     store = open_store(local_uri)
     checkpoints = Checkpoints(store, _PREFIX)
     checkpoints.save("seed=42", _checkpoint(7, note="x"))
-    key = f"{_PREFIX}/seed=42/epoch-0007.safetensors"
+    key = f"{_PREFIX}/seed=42/step-00000007.safetensors"
     store.put(key, damage(store.get(key)))
     with pytest.raises(StorageError, match=f"{store.uri}: the checkpoint '{key}' is damaged.*Delete it"):
         checkpoints.newest("seed=42")

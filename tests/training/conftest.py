@@ -6,6 +6,7 @@ import pytest
 from storage.feature_store import Features
 from storage.split import Part, Split
 from training import TrialConfig, TrialData, load_trial_data
+from training.recipe import AugmentConfig, LoopConfig, OptimizerConfig
 
 LABELS = ("alarm", "bell", "crow")
 _PARTS: tuple[Part, ...] = ("train", "train", "train", "validation", "test")
@@ -50,10 +51,7 @@ def trial_config() -> TrialConfig:
         seeds=(1, 2),
         epochs=4,
         batch_size=8,
-        learning_rate=3e-3,
-        mixup_alpha=0.2,
-        time_mask_frames=4,
-        frequency_mask_bands=3,
-        roll=True,
-        precision="fp32",
+        optimizer=OptimizerConfig(learning_rate=3e-3),
+        augment=AugmentConfig(mix_alpha=0.2, time_mask_frames=4, frequency_mask_bands=3, roll=True),
+        loop=LoopConfig(precision="fp32"),
     )

@@ -9,8 +9,9 @@ import torch
 from storage.errors import InvalidInput
 from storage.feature_store import Features
 from storage.split import PARTS, Part, Split
-from training import load_trial_data
-from training.data import to_device
+from training import TrialConfig, TrialData, load_trial_data
+from training.inputs import device_data
+from training.recipe import LossConfig
 
 VARIANTS = ("original", "noise(snr_db=15)", "pitch(semitones=2)+gain(db=-6)")
 _PART_OF: dict[str, Part] = {"a": "train", "b": "train", "c": "validation", "d": "test"}
@@ -60,8 +61,14 @@ def test_what_is_trained_on_is_bit_for_bit_what_two_passes_would_give(seed: int)
     data = load_trial_data(dataclasses.replace(_features(), log_mel=noise), _split())
     train = data.parts["train"].log_mel.astype(np.float64)
     two_passes = dataclasses.replace(data, mean_db=float(train.mean()), deviation_db=float(train.std()))
-    ours, theirs = to_device(data, torch.device("cpu")), to_device(two_passes, torch.device("cpu"))
-    assert all(torch.equal(ours[part].inputs, theirs[part].inputs) for part in PARTS)
+    ours, theirs = _scaled(data), _scaled(two_passes)
+    assert all(torch.equal(ours[part], theirs[part]) for part in PARTS)
+
+
+def _scaled(data: TrialData) -> dict[Part, torch.Tensor]:
+    config = TrialConfig(architecture="cnn", dataset="d", fingerprint="f", split_hash="s")
+    on_device = device_data(data, config, torch.device("cpu"))
+    return {part: on_device.scaling.scaled(on_device.parts[part].log_mel) for part in PARTS}
 
 
 def test_a_part_without_originals_is_refused() -> None:
@@ -74,3 +81,38 @@ def test_features_of_two_channels_are_refused_with_what_would_do() -> None:
     doubled = dataclasses.replace(features, log_mel=np.stack([features.log_mel] * 2, axis=1))
     with pytest.raises(InvalidInput, match=r"got 'shape \(2, 4, 6\)'.*features\.representation=iq_magnitude"):
         load_trial_data(doubled, _split())
+
+
+class TestLabels:
+    def test_the_first_label_is_the_corpus_s_and_all_are_kept(self) -> None:
+        data = load_trial_data(
+            _labelled({"a": ("owl", "crow"), "b": ("crow",), "c": ("crow",), "d": ("owl",)}), _split()
+        )
+        assert data.labels == ("crow", "owl")
+        assert data.is_multi_label
+        train = data.parts["train"]
+        assert train.has_label.tolist() == [[True, True]] * 2 + [[True, False]] * 2
+        assert train.first_label.tolist() == [1, 1, 0, 0]
+
+    def test_a_label_that_nothing_was_trained_on_is_refused(self) -> None:
+        features = _labelled({"a": ("owl",), "b": ("owl",), "c": ("owl", "crow"), "d": ("owl",)})
+        with pytest.raises(InvalidInput, match=r"the validation part: got \"clip c with the labels \['owl', 'crow'\]"):
+            load_trial_data(features, _split())
+
+    def test_several_labels_and_a_loss_over_one_do_not_go_together(self) -> None:
+        data = load_trial_data(_labelled({clip: ("owl", "crow") for clip in "abcd"}), _split())
+        config = TrialConfig(architecture="cnn", dataset="d", fingerprint="f", split_hash="s")
+        with pytest.raises(InvalidInput, match=r"trial\.loss\.kind: got 'cross_entropy'"):
+            device_data(data, config, torch.device("cpu"))
+
+    def test_labels_after_the_first_weigh_what_the_loss_says(self) -> None:
+        data = load_trial_data(_labelled({clip: ("owl", "crow") for clip in "abcd"}), _split())
+        loss = LossConfig(kind="bce", secondary_target=0.25)
+        config = TrialConfig(architecture="cnn", dataset="d", fingerprint="f", split_hash="s", loss=loss)
+        targets = device_data(data, config, torch.device("cpu")).parts["train"].targets
+        assert targets.tolist() == [[0.25, 1.0]] * 4
+
+
+def _labelled(labels: dict[str, tuple[str, ...]]) -> Features:
+    features = _features(("original",))
+    return dataclasses.replace(features, labels=tuple(labels[clip] for clip in features.clip_ids))

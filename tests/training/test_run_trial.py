@@ -1,6 +1,7 @@
 """A trial learns, stops when told, and goes on from any epoch as if nothing had happened."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ import torch
 from storage.checkpoints import Checkpoints
 from storage.object_store import ObjectStore, open_store
 from training import SeedResult, TrialConfig, TrialData, run_trial
-from training.run_trial import TrialResult
-from training.seed_run import EpochMetrics, SeedRun, TrainingFailed
+from training.config import with_values
+from training.inputs import device_data
+from training.progress import EpochMetrics
+from training.run_trial import Paused, TrialResult
+from training.seed_run import SeedRun, TrainingFailed
 
 
 class Interrupted(Exception):
@@ -51,7 +55,7 @@ def numbers(metrics: EpochMetrics) -> tuple[float, ...]:
         metrics.epoch,
         metrics.train_loss,
         metrics.validation_loss,
-        metrics.validation_accuracy,
+        metrics.validation_score,
         metrics.learning_rate,
     )
 
@@ -59,19 +63,21 @@ def numbers(metrics: EpochMetrics) -> tuple[float, ...]:
 def test_a_trial_learns_bands_that_a_ruler_could_tell_apart(
     trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
 ) -> None:
-    result, received = run(replace(trial_config, epochs=12, mixup_alpha=0.0), trial_data, disk, Recorder())
+    result, received = run(
+        with_values(trial_config, {"epochs": 20, "augment.mix_alpha": 0.0}), trial_data, disk, Recorder()
+    )
     assert result.state == "finished"
     assert [seed.seed for seed in received] == [1, 2]
-    assert min(seed.test.accuracy for seed in result.seeds) > 0.8
-    assert result.objective == pytest.approx(np.mean([seed.validation.accuracy for seed in result.seeds]))
+    assert min(seed.test.score for seed in result.seeds) > 0.8
+    assert result.objective == pytest.approx(np.mean([seed.validation.score for seed in result.seeds]))
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "plateau", "constant"])
 @pytest.mark.parametrize("die_after", [0, 1, 3, 4, 6])
 def test_a_resumed_trial_equals_the_undisturbed_one_bit_for_bit(
     trial_config: TrialConfig, trial_data: TrialData, tmp_path: Any, schedule: Any, die_after: int
 ) -> None:
-    config = replace(trial_config, schedule=schedule, plateau_patience=0)
+    config = with_values(trial_config, {"schedule.kind": schedule, "schedule.plateau_patience": 0})
     undisturbed = Recorder()
     expected, _ = run(config, trial_data, open_store(str(tmp_path / "a")), undisturbed)
 
@@ -120,7 +126,7 @@ def test_the_result_of_a_seed_is_received_before_its_last_epoch_is_reported(
 def test_early_stopping_ends_a_seed_and_the_next_one_begins(
     trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
 ) -> None:
-    config = replace(trial_config, epochs=40, early_stopping_patience=3, mixup_alpha=0.0)
+    config = with_values(trial_config, {"epochs": 40, "loop.early_stopping_patience": 3, "augment.mix_alpha": 0.0})
     result, _ = run(config, trial_data, disk, Recorder())
     assert result.state == "finished"
     assert all(seed.epochs_trained == seed.best_epoch + 3 < 40 for seed in result.seeds)
@@ -130,7 +136,7 @@ def test_a_loss_that_is_not_finite_fails_the_trial(
     trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
 ) -> None:
     with pytest.raises(TrainingFailed, match=r"not finite|loss is"):
-        run(replace(trial_config, learning_rate=1e30), trial_data, disk, Recorder())
+        run(with_values(trial_config, {"optimizer.learning_rate": 1e30}), trial_data, disk, Recorder())
 
 
 def test_the_callers_random_state_is_left_alone(
@@ -147,7 +153,7 @@ def test_the_best_epoch_is_chosen_on_validation_and_scored_with_its_own_weights(
     recorder = Recorder()
     result, _ = run(replace(trial_config, seeds=(1,), epochs=8), trial_data, disk, recorder)
     epochs = [metrics for _, _, _, metrics in recorder.reported]
-    best = max(epochs, key=lambda metrics: (metrics.validation_accuracy, -metrics.validation_loss))
+    best = max(epochs, key=lambda metrics: (metrics.validation_score, -metrics.validation_loss))
     seed = result.seeds[0]
     assert seed.best_epoch == best.epoch
     assert seed.validation.loss == best.validation_loss
@@ -163,5 +169,77 @@ def test_another_seed_gives_another_run(trial_config: TrialConfig, trial_data: T
 def test_a_checkpoint_holds_no_pickle(trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore) -> None:
     run(trial_config, trial_data, disk, Recorder())
     keys = [info.key for info in disk.list("trial/")]
-    assert keys == ["trial/seed=1/epoch-0004.safetensors", "trial/seed=2/epoch-0004.safetensors"]
+    assert keys == ["trial/seed=1/step-00000020.safetensors", "trial/seed=2/step-00000020.safetensors"]
     assert SeedRun.__module__.encode() not in disk.get(keys[0])
+
+
+# Everything that keeps a state between steps; each with its own random draws.
+_STATEFUL: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "sgd": {"optimizer.kind": "sgd", "optimizer.clip_norm": 0.5},
+    "accumulated": {"optimizer.accumulate": 2},
+    "ema": {"loop.ema_decay": 0.9},
+    "swa": {"loop.swa_epochs": 2},
+    "bf16": {"loop.precision": "bf16"},
+    "cutmix": {"augment.mix": "cutmix", "augment.mix_probability": 0.5, "augment.gain_db": 6.0},
+    "resizemix": {"augment.mix": "resizemix", "augment.inaugment_probability": 0.5, "augment.flip_probability": 0.5},
+    "balanced": {"loop.sampling": "balanced", "schedule.kind": "plateau", "schedule.plateau_patience": 0},
+    "larger": {"input.height": 24, "input.width": 32, "input.channels": 3, "input.scaling": "unit"},
+    "layer-wise": {"optimizer.layer_decay": 0.8, "schedule.warmup_epochs": 0.5},
+    "focal": {"loss.kind": "focal", "loss.class_weights": "balanced", "loss.label_smoothing": 0.1},
+}
+
+
+@pytest.mark.parametrize("values", _STATEFUL.values(), ids=_STATEFUL.keys())
+def test_a_seed_put_down_at_random_steps_equals_the_undisturbed_one_bit_for_bit(
+    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore, values: dict[str, Any]
+) -> None:
+    config = with_values(trial_config, {"epochs": 3, "seeds": (1,), **values})
+    data = device_data(trial_data, config, torch.device("cpu"))
+    with torch.random.fork_rng():
+        expected = SeedRun(config, seed=1, data=data)
+        epochs = [expected.train_epoch() for _ in range(3)]
+        chance = np.random.default_rng(len(values))
+        run = SeedRun(config, seed=1, data=data)
+        while not run.finished:
+            steps = iter(range(int(chance.integers(0, 4))))
+            run.train_epoch(lambda steps=steps: next(steps, None) is None)  # type: ignore[misc]
+            torch.rand(3)  # another process has another global state
+            checkpoints = Checkpoints(disk, "trial")
+            checkpoints.save("seed", run.checkpoint())
+            found = checkpoints.newest("seed")
+            assert found is not None
+            run = SeedRun(config, seed=1, data=data)
+            run.restore(found)
+        ours, theirs = run.checkpoint(), expected.checkpoint()
+    assert [numbers(metrics) for metrics in run.history] == [numbers(metrics) for metrics in epochs if metrics]
+    assert ours.tensors.keys() == theirs.tensors.keys()
+    for name in ours.tensors:
+        assert torch.equal(ours.tensors[name], theirs.tensors[name]), name
+
+
+def test_a_pause_loses_not_even_a_step(trial_config: TrialConfig, trial_data: TrialData, tmp_path: Path) -> None:
+    expected, _ = run(trial_config, trial_data, open_store(str(tmp_path / "a")), Recorder())
+    checkpoints = Checkpoints(open_store(str(tmp_path / "b")), "trial")
+    asked = iter([False, False, True, True])
+    with pytest.raises(Paused):
+        run_trial(trial_config, trial_data, Recorder(), checkpoints, pause=lambda: next(asked))
+    found = checkpoints.newest("seed=1")
+    assert found is not None
+    assert found.step == 3
+    resumed = run_trial(trial_config, trial_data, Recorder(), checkpoints)
+    for ours, theirs in zip(resumed.seeds, expected.seeds, strict=True):
+        assert np.array_equal(ours.test.probabilities, theirs.test.probabilities)
+
+
+def test_long_epochs_are_stored_before_they_end(
+    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[int] = []
+    save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda self, name, found: (stored.append(found.step), save(self, name, found))
+    )
+    config = with_values(trial_config, {"seeds": (1,), "epochs": 1})
+    run_trial(config, trial_data, Recorder(), Checkpoints(disk, "trial"), checkpoint_every_s=0.0)
+    assert stored == [1, 2, 3, 4, 5]
