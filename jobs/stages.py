@@ -65,7 +65,7 @@ def find_recordings(settings: JobSettings) -> Manifest:
             name=data.resolved_name,
             endpoint_url=data.endpoint_url,
             label_level=data.label_level,
-            on_progress=lambda done, total: tell(done, total, "") if total > _MANY_FILES else None,
+            on_progress=lambda done, total: tell(done, total) if total > _MANY_FILES else None,
         )
     say(f"data set {manifest.dataset}: {len(manifest.clips)} clips, {len(manifest.labels)} labels")
     return manifest
