@@ -51,6 +51,7 @@ class DataSettings:
 
     @property
     def resolved_name(self) -> str:
+        """The name, or the last part of root without its ending."""
         return self.name or Path(self.root.rstrip("/")).stem or "data"
 
 

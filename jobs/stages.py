@@ -44,7 +44,11 @@ def open_checked_store(settings: StorageSettings) -> ObjectStore:
 
 
 def require_root(data: DataSettings) -> None:
-    """Refuses settings that name no recordings."""
+    """Refuses settings that name no recordings.
+
+    Raises:
+        InvalidInput: `data.root` is empty.
+    """
     if not data.root:
         raise InvalidInput(
             "data.root",

@@ -52,6 +52,7 @@ class Estimate:
 
     @property
     def num_to_compute(self) -> int:
+        """Clips that are neither stored nor copied."""
         return self.num_clips - self.num_finished - self.num_copied
 
 

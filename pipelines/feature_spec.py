@@ -211,10 +211,12 @@ class FeatureSpec:
 
     @property
     def f_max_resolved_hz(self) -> float:
+        """The upper edge of the highest band, where None stands for half the sample rate."""
         return self.sample_rate_hz / 2 if self.f_max_hz is None else self.f_max_hz
 
     @property
     def frame_samples_resolved(self) -> int:
+        """The length of Kaldi's frames, where None stands for n_fft."""
         return self.n_fft if self.frame_samples is None else self.frame_samples
 
     @property
@@ -246,6 +248,7 @@ class FeatureSpec:
 
     @property
     def window_samples(self) -> int:
+        """The length of a window at sample_rate_hz."""
         return seconds_to_samples(self.window_s, self.sample_rate_hz)
 
     @property
