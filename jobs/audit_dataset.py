@@ -108,7 +108,7 @@ def _sound_findings(manifest: Manifest, settings: DatasetAuditJobSettings) -> li
     if not settings.audit.recordings:
         return []
     with progress("check sound, clips") as tell:
-        return list(sound_findings(manifest, settings.audit, on_progress=lambda done, total: tell(done, total, "")))
+        return list(sound_findings(manifest, settings.audit, on_progress=tell))
 
 
 def _summary(
@@ -140,7 +140,7 @@ def _write_page(manifest: Manifest, settings: DatasetAuditJobSettings, store: Ob
             recordings_of(manifest),
             [clips[clip_id] for clip_id in ids],
             excerpt_s=settings.excerpt_s,
-            on_progress=lambda done, total: tell(done, total, ""),
+            on_progress=tell,
         )
     page = render_audit_page(findings, summary, views, per_kind=settings.examples)
     store.put(audit_key(manifest.dataset, fingerprint, "page.html"), page.encode())

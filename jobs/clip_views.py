@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from pipelines.audits.clip_audio import map_audio
 from pipelines.audits.excerpts import Excerpt, cut_excerpt
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.rules import Undecodable
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip
 from reports.clip_cards import ClipView, SoundView

@@ -63,7 +63,11 @@ def draw_split(manifest: Manifest, settings: SplitSettings) -> Split:
 
 
 def draw_parts(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, Part], str]:
-    """clip_id → part and the policy in words, as `draw_split`, but unverified: folds may tear groups apart."""
+    """clip_id → part and the policy in words, as `draw_split`, but unverified: folds may tear groups apart.
+
+    Raises:
+        InvalidInput: as `draw_split`, but for folds that tear groups apart.
+    """
     num_without = sum(clip.fold is None for clip in manifest.clips)
     if settings.policy == "auto" and 0 < num_without < len(manifest.clips):
         raise InvalidInput(

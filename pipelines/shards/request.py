@@ -38,6 +38,7 @@ class ShardRequest:
 
     @property
     def num_clips_copied(self) -> int:
+        """Clips whose rows are copied rather than computed."""
         return sum(len(part.clip_ids) for part in self.earlier)
 
     def to_json(self) -> str:
@@ -46,6 +47,7 @@ class ShardRequest:
 
     @classmethod
     def from_json(cls, text: str) -> "ShardRequest":
+        """What `to_json` wrote."""
         values = json.loads(text)
         clips = tuple(Clip(**{**clip, "labels": tuple(clip["labels"])}) for clip in values["clips"])
         earlier = tuple(EarlierPart(**{**part, "clip_ids": tuple(part["clip_ids"])}) for part in values["earlier"])

@@ -13,7 +13,8 @@ from PIL import Image
 from reports.audit_page import render_audit_page, shown_findings
 from reports.clip_cards import ClipView, SoundView, clip_card
 from reports.data_page import DataOverview, render_data_page
-from reports.pictures import palette, sound_picture, spectrogram_png
+from reports.pictures import sound_picture, spectrogram_png
+from storage.feature_images import viridis
 from storage.findings import Finding
 
 HOSTILE = '<script>alert("x")</script>&amp;'
@@ -165,7 +166,7 @@ class TestPictures:
         assert image[0, 0].tolist() == [0x44, 0x01, 0x54]
 
     def test_lightness_rises_through_the_palette(self) -> None:
-        lightness = palette(64).astype(float) @ [0.2126, 0.7152, 0.0722]
+        lightness = viridis(64).astype(float) @ [0.2126, 0.7152, 0.0722]
         assert (np.diff(lightness) > 0).all()
 
     def test_axes_name_seconds_and_hertz(self) -> None:
