@@ -15,10 +15,11 @@ from pipelines.audits.copies import Pair
 from pipelines.audits.near_duplicates import NearDuplicateSettings
 from pipelines.audits.sound_checks import SoundCheckSettings, SoundMeasures, is_finding, measure_sound
 from pipelines.decoding.decode import Undecodable
+from pipelines.feature_spec import FeatureSpec
 from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Clip, Manifest
 from pipelines.splits import inseparable
-from storage.findings import KINDS, Finding
+from storage.findings import KINDS, Finding, Kind
 from storage.split import Part
 
 Progress = Callable[[int, int], None]
@@ -37,6 +38,20 @@ class DatasetAuditSettings:
     sound: SoundCheckSettings = field(default_factory=SoundCheckSettings)
     recordings: bool = True
     num_threads: int = 0
+
+
+def not_checked(spec: FeatureSpec, settings: DatasetAuditSettings) -> dict[Kind, str]:
+    """Which kinds of finding an audit of such features leaves out, and why, in words."""
+    of_recordings: tuple[Kind, ...] = ("silence", "clipping", "band_limited", "unreadable")
+    words: dict[Kind, str] = {}
+    if not settings.recordings:
+        words |= dict.fromkeys(of_recordings, "not checked (audit.recordings=false)")
+    if spec.is_iq:
+        no_pattern = "not checked: IQ samples have no bands of sound whose levels a copy keeps; equal samples are found"
+        no_scale = "not checked: IQ samples are no sound: there is no full scale, and no half of the rate that is empty"
+        in_quarantine = "not checked: IQ samples were read for the features; what could not be is in the quarantine"
+        words |= {"near_duplicate": no_pattern, **dict.fromkeys(of_recordings, no_scale), "unreadable": in_quarantine}
+    return words
 
 
 def duplicate_findings(pairs: Sequence[Pair], settings: NearDuplicateSettings) -> Iterator[Finding]:
@@ -145,7 +160,9 @@ def _pair_finding(kind: Any, pair: Pair, **columns: Any) -> Finding:
     )
 
 
-def _lag_in_words(lag_s: float) -> str:
+def _lag_in_words(lag_s: float | None) -> str:
+    if lag_s is None:
+        return "in windows at places that were drawn"
     if abs(lag_s) < 0.03:
         return "at the same place"
     return f"{abs(lag_s):.2f} s {'later' if lag_s > 0 else 'earlier'} in the second"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from audit_toys import featurized
 
 from pipelines.audits.copies import Copies, Pair, find_copies
 from pipelines.audits.dataset_audit import (
@@ -18,8 +19,6 @@ from pipelines.audits.dataset_audit import (
 from pipelines.audits.near_duplicates import NearDuplicateSettings
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
-from pipelines.shards.request import ShardRequest
-from pipelines.shards.worker import ShardWorker
 from pipelines.sources.synthetic_sounds import SAMPLE_RATE_HZ, SOUND_MODELS, Waveform
 from storage.errors import StorageError
 from storage.feature_store import FeatureStore
@@ -58,12 +57,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _featurized(root: Path, *clips: Clip, spec: FeatureSpec = SPEC) -> tuple[Manifest, FeatureStore]:
-    manifest = Manifest(name="data", root=str(root), clips=clips)
-    features = FeatureStore(open_store(str(root / "store")), dataset=manifest.dataset, fingerprint=spec.fingerprint)
-    worker = ShardWorker(spec, features, backend="cpu")
-    request = ShardRequest(index=0, clips_hash="0" * 12, root=str(root), endpoint_url=None, clips=manifest.clips)
-    features.commit([worker.compute(request)], spec=dataclasses.asdict(spec), versions={})
-    return manifest, features
+    return featurized(root, *clips, spec=spec)
 
 
 def _copies(root: Path, *clips: Clip) -> Copies:
