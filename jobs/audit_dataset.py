@@ -36,7 +36,7 @@ _HEADER = ("finding", "rows", "worst", "examples")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetAuditJobSettings(JobSettings):
-    """Of the settings of the main job, data, features, split, storage and report are used.
+    """Of the settings of the main job, data, features, split, storage, report and pipeline.clip_time_limit_s are used.
 
     Attributes:
         split_hash: of a stored split to audit; empty for the one that split.* would draw.
@@ -112,7 +112,14 @@ def _sound_findings(manifest: Manifest, settings: DatasetAuditJobSettings) -> li
     if "silence" in not_checked(settings.features, settings.audit):
         return []
     with progress("check sound, clips") as tell:
-        return list(sound_findings(manifest, settings.audit, on_progress=lambda done, total: tell(done, total, "")))
+        return list(
+            sound_findings(
+                manifest,
+                settings.audit,
+                clip_time_limit_s=settings.pipeline.clip_time_limit_s,
+                on_progress=lambda done, total: tell(done, total, ""),
+            )
+        )
 
 
 def _summary(
@@ -145,6 +152,7 @@ def _write_page(manifest: Manifest, settings: DatasetAuditJobSettings, store: Ob
             recordings_of(manifest),
             [clips[clip_id] for clip_id in ids],
             excerpt_s=settings.excerpt_s,
+            clip_time_limit_s=settings.pipeline.clip_time_limit_s,
             on_progress=lambda done, total: tell(done, total, ""),
         )
     page = render_audit_page(findings, summary, views, per_kind=settings.examples)

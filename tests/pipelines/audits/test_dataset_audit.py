@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 from audit_toys import featurized
+from decoder_toys import obedient_decode
 
 from pipelines.audits.copies import Copies, Pair, find_copies
 from pipelines.audits.dataset_audit import (
@@ -154,6 +155,23 @@ class TestFindings:
 
 
 class TestSound:
+    def test_a_decoder_that_crashes_or_hangs_is_a_finding_and_its_neighbours_have_theirs(self, root: Path) -> None:
+        soundfile.write(root / "silent.wav", np.zeros(44_100), 44_100)
+        (root / "crash.wav").write_text("do: signal SIGSEGV")
+        (root / "hang.wav").write_text("do: hang")
+        clips = tuple(_clip(name) for name in ("crash", "engine", "hang", "silent"))
+        findings = sound_findings(
+            Manifest(name="data", root=str(root), clips=clips),
+            DatasetAuditSettings(),
+            clip_time_limit_s=3.0,
+            decode=obedient_decode,
+        )
+        assert [(finding.clip_id, finding.kind, finding.measure) for finding in findings] == [
+            ("crash", "unreadable", "decoder_crashed"),
+            ("hang", "unreadable", "timed_out"),
+            ("silent", "silence", "silent_share"),
+        ]
+
     def test_every_fault_is_told_with_its_number_and_bad_files_end_nothing(self, root: Path) -> None:
         soundfile.write(root / "silent.wav", np.zeros(44_100), 44_100)
         soundfile.write(root / "loud.wav", np.clip(3 * np.sin(np.arange(44_100) / 50), -1, 1), 44_100, subtype="FLOAT")
