@@ -27,7 +27,7 @@ from storage.errors import hold_rules
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InspectSettings(JobSettings):
-    """What is shown; of the settings of the main job, data and report are used.
+    """What is shown; of the settings of the main job, data, report and pipeline.clip_time_limit_s are used.
 
     Attributes:
         clips_per_label: fewer where max_clips would not do.
@@ -62,6 +62,7 @@ def _inspect(words: Sequence[str]) -> None:
             manifest,
             max_clips=settings.max_files_read,
             seed=settings.seed,
+            clip_time_limit_s=settings.pipeline.clip_time_limit_s,
             on_progress=tell,
         )
     chosen = draw_by_label(
@@ -75,6 +76,7 @@ def _inspect(words: Sequence[str]) -> None:
             recordings_of(manifest),
             [clip for clips in chosen.values() for clip in clips],
             excerpt_s=settings.excerpt_s,
+            clip_time_limit_s=settings.pipeline.clip_time_limit_s,
             on_progress=tell,
         )
     overview = _overview(manifest, settings.data.source, survey)

@@ -25,7 +25,7 @@ SUMMARY = {
     "num_clips_compared": 3,
     "num_quarantined": 1,
     "num_windows_without_pattern": 0,
-    "recordings_checked": True,
+    "not_checked": {},
     "split": HOSTILE,
     "settings": {"near_duplicates": {"min_correlation": 0.5}},
     "written_at": "2026-11-21 09:00 UTC",
@@ -113,9 +113,10 @@ class TestAuditPage:
         assert "4 clips. Nothing was found." in text
 
     def test_what_was_not_checked_is_not_said_to_be_zero(self) -> None:
-        page = render_audit_page([], {**SUMMARY, "recordings_checked": False}, {}, per_kind=3)
+        words = dict.fromkeys(("silence", "clipping", "band_limited", "unreadable"), "not checked: <b>deaf</b>")
+        page = render_audit_page([], {**SUMMARY, "not_checked": words}, {}, per_kind=3)
         assert page.count('<td class="number">–</td>') == 4
-        assert "audit.recordings=false" in page
+        assert page.count("not checked: &lt;b&gt;deaf&lt;/b&gt;") == 5  # of every kind, and of sound as a whole
 
 
 class TestDataPage:
