@@ -15,6 +15,7 @@ from pipelines.audits.copies import Copies, find_copies
 from pipelines.audits.dataset_audit import (
     DatasetAuditSettings,
     duplicate_findings,
+    not_checked,
     sound_findings,
     split_findings,
     worst_first,
@@ -35,7 +36,7 @@ _HEADER = ("finding", "rows", "worst", "examples")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetAuditJobSettings(JobSettings):
-    """Of the settings of the main job, data, features, split, storage and report are used.
+    """Of the settings of the main job, data, features, split, storage, report and pipeline.clip_time_limit_s are used.
 
     Attributes:
         split_hash: of a stored split to audit; empty for the one that split.* would draw.
@@ -85,7 +86,10 @@ def run_dataset_audit(settings: DatasetAuditJobSettings) -> int:
     summary = _summary(manifest, settings, copies, policy, num_quarantined)
     key = save_findings(store, findings, dataset=manifest.dataset, fingerprint=fingerprint, summary=summary)
     path = _write_page(manifest, settings, store)
-    print_table(f"Audit of {manifest.dataset}", _HEADER, [_row(kind, findings) for kind in KINDS])
+    left_out = summary["not_checked"]
+    print_table(f"Audit of {manifest.dataset}", _HEADER, [_row(kind, findings, kind in left_out) for kind in KINDS])
+    for words in dict.fromkeys(left_out.values()):
+        say(f"{_kinds_in_words([kind for kind in left_out if left_out[kind] == words])}: {words}")
     say(f"split: {policy}")
     say(f"findings: {store.uri}/{key}")
     say(f"page: {path}")
@@ -105,10 +109,17 @@ def _parts(manifest: Manifest, settings: DatasetAuditJobSettings, store: ObjectS
 
 
 def _sound_findings(manifest: Manifest, settings: DatasetAuditJobSettings) -> list[Finding]:
-    if not settings.audit.recordings:
+    if "silence" in not_checked(settings.features, settings.audit):
         return []
     with progress("check sound, clips") as tell:
-        return list(sound_findings(manifest, settings.audit, on_progress=lambda done, total: tell(done, total, "")))
+        return list(
+            sound_findings(
+                manifest,
+                settings.audit,
+                clip_time_limit_s=settings.pipeline.clip_time_limit_s,
+                on_progress=tell,
+            )
+        )
 
 
 def _summary(
@@ -121,7 +132,7 @@ def _summary(
         "num_clips_compared": copies.num_clips,
         "num_quarantined": num_quarantined,
         "num_windows_without_pattern": copies.num_without_pattern,
-        "recordings_checked": settings.audit.recordings,
+        "not_checked": not_checked(settings.features, settings.audit),
         "split": policy,
         "settings": dataclasses.asdict(settings.audit),
         "written_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -134,20 +145,24 @@ def _write_page(manifest: Manifest, settings: DatasetAuditJobSettings, store: Ob
     findings, summary = load_findings(store, dataset=manifest.dataset, fingerprint=fingerprint)
     clips = {clip.clip_id: clip for clip in manifest.clips}
     shown = shown_findings(findings, per_kind=settings.examples)
-    ids = [clip_id for finding in shown for clip_id in (finding.clip_id, finding.other_clip_id) if clip_id]
+    of_shown = [] if settings.features.is_iq else shown  # IQ samples are nothing to listen to
+    ids = [clip_id for finding in of_shown for clip_id in (finding.clip_id, finding.other_clip_id) if clip_id]
     with progress("draw, clips") as tell:
         views = clip_views(
             recordings_of(manifest),
             [clips[clip_id] for clip_id in ids],
             excerpt_s=settings.excerpt_s,
-            on_progress=lambda done, total: tell(done, total, ""),
+            clip_time_limit_s=settings.pipeline.clip_time_limit_s,
+            on_progress=tell,
         )
     page = render_audit_page(findings, summary, views, per_kind=settings.examples)
     store.put(audit_key(manifest.dataset, fingerprint, "page.html"), page.encode())
     return f"{write_page(page, f'{manifest.dataset}-audit.html', settings.report)} ({len(page.encode()) / 1e6:.1f} MB)"
 
 
-def _row(kind: str, findings: Sequence[Finding]) -> tuple[str, ...]:
+def _row(kind: str, findings: Sequence[Finding], left_out: bool) -> tuple[str, ...]:
+    if left_out:
+        return kind.replace("_", " "), "–", "not checked", ""
     of_kind = [finding for finding in findings if finding.kind == kind]
     worst = of_kind[0] if of_kind else None
     value = "–" if worst is None or worst.value is None else f"{worst.value:.3g} {worst.measure}"
@@ -155,3 +170,7 @@ def _row(kind: str, findings: Sequence[Finding]) -> tuple[str, ...]:
         value = ", ".join(f"{count} {reason}" for reason, count in Counter(f.measure for f in of_kind).most_common())
     names = [" = ".join(filter(None, (finding.clip_id, finding.other_clip_id))) for finding in of_kind]
     return kind.replace("_", " "), str(len(of_kind)), value, ", ".join(names[:_NUM_EXAMPLES])
+
+
+def _kinds_in_words(kinds: Sequence[str]) -> str:
+    return ", ".join(kind.replace("_", " ") for kind in kinds)

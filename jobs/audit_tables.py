@@ -87,7 +87,7 @@ def _progress(settings: TableAuditSettings) -> Iterator[Callable[[int, int], Non
         yield lambda done, total: None
         return
     with progress("hash audio, clips") as tell:
-        yield lambda done, total: tell(done, total, "")
+        yield tell
 
 
 def _show(overlaps: Sequence[Overlap], title: str) -> None:

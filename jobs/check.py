@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jobs.console import run_job, say
-from jobs.settings import DataSettings, describe, parse_settings
+from jobs.settings import DataSettings, parse_settings, usage
 from jobs.stages import require_root
 from pipelines.sources import check_tree
 
@@ -23,11 +23,11 @@ class CheckSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_check, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(CheckSettings)}")
+    return run_job(_check, argv, usage=usage(__doc__, CheckSettings))
 
 
 def _check(words: Sequence[str]) -> int:
-    data = parse_settings(CheckSettings, [word for word in words if word != "--smoke"]).data
+    data = parse_settings(CheckSettings, words).data
     require_root(data)
     problems = check_tree(data.source, root=data.root, endpoint_url=data.endpoint_url)
     for problem in problems:

@@ -1,10 +1,11 @@
 """From clips to views of a page: reads their audio and puts together what `reports` shows."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 from pipelines.audits.clip_audio import map_audio
 from pipelines.audits.excerpts import Excerpt, cut_excerpt
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.rules import Undecodable
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip
 from reports.clip_cards import ClipView, SoundView
@@ -15,13 +16,14 @@ def clip_views(
     clips: Sequence[Clip],
     *,
     excerpt_s: float,
+    clip_time_limit_s: float = 120.0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, ClipView]:
     """clip_id → view of every clip, each read once; one that cannot be read is shown with the reason."""
     once = list({clip.clip_id: clip for clip in clips}.values())
     found = {}
-    # One thread, as excerpts of equal length share a backend, and a backend belongs to one thread.
-    excerpts = map_audio(recordings, once, lambda waveform: cut_excerpt(waveform, max_s=excerpt_s), num_threads=1)
+    cut = functools.partial(cut_excerpt, max_s=excerpt_s)
+    excerpts = map_audio(recordings, once, cut, clip_time_limit_s=clip_time_limit_s)
     for done, (clip, excerpt) in enumerate(excerpts, start=1):
         found[clip.clip_id] = _view(clip, excerpt)
         on_progress(done, len(once))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jobs.console import print_table, progress, run_job, say
-from jobs.settings import StorageSettings, describe, parse_settings
+from jobs.settings import StorageSettings, parse_settings, usage
 from jobs.stages import in_bytes
 from storage.errors import hold_rules
 from storage.garbage import Garbage, delete_garbage, find_garbage, referred_features
@@ -40,11 +40,11 @@ class CollectSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_collect, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(CollectSettings)}")
+    return run_job(_collect, argv, usage=usage(__doc__, CollectSettings))
 
 
 def _collect(words: Sequence[str]) -> None:
-    settings = parse_settings(CollectSettings, [word for word in words if word != "--smoke"])
+    settings = parse_settings(CollectSettings, words)
     store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
     now = time.time()
     found = find_garbage(store, referred=referred_features(store), written_before=now - settings.min_age_days * _DAY_S)
@@ -72,7 +72,7 @@ def _delete(store: ObjectStore, garbage: Sequence[Garbage]) -> None:
                 say(f"left alone, as it came into use meanwhile: {item.dataset}/{item.fingerprint}")
             else:
                 freed_bytes += item.size_bytes
-            tell(number + 1, len(garbage), "")
+            tell(number + 1, len(garbage))
     say(f"deleted {in_bytes(freed_bytes)}")
 
 

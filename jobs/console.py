@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -68,13 +68,17 @@ def say(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-@contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int | None, str], None]]:
-    """A bar on a terminal, a line every few seconds in a log.
+class Tell(Protocol):
+    """What progress is told through; it may be called as often as one likes."""
 
-    Yields:
-        A function of (done, in all or None where that is unknown, text) to call as often as one likes.
-    """
+    def __call__(self, done: int, total: int | None, text: str = "") -> None:
+        """`total` is None where nobody knows it."""
+        ...
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Tell]:
+    """A bar on a terminal, a line every few seconds in a log."""
     if console.is_terminal:
         columns = (
             SpinnerColumn(),
@@ -86,7 +90,7 @@ def progress(title: str) -> Iterator[Callable[[int, int | None, str], None]]:
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=None, text="")
-            yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
     else:
         yield _Lines(title)
 
@@ -95,7 +99,7 @@ class _Lines:
     def __init__(self, title: str) -> None:
         self._title, self._started, self._last = title, time.monotonic(), float("-inf")
 
-    def __call__(self, done: int, total: int | None, text: str) -> None:
+    def __call__(self, done: int, total: int | None, text: str = "") -> None:
         now = time.monotonic()
         if done == total or now - self._last >= _SECONDS_BETWEEN_LINES:
             self._last = now

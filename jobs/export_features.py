@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jobs.console import progress, run_job, say
-from jobs.settings import StorageSettings, describe, parse_settings
+from jobs.settings import StorageSettings, parse_settings, usage
 from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput
 from storage.feature_export import Encode, OnProgress, encode_npy, export_array, export_rows
@@ -54,11 +54,11 @@ class ExportSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_export, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(ExportSettings)}")
+    return run_job(_export, argv, usage=usage(__doc__, ExportSettings))
 
 
 def _export(words: Sequence[str]) -> None:
-    settings = parse_settings(ExportSettings, [word for word in words if word != "--smoke"])
+    settings = parse_settings(ExportSettings, words)
     if not settings.out:
         raise InvalidInput("out", given="", allowed="an empty folder", remedy="Give out=<folder>.")
     if settings.format == "array" and "://" in settings.out:
@@ -66,7 +66,7 @@ def _export(words: Sequence[str]) -> None:
     store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
     features = _find(store, settings)
     with progress(f"export {settings.format}, rows") as tell:
-        _write(features, settings, lambda done, in_all: tell(done, in_all, ""))
+        _write(features, settings, tell)
     say(f"{features.dataset}/{features.fingerprint} exported to {settings.out}")
 
 

@@ -16,21 +16,21 @@ from pathlib import Path
 
 from cluster.session import ray_session
 from jobs.console import print_table, run_job, say
-from jobs.settings import JobSettings, describe, parse_settings
+from jobs.settings import JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, in_bytes, make_features, open_checked_store
 from pipelines.estimate import Estimate, estimate
 from storage.object_store import open_store
 
-_FLAGS = ("--smoke", "--dry-run")
+_DRY_RUN = "--dry-run"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_featurize, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(JobSettings)}")
+    return run_job(_featurize, argv, usage=usage(__doc__, JobSettings))
 
 
 def _featurize(words: Sequence[str]) -> None:
-    settings = parse_settings(JobSettings, [word for word in words if word not in _FLAGS])
-    if "--dry-run" in words:
+    settings = parse_settings(JobSettings, [word for word in words if word != _DRY_RUN])
+    if _DRY_RUN in words:
         _estimate(settings)
         return
     manifest = find_recordings(settings)

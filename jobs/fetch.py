@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.console import progress, run_job, say
-from jobs.settings import describe, parse_settings
+from jobs.settings import parse_settings, usage
 from pipelines.sources import archive_url, check_tree, find_source
 from pipelines.sources.archive import fetch_tree
 from storage.errors import InvalidInput
@@ -35,11 +35,11 @@ class FetchSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_fetch, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(FetchSettings)}")
+    return run_job(_fetch, argv, usage=usage(__doc__, FetchSettings))
 
 
 def _fetch(words: Sequence[str]) -> None:
-    settings = parse_settings(FetchSettings, [word for word in words if word != "--smoke"])
+    settings = parse_settings(FetchSettings, words)
     if not settings.root:
         raise InvalidInput("root", given="", allowed="a folder", remedy="Give root=<folder>.")
     url = settings.url or archive_url(settings.source)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from jobs.clip_views import clip_views
 from jobs.console import progress, run_job, say
-from jobs.settings import JobSettings, describe, parse_settings
+from jobs.settings import JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, write_page
 from pipelines.audits.survey import Survey, draw_by_label, survey_recordings
 from pipelines.files.recordings import recordings_of
@@ -27,7 +27,7 @@ from storage.errors import hold_rules
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InspectSettings(JobSettings):
-    """What is shown; of the settings of the main job, data and report are used.
+    """What is shown; of the settings of the main job, data, report and pipeline.clip_time_limit_s are used.
 
     Attributes:
         clips_per_label: fewer where max_clips would not do.
@@ -51,18 +51,19 @@ class InspectSettings(JobSettings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_inspect, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(InspectSettings)}")
+    return run_job(_inspect, argv, usage=usage(__doc__, InspectSettings))
 
 
 def _inspect(words: Sequence[str]) -> None:
-    settings = parse_settings(InspectSettings, [word for word in words if word != "--smoke"])
+    settings = parse_settings(InspectSettings, words)
     manifest = find_recordings(settings)
     with progress("read files, clips") as tell:
         survey = survey_recordings(
             manifest,
             max_clips=settings.max_files_read,
             seed=settings.seed,
-            on_progress=lambda done, total: tell(done, total, ""),
+            clip_time_limit_s=settings.pipeline.clip_time_limit_s,
+            on_progress=tell,
         )
     chosen = draw_by_label(
         manifest,
@@ -75,7 +76,8 @@ def _inspect(words: Sequence[str]) -> None:
             recordings_of(manifest),
             [clip for clips in chosen.values() for clip in clips],
             excerpt_s=settings.excerpt_s,
-            on_progress=lambda done, total: tell(done, total, ""),
+            clip_time_limit_s=settings.pipeline.clip_time_limit_s,
+            on_progress=tell,
         )
     overview = _overview(manifest, settings.data.source, survey)
     by_label = {label: [views[clip.clip_id] for clip in clips] for label, clips in chosen.items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from jobs.console import print_table, run_job, say
-from jobs.settings import ReportSettings, StorageSettings, describe, parse_settings
+from jobs.settings import ReportSettings, StorageSettings, parse_settings, usage
 from jobs.stages import write_report
 from reports import LEADERBOARD_HEADER, leaderboard, leaderboard_lines, load_sweep, newest_sweep, to_json
 from storage.object_store import open_store
@@ -28,11 +28,11 @@ class ReportJobSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_report, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(ReportJobSettings)}")
+    return run_job(_report, argv, usage=usage(__doc__, ReportJobSettings))
 
 
 def _report(words: Sequence[str]) -> None:
-    settings = parse_settings(ReportJobSettings, [word for word in words if word != "--smoke"])
+    settings = parse_settings(ReportJobSettings, words)
     store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
     results = ResultsTable(store)
     sweep_id = settings.sweep_id or newest_sweep(results)

@@ -26,6 +26,7 @@ from sweeps import SweepSettings
 
 T = TypeVar("T")
 _PRESETS = Path(__file__).parent.parent / "search_spaces" / "presets"
+_SMOKE_WORD = "--smoke"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,7 @@ class DataSettings:
 
     @property
     def resolved_name(self) -> str:
+        """The name, or the last part of root without its ending."""
         return self.name or Path(self.root.rstrip("/")).stem or "data"
 
 
@@ -107,7 +109,7 @@ class JobSettings:
     report: ReportSettings = field(default_factory=ReportSettings)
 
 
-# What --smoke changes: sizes, nothing else.
+# What --smoke changes of the main job: sizes, nothing else.
 SMOKE = (
     "sweep.num_trials=2",
     "sweep.epochs=3",
@@ -117,17 +119,20 @@ SMOKE = (
 )
 
 
-def parse_settings(kind: type[T], words: Sequence[str]) -> T:
+def parse_settings(kind: type[T], words: Sequence[str], *, smoke: Sequence[str] = ()) -> T:
     """Builds settings from command-line words.
 
     Args:
         kind: a dataclass of dataclasses.
         words: `preset=<name>`, `--smoke` and dotted `key=value`; later words win,
             and all of them over presets. Texts are taken as they stand, all other values are YAML (`[1,2]`, `null`).
+        smoke: the words that `--smoke` stands for; all others win over them.
 
     Raises:
         InvalidInput: a word that is no `key=value`, an unknown key or preset, or a value of the wrong type.
     """
+    if _SMOKE_WORD in words:
+        words = [*smoke, *(word for word in words if word != _SMOKE_WORD)]
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
     layers = [OmegaConf.create(_plain(defaults))]
     overrides = OmegaConf.create()
@@ -178,6 +183,11 @@ def _yaml_value(text: str) -> Any:
     if odd:
         raise ValueError(f"{odd[0]} would be read as another number; write it plainly or in quotes")
     return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)["value"]  # type: ignore[index,call-overload]
+
+
+def usage(doc: str | None, kind: type) -> str:
+    """What --help prints: what the job says of itself, and its settings."""
+    return f"{doc}\nSettings and their defaults:\n{describe(kind)}"
 
 
 def describe(kind: type) -> str:

@@ -44,7 +44,11 @@ def open_checked_store(settings: StorageSettings) -> ObjectStore:
 
 
 def require_root(data: DataSettings) -> None:
-    """Refuses settings that name no recordings."""
+    """Refuses settings that name no recordings.
+
+    Raises:
+        InvalidInput: `data.root` is empty.
+    """
     if not data.root:
         raise InvalidInput(
             "data.root",
@@ -65,7 +69,7 @@ def find_recordings(settings: JobSettings) -> Manifest:
             name=data.resolved_name,
             endpoint_url=data.endpoint_url,
             label_level=data.label_level,
-            on_progress=lambda done, total: tell(done, total, "") if total > _MANY_FILES else None,
+            on_progress=lambda done, total: tell(done, total) if total > _MANY_FILES else None,
         )
     say(f"data set {manifest.dataset}: {len(manifest.clips)} clips, {len(manifest.labels)} labels")
     return manifest

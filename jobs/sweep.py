@@ -13,7 +13,7 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.console import print_table, progress, run_job, say
-from jobs.settings import SMOKE, JobSettings, describe, parse_settings
+from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, versions, write_report
 from pipelines.splits import draw_split
 from reports import LEADERBOARD_HEADER, leaderboard_lines
@@ -25,12 +25,11 @@ from training import TrialData, load_trial_data
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_sweep, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(JobSettings)}")
+    return run_job(_sweep, argv, usage=usage(__doc__, JobSettings))
 
 
 def _sweep(words: Sequence[str]) -> int:
-    sizes = SMOKE if "--smoke" in words else ()
-    settings = parse_settings(JobSettings, [*sizes, *(word for word in words if word != "--smoke")])
+    settings = parse_settings(JobSettings, words, smoke=SMOKE)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
     plan = SweepPlan(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.console import progress, run_job, say
-from jobs.settings import describe, parse_settings
+from jobs.settings import parse_settings, usage
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.errors import InvalidInput
 
@@ -24,20 +24,18 @@ class SynthesizeSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run_job(_synthesize, argv, usage=f"{__doc__}\nSettings and their defaults:\n{describe(SynthesizeSettings)}")
+    return run_job(_synthesize, argv, usage=usage(__doc__, SynthesizeSettings))
 
 
 def _synthesize(words: Sequence[str]) -> None:
-    smoke = "--smoke" in words
-    sizes = ["num_clips_per_class=5"] if smoke else []
-    settings = parse_settings(SynthesizeSettings, [*sizes, *(word for word in words if word != "--smoke")])
+    settings = parse_settings(SynthesizeSettings, words, smoke=["num_clips_per_class=5"])
     with progress("synthesize, clips") as tell:
         try:
             root = write_synthetic_dataset(
                 Path(settings.root),
                 seed=settings.seed,
                 num_clips_per_class=settings.num_clips_per_class,
-                progress=lambda done, total: tell(done, total, ""),
+                progress=tell,
             )
         except (ValueError, OSError) as e:
             raise InvalidInput("root", given=settings.root, allowed="a new or matching folder", remedy=str(e)) from e

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.rules import Undecodable
 from pipelines.variants import Variant
 
 Samples = NDArray[np.float32]

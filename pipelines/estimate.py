@@ -52,6 +52,7 @@ class Estimate:
 
     @property
     def num_to_compute(self) -> int:
+        """Clips that are neither stored nor copied."""
         return self.num_clips - self.num_finished - self.num_copied
 
 
@@ -81,29 +82,31 @@ def estimate(
     missing = [] if done is None else [request for request in requests if request.index not in done]
     missing = with_earlier_rows(missing, manifest, features)
     sample = _evenly(manifest.clips, num_sampled)
-    rows, size_bytes, num_quarantined, seconds = _measure(sample, manifest, spec, settings)
-    # By estimated rows rather than by clips, as clips may have very different lengths.
-    sampled = sum(estimated_rows(clip, spec) for clip in sample)
-    in_all = sum(estimated_rows(clip, spec) for clip in manifest.clips)
-    to_store = sum(estimated_rows(clip, spec) for request in missing for clip in request.clips)
+    num_rows, size_bytes, num_quarantined, seconds = _measure(sample, manifest, spec, settings)
+    to_store = [clip for request in missing for clip in request.clips]
     copied = {clip_id for request in missing for part in request.earlier for clip_id in part.clip_ids}
-    to_compute = sum(
-        estimated_rows(clip, spec) for request in missing for clip in request.clips if clip.clip_id not in copied
-    )
+    to_compute = [clip for clip in to_store if clip.clip_id not in copied]
+    # By estimated rows rather than by clips, as clips may have very different lengths.
+    rows_sampled = _estimated_rows(sample, spec)
+    rows_in_all = _estimated_rows(manifest.clips, spec)
     working = max(1, min(num_actors, len(missing)))
     return Estimate(
         num_clips=len(manifest.clips),
-        num_finished=len(manifest.clips) - sum(len(request.clips) for request in missing),
+        num_finished=len(manifest.clips) - len(to_store),
         num_copied=len(copied),
         num_shards=len(requests),
         num_sampled=len(sample),
         num_sampled_quarantined=num_quarantined,
-        num_rows=round(rows * in_all / sampled),
-        size_bytes=round(size_bytes * in_all / sampled),
-        missing_bytes=round(size_bytes * to_store / sampled),
-        seconds=seconds * to_compute / sampled / working,
+        num_rows=round(num_rows * rows_in_all / rows_sampled),
+        size_bytes=round(size_bytes * rows_in_all / rows_sampled),
+        missing_bytes=round(size_bytes * _estimated_rows(to_store, spec) / rows_sampled),
+        seconds=seconds * _estimated_rows(to_compute, spec) / rows_sampled / working,
         num_actors=working,
     )
+
+
+def _estimated_rows(clips: Sequence[Clip], spec: FeatureSpec) -> int:
+    return sum(estimated_rows(clip, spec) for clip in clips)
 
 
 def _evenly(clips: Sequence[Clip], num_sampled: int) -> list[Clip]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pipelines.representations import WITHOUT_EFFECT, Representation
 from pipelines.variants import ORIGINAL, canonical_variants
 from pipelines.window_policy import PartialWindow, WindowLayout, WindowPolicy
 from storage.affine_scale import AffineScale
@@ -20,22 +21,6 @@ from storage.identity import content_hash, derive_seed
 
 # Raised by one whenever the same spec gives other numbers than before; the fingerprint then changes with it.
 NUMERICS_VERSION = 1
-
-Representation = Literal["log_mel", "kaldi_fbank", "iq_magnitude", "iq_channels"]
-
-_OF_KALDI = {"frame_samples", "frame_taper", "fixed_frames"}
-_OF_DECIBELS = {"power", "db_reference", "amin", "top_db"}
-_OF_MELS = {"num_mels", "f_min_hz", "f_max_hz"}
-_OF_LOG_MELS = {"mel_scale", "mel_norm"}
-_OF_AUDIO = {"variants", "variant_seed", "resampler", "decoder"}
-
-# Fields that change nothing in a representation.
-_WITHOUT_EFFECT: dict[str, set[str]] = {
-    "log_mel": {"representation", *_OF_KALDI},
-    "kaldi_fbank": {*_OF_LOG_MELS, *_OF_DECIBELS} - {"power"},
-    "iq_magnitude": {*_OF_KALDI, *_OF_MELS, *_OF_LOG_MELS, *_OF_AUDIO},
-    "iq_channels": {*_OF_KALDI, *_OF_MELS, *_OF_LOG_MELS, *_OF_AUDIO, *_OF_DECIBELS},
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,11 +168,6 @@ class FeatureSpec:
             rules["power"] = (self.power in (1.0, 2.0), "1 or 2 in kaldi_fbank")
         return rules
 
-    @property
-    def is_iq(self) -> bool:
-        """Whether windows are complex samples of a radio rather than sound."""
-        return self.representation in ("iq_magnitude", "iq_channels")
-
     def _hold_uint8_range(self) -> None:
         if self.uint8_range_db is None and self.db_reference == "max" and self.top_db is not None:
             return
@@ -202,6 +182,11 @@ class FeatureSpec:
         object.__setattr__(self, "uint8_range_db", tuple(map(float, given)))
 
     @property
+    def is_iq(self) -> bool:
+        """Whether windows are complex samples of a radio rather than sound."""
+        return self.representation in ("iq_magnitude", "iq_channels")
+
+    @property
     def scale(self) -> AffineScale | None:
         """What the numbers of `uint8` stand for; None for the other dtypes."""
         if self.dtype != "uint8":
@@ -211,10 +196,12 @@ class FeatureSpec:
 
     @property
     def f_max_resolved_hz(self) -> float:
+        """The upper edge of the highest band, where None stands for half the sample rate."""
         return self.sample_rate_hz / 2 if self.f_max_hz is None else self.f_max_hz
 
     @property
     def frame_samples_resolved(self) -> int:
+        """The length of Kaldi's frames, where None stands for n_fft."""
         return self.n_fft if self.frame_samples is None else self.frame_samples
 
     @property
@@ -227,7 +214,7 @@ class FeatureSpec:
 
         A field that came after features had been stored stays out while it has none: they are still found.
         """
-        without_effect = set(_WITHOUT_EFFECT[self.representation])
+        without_effect = set(WITHOUT_EFFECT[self.representation])
         if self.variants == (ORIGINAL,):
             without_effect.add("variant_seed")
         if self.windows != "random":
@@ -246,6 +233,7 @@ class FeatureSpec:
 
     @property
     def window_samples(self) -> int:
+        """The length of a window at sample_rate_hz."""
         return seconds_to_samples(self.window_s, self.sample_rate_hz)
 
     @property

@@ -92,6 +92,7 @@ class Manifest:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """All labels that any clip has, sorted."""
         return tuple(sorted({label for clip in self.clips for label in clip.labels}))
 
 

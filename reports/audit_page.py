@@ -96,9 +96,9 @@ def _lead(by_kind: Mapping[str, Sequence[Finding]], summary: Mapping[str, Any]) 
 
 def _overview_section(by_kind: Mapping[str, Sequence[Finding]], summary: Mapping[str, Any]) -> Markup:
     header = (("finding", "name"), ("rows", "number"), ("what it means", "words"))
-    unchecked = () if summary["recordings_checked"] else ("silence", "clipping", "band_limited", "unreadable")
+    left_out = summary["not_checked"]
     rows = [
-        (_WORDS[kind][0], NO_VALUE if kind in unchecked else len(of_kind), _WORDS[kind][1])
+        (_WORDS[kind][0], NO_VALUE if kind in left_out else len(of_kind), left_out.get(kind, _WORDS[kind][1]))
         for kind, of_kind in by_kind.items()
     ]
     compared = (
@@ -106,7 +106,7 @@ def _overview_section(by_kind: Mapping[str, Sequence[Finding]], summary: Mapping
         f"{counted(summary['num_quarantined'], 'clip')} in quarantine were not compared; "
         f"{counted(summary['num_windows_without_pattern'], 'window')} with too little change for a near duplicate"
     )
-    checked = "every recording was decoded" if summary["recordings_checked"] else "not checked (audit.recordings=false)"
+    checked = left_out.get("silence", "every recording was decoded")
     pairs = [("compared for copies", compared), ("sound", checked), ("split", summary["split"])]
     return element(
         "section",

@@ -38,6 +38,7 @@ class ClipView:
 
 
 def clip_card(view: ClipView) -> Markup:
+    """One clip: its facts, and its picture and player or the reason why there are none."""
     facts = [element("div", element("dt", name), element("dd", value)) for name, value in view.facts]
     return element(
         "article",
@@ -50,6 +51,7 @@ def clip_card(view: ClipView) -> Markup:
 
 
 def clip_grid(views: Sequence[ClipView]) -> Markup:
+    """Cards side by side, as many as the screen is wide."""
     return element("div", *(clip_card(view) for view in views), class_="clips")
 
 

@@ -54,6 +54,7 @@ class SweepResults:
 
     @property
     def labels(self) -> list[str]:
+        """In the order of the indices in `seeds` and `predictions`."""
         return [str(label) for label in self.sweep["labels"]]
 
     @property
@@ -63,6 +64,7 @@ class SweepResults:
 
     @property
     def versions(self) -> Any:
+        """Packages, Python and machine of the process that began the sweep."""
         return json.loads(self.sweep["versions"])
 
     def seeds_of(self, trial_id: str, seeds: Iterable[int]) -> pd.DataFrame:

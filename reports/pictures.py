@@ -1,23 +1,19 @@
-"""Sound as a picture: the waveform above the log-mel spectrogram on one time axis. The only file that imports Pillow.
+"""Sound as a picture: the waveform above the log-mel spectrogram on one time axis.
 
 Enters: arrays. Leaves: one inline SVG with the spectrogram as a PNG inside.
 """
 
 import base64
-import io
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from reports.markup import Markup, element, join
+from storage.feature_images import VIRIDIS, to_png, viridis
 
 RANGE_DB = 80.0
 _LEVELS = 64  # steps of 1.25 dB; more of them only make the file larger
-
-# Viridis (S. van der Walt & N. Smith, 2015, CC0) at ten places; lightness rises evenly, also without colour vision.
-_VIRIDIS = ("440154", "482878", "3e4989", "31688e", "26828e", "1f9e89", "35b779", "6ece58", "b5de2b", "fde725")
 
 _WIDTH, _LEFT, _RIGHT = 420, 40, 8
 _WAVE_TOP, _WAVE_HEIGHT = 6, 46
@@ -63,24 +59,12 @@ def spectrogram_png(log_mel: NDArray[np.float32]) -> bytes:
     """A PNG of one pixel per cell, low bands below, colours from a palette."""
     below = np.clip((log_mel.max() - log_mel) / RANGE_DB, 0, 1)
     levels = np.round((1 - below) * (_LEVELS - 1)).astype(np.uint8)[::-1]
-    image = Image.fromarray(np.ascontiguousarray(levels))
-    image.putpalette(palette(_LEVELS).tobytes())
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def palette(num_colours: int) -> NDArray[np.uint8]:
-    """Viridis from dark to light: uint8 (num_colours, 3)."""
-    known = np.array([[int(colour[place : place + 2], 16) for place in (0, 2, 4)] for colour in _VIRIDIS])
-    places = np.linspace(0, len(known) - 1, num_colours)
-    channels = [np.interp(places, np.arange(len(known)), known[:, channel]) for channel in range(3)]
-    return np.round(np.stack(channels, axis=1)).astype(np.uint8)
+    return to_png(levels, viridis(_LEVELS), optimize=True)
 
 
 def colour_scale() -> Markup:
     """The colours of a spectrogram, to stand in a sentence."""
-    gradient = ", ".join(f"#{colour}" for colour in _VIRIDIS)
+    gradient = ", ".join(f"#{colour}" for colour in VIRIDIS)
     return element("span", class_="scale", style=f"background: linear-gradient(to right, {gradient})")
 
 

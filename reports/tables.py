@@ -63,6 +63,7 @@ def failures_table(sweep: SweepResults) -> Markup:
 
 
 def confusion_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
+    """Clips by true and predicted label, summed over the seeds of a row."""
     counts = summed_confusion(sweep.seeds_of(row.trial_id, row.seeds))
     header = (("true ↓ predicted →", "name"), *((label, "number") for label in sweep.labels))
     cells = [(label, *line.tolist()) for label, line in zip(sweep.labels, counts, strict=True)]
@@ -70,6 +71,7 @@ def confusion_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
 
 
 def recall_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
+    """Recall in percent on test; a dash for a class that has no test clip."""
     recalls = [list(values) for values in sweep.seeds_of(row.trial_id, row.seeds)["test_recall"]]
     header = (("class", "name"), *((f"seed {seed}", "number") for seed in row.seeds), ("mean", "number"))
     cells = [
@@ -94,6 +96,7 @@ def parameters(configuration: Mapping[str, Any]) -> Markup:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Markup:
+    """Names and values as a list of two columns."""
     return element("dl", *(join(element("dt", name), element("dd", value)) for name, value in pairs), class_="facts")
 
 
@@ -104,6 +107,7 @@ def json_block(name: str, value: Any) -> Markup:
 
 
 def folded(summary: str, *content: object) -> Markup:
+    """Content that is shown when its summary is clicked."""
     return element("details", element("summary", summary), *content)
 
 

@@ -43,6 +43,7 @@ def percent(share: float | None, deviation: float | None = None) -> str:
 
 
 def decimal(value: float | None) -> str:
+    """Three decimals; a dash for no value."""
     return NO_VALUE if value is None else f"{value:.3f}"
 
 
@@ -60,6 +61,7 @@ def searched(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameter_text(value: Any) -> str:
+    """Numbers with three significant digits, all else as it is."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -26,6 +26,7 @@ class AffineScale:
 
     @property
     def step_db(self) -> float:
+        """The distance of two neighbouring steps in dB."""
         return (self.high_db - self.low_db) / _STEPS
 
     def encode(self, values_db: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:

@@ -64,6 +64,9 @@ def hold_rules(section: str, settings: "DataclassInstance", rules: Mapping[str, 
         section: what users write before the field (`sweep`, `features`).
         rules: field → (whether it holds, what is allowed). Written as comparisons, they refuse NaN too; an infinity is
             refused in every field of `settings`, a dataclass, as it could not be hashed or stored.
+
+    Raises:
+        InvalidInput: a rule does not hold, or a number is infinite.
     """
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)

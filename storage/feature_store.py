@@ -16,15 +16,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, nearest
 from storage.feature_rows import Where, iterate_rows, rows_per_group
-from storage.features import FEATURE_COLUMNS, KEY_COLUMNS, Features, LoadedType, gather
+from storage.feature_schemas import CLIPS_SCHEMA, FEATURE_COLUMNS, KEY_COLUMNS, QUARANTINE_SCHEMA, feature_schema
+from storage.features import Features, LoadedType, gather
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
-from storage.shards import CLIPS_SCHEMA, COUNTS, Shard, ShardContent
+from storage.shards import COUNTS, Shard, ShardContent
 
 __all__ = [
+    "MARKER",
     "QUARANTINE_SCHEMA",
     "FeatureStore",
     "Features",
@@ -35,53 +36,15 @@ __all__ = [
     "feature_schema",
 ]
 
-_MARKER = "_MANIFEST.json"
+MARKER = "_MANIFEST.json"
 _CLIPS = "_CLIPS.parquet"
 _MARKER_FIELDS = ("dataset", "fingerprint", *COUNTS, "shards", "spec", "versions")
-
-QUARANTINE_SCHEMA = pa.schema(
-    [
-        pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("variant", pa.string(), nullable=False),  # `original`: the clip has no rows, of no variant
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string(), nullable=False),
-    ]
-)
-
-
-def feature_schema(shape: Sequence[int], dtype: str, *, scale: AffineScale | None = None) -> pa.Schema:
-    """Columns of a feature row.
-
-    `log_mel` is an Arrow fixed-shape tensor of `shape`: (num_mels, num_frames) in dB, or whatever the spec's
-    representation makes, (2, bins, frames) too; readers without that extension type see a fixed-size list. `provenance`
-    is JSON: what the file had and who computed the row.
-
-    Args:
-        dtype: `float16`, `float32` or `uint8`.
-        scale: what the numbers of `uint8` stand for; the metadata of the field keep it.
-    """
-    value_type = {"float16": pa.float16(), "float32": pa.float32(), "uint8": pa.uint8()}[dtype]
-    metadata = scale.to_metadata() if scale else None
-    return pa.schema(
-        [
-            pa.field("clip_id", pa.string(), nullable=False),
-            pa.field("recording_id", pa.string(), nullable=False),
-            pa.field("group", pa.string(), nullable=False),
-            pa.field("variant", pa.string(), nullable=False),
-            pa.field("window", pa.int32(), nullable=False),
-            pa.field("labels", pa.list_(pa.string()), nullable=False),
-            pa.field("fold", pa.int32()),
-            pa.field("log_mel", pa.fixed_shape_tensor(value_type, tuple(shape)), False, metadata),
-            pa.field("provenance", pa.string(), nullable=False),
-        ]
-    )
 
 
 def complete_features(store: ObjectStore) -> list[tuple[str, str]]:
     """(data set, fingerprint) of all features with a commit marker; one listing."""
     places = (info.key.split("/") for info in store.list("features/"))
-    return [(place[1], place[2]) for place in places if len(place) == 4 and place[3] == _MARKER]
+    return [(place[1], place[2]) for place in places if len(place) == 4 and place[3] == MARKER]
 
 
 class FeatureStore:
@@ -175,7 +138,7 @@ class FeatureStore:
             "versions": versions,
         }
         data = json.dumps(marker, indent=1, sort_keys=True).encode()
-        return marker if self.store.put_if_absent(self.prefix + _MARKER, data) else self.marker() or marker
+        return marker if self.store.put_if_absent(self.prefix + MARKER, data) else self.marker() or marker
 
     def marker(self) -> dict[str, Any] | None:
         """What the commit marker says, or None while the features are not complete.
@@ -184,19 +147,19 @@ class FeatureStore:
             StorageError: the marker is damaged.
         """
         try:
-            marker = json.loads(self.store.get(self.prefix + _MARKER))
+            marker = json.loads(self.store.get(self.prefix + MARKER))
             marker.setdefault("num_variants_quarantined", 0)  # absent where there were no variants yet
             return {name: marker[name] for name in _MARKER_FIELDS}
         except ObjectNotFound:
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as e:
             raise StorageError(
-                f"{self.uri}{_MARKER} is damaged ({e!r}). Delete it and run again; nothing is recomputed."
+                f"{self.uri}{MARKER} is damaged ({e!r}). Delete it and run again; nothing is recomputed."
             ) from e
 
     def withdraw(self) -> None:
         """Takes the commit marker away: the features are no longer complete, their shards stay."""
-        self.store.delete(self.prefix + _MARKER)
+        self.store.delete(self.prefix + MARKER)
 
     def has_all_objects(self, marker: dict[str, Any]) -> bool:
         """Whether every object that a commit marker names is there; one listing."""
@@ -204,11 +167,7 @@ class FeatureStore:
 
     def object_keys(self, marker: dict[str, Any]) -> set[str]:
         """The keys of all shards that a commit marker names."""
-        return {
-            self._key(kind, index, clips_hash)
-            for index, clips_hash, num_quarantined in marker["shards"]
-            for kind in (("part", "quarantine") if num_quarantined else ("part",))
-        }
+        return {*self._keys("part", marker), *self._keys("quarantine", marker)}
 
     def batches(
         self, *, columns: Sequence[str] | None = None, where: Where | None = None, skip_rows: int = 0
@@ -232,7 +191,7 @@ class FeatureStore:
         if unknown:
             hint = nearest(unknown[0], FEATURE_COLUMNS)
             raise InvalidInput("columns", given=unknown[0], allowed=", ".join(FEATURE_COLUMNS), remedy=hint)
-        for key in self._keys("part"):
+        for key in self._committed("part"):
             with open_parquet(self.store, key) as part:
                 if part.metadata.num_rows <= skip_rows:
                     skip_rows -= part.metadata.num_rows
@@ -260,7 +219,7 @@ class FeatureStore:
         Raises:
             StorageError: the features are not complete, or the first part is missing or damaged.
         """
-        with open_parquet(self.store, self._keys("part")[0]) as part:
+        with open_parquet(self.store, self._committed("part")[0]) as part:
             return part.schema_arrow.remove_metadata()
 
     def quarantine(self) -> pa.Table:
@@ -269,7 +228,7 @@ class FeatureStore:
         Raises:
             StorageError: the features are not complete.
         """
-        tables = [self._read_quarantine(key) for key in self._keys("quarantine")]
+        tables = [self._read_quarantine(key) for key in self._committed("quarantine")]
         return pa.concat_tables(tables) if tables else QUARANTINE_SCHEMA.empty_table()
 
     def load(self, *, where: Where | None = None, dtype: LoadedType | None = None) -> Features:
@@ -309,10 +268,13 @@ class FeatureStore:
             table = table.append_column("variant", pa.array(["original"] * table.num_rows))
         return table.select(QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
 
-    def _keys(self, kind: str) -> list[str]:
+    def _committed(self, kind: str) -> list[str]:
         marker = self.marker()
         if marker is None:
             raise StorageError(f"{self.uri} holds no complete features. Run jobs/featurize.py with the same settings.")
+        return self._keys(kind, marker)
+
+    def _keys(self, kind: str, marker: dict[str, Any]) -> list[str]:
         return [
             self._key(kind, index, clips_hash)
             for index, clips_hash, num_reasons in marker["shards"]

@@ -14,18 +14,6 @@ from numpy.typing import NDArray
 from storage.affine_scale import AffineScale
 from storage.errors import StorageError
 
-FEATURE_COLUMNS = (
-    "clip_id",
-    "recording_id",
-    "group",
-    "variant",
-    "window",
-    "labels",
-    "fold",
-    "log_mel",
-    "provenance",
-)
-KEY_COLUMNS = ("clip_id", "group", "variant", "window", "labels")
 LoadedType = Literal["float16", "float32"]
 
 

@@ -93,6 +93,7 @@ def load_findings(store: ObjectStore, *, dataset: str, fingerprint: str) -> tupl
 
 
 def audit_key(dataset: str, fingerprint: str, name: str) -> str:
+    """Where the file `name` of the last audit of these features lies."""
     return f"audits/{dataset}/{fingerprint}/{name}"
 
 

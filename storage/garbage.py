@@ -9,12 +9,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from storage.errors import StorageError
-from storage.feature_store import FeatureStore
+from storage.feature_store import MARKER, FeatureStore
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.results_table import ResultsTable
 
 _SHARD = re.compile(r"(part|quarantine)-\d+-[^/]+\.parquet")
-_MARKER = "_MANIFEST.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +42,7 @@ class Garbage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
+class FoundGarbage:
     """What may go, and folders that are left alone because their marker cannot be read."""
 
     garbage: tuple[Garbage, ...]
@@ -60,7 +59,7 @@ def referred_features(store: ObjectStore) -> set[tuple[str, str]]:
     return set(zip(sweeps.column("dataset").to_pylist(), sweeps.column("fingerprint").to_pylist(), strict=True))
 
 
-def find_garbage(store: ObjectStore, *, referred: Collection[tuple[str, str]], written_before: float) -> Findings:
+def find_garbage(store: ObjectStore, *, referred: Collection[tuple[str, str]], written_before: float) -> FoundGarbage:
     """What no result refers to and nobody has written to since `written_before` (seconds since 1970).
 
     A folder is young, and stays, as long as any of its objects is. Features that a sweep refers to stay even where they
@@ -77,10 +76,10 @@ def find_garbage(store: ObjectStore, *, referred: Collection[tuple[str, str]], w
             unreadable.append(features.prefix)
             continue
         if going:
-            going.sort(key=lambda info: (not info.key.endswith(_MARKER), info.key))
+            going.sort(key=lambda info: (not info.key.endswith(MARKER), info.key))
             found = Garbage(dataset=dataset, fingerprint=fingerprint, why=why, objects=tuple(going))
             garbage.append(found)
-    return Findings(garbage=tuple(garbage), unreadable=tuple(unreadable))
+    return FoundGarbage(garbage=tuple(garbage), unreadable=tuple(unreadable))
 
 
 def delete_garbage(store: ObjectStore, garbage: Garbage) -> bool:

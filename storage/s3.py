@@ -43,6 +43,11 @@ class S3ObjectStore:
 
     @property
     def client(self) -> Any:
+        """Made when first needed.
+
+        Raises:
+            InvalidInput: the endpoint is no address.
+        """
         if self._client is None:
             try:
                 self._client = boto3.session.Session().client("s3", endpoint_url=self.endpoint_url, config=_CONFIG)

@@ -73,6 +73,10 @@ SEEDS = pa.schema(
         _required("train_seconds", pa.float64()),
         _required("num_parameters", pa.int64()),
         _required("device", pa.string()),
+        pa.field("validation_score", pa.float64()),  # accuracy, or macro ROC-AUC of several labels
+        pa.field("test_score", pa.float64()),
+        pa.field("scores", pa.string()),  # part → metric → number or null, JSON; training/metrics.py describes them
+        pa.field("events", pa.list_(pa.string())),  # what a reader of the numbers should know: memory ran out …
     ]
 )
 
@@ -89,6 +93,7 @@ EPOCHS = pa.schema(
         _required("train_loss", pa.float64()),
         _required("validation_loss", pa.float64()),
         _required("validation_accuracy", pa.float64()),
+        pa.field("validation_score", pa.float64()),  # what epochs are chosen by
         _required("learning_rate", pa.float64()),  # of the epoch's last step
         _required("epoch_seconds", pa.float64()),
     ]
@@ -102,7 +107,8 @@ PREDICTIONS = pa.schema(
         _required("seed", pa.int64()),
         _required("part", pa.string()),
         _required("clip_id", pa.string()),
-        _required("label", pa.int32()),
+        _required("label", pa.int32()),  # the one that the corpus names first
+        pa.field("labels", pa.list_(pa.int32())),  # all of them
         _required("predicted", pa.int32()),
         _required("probabilities", pa.list_(pa.float32())),
     ]

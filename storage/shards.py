@@ -2,18 +2,7 @@
 
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 COUNTS = ("num_clips", "num_rows", "num_quarantined", "num_variants_quarantined")
-
-# One row per clip all of whose rows a later version of the data set may copy.
-CLIPS_SCHEMA = pa.schema(
-    [
-        pa.field("clip_id", pa.string(), nullable=False),
-        pa.field("clip_hash", pa.string(), nullable=False),  # of all that the manifest says of the clip
-        pa.field("shard", pa.int32(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,6 +77,7 @@ class Split:
         return content_hash(self)
 
     def clip_ids(self, part: Part) -> tuple[str, ...]:
+        """The clips of a part, sorted."""
         return tuple(sorted(clip_id for clip_id, its_part in self.parts.items() if its_part == part))
 
 

@@ -17,7 +17,7 @@ from storage.results_table import ResultsTable
 from sweeps.plan import Parameters
 from training import SeedResult, TrialConfig
 from training.metrics import Evaluation
-from training.seed_run import EpochMetrics
+from training.progress import EpochMetrics
 
 TrialState = Literal["finished", "stopped", "failed"]
 
@@ -113,15 +113,19 @@ class Ledger:
             "best_epoch": result.best_epoch,
             "epochs_trained": result.epochs_trained,
             "validation_accuracy": result.validation.accuracy,
-            "validation_macro_f1": result.validation.macro_f1,
+            "validation_macro_f1": result.validation.scores["macro_f1"],
             "test_accuracy": result.test.accuracy,
-            "test_macro_f1": result.test.macro_f1,
-            "test_auc": result.test.auc,
+            "test_macro_f1": result.test.scores["macro_f1"],
+            "test_auc": result.test.scores["macro_auc"],
             "test_recall": result.test.recall.tolist(),
             "test_confusion": result.test.confusion.tolist(),
             "train_seconds": result.train_seconds,
             "num_parameters": result.num_parameters,
             "device": result.device,
+            "validation_score": result.validation.score,
+            "test_score": result.test.score,
+            "scores": json.dumps({"validation": result.validation.scores, "test": result.test.scores}),
+            "events": list(result.events),
         }
         self._commit("seeds", name, [row])
 
@@ -211,7 +215,8 @@ def _prediction_rows(config: TrialConfig, seed: int, part: str, evaluation: Eval
             "seed": seed,
             "part": part,
             "clip_id": clip_id,
-            "label": int(evaluation.targets[row]),
+            "label": int(evaluation.first_label[row]),
+            "labels": evaluation.has_label[row].nonzero()[0].tolist(),
             "predicted": int(evaluation.predicted[row]),
             "probabilities": evaluation.probabilities[row].tolist(),
         }

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import torch
 
-from models import create_model
+from models import create_model, freeze
 from search_spaces import SearchSpace, get_space, list_spaces
-from storage.errors import InvalidInput, hold_rules
+from storage.errors import InvalidInput, hold_rules, nearest
 from storage.identity import content_hash
 from training import TrialConfig
-from training.config import TRAINING_VERSION
+from training.config import TRAINING_VERSION, list_names, with_values
 
 Parameters = Mapping[str, float | int | bool | str]
 
@@ -20,7 +20,7 @@ Parameters = Mapping[str, float | int | bool | str]
 SEARCH_VERSION = 1
 
 # What the plan itself fixes for every trial.
-_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device", "model"}
+_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device"}
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
 # threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.)
@@ -40,8 +40,8 @@ class SweepSettings:
         grace_epochs: seed-epochs before the first rung.
         reduction_factor: at every rung the best 1/reduction_factor go on; rungs are this factor apart.
         searcher_seed: of the suggestions.
-        trial: values of TrialConfig fields (and model.<option>) that are the same in every configuration; a name that
-            a space would search is fixed by it.
+        trial: values of a trial (`optimizer.learning_rate`, `model.<option>`; training/recipe.py lists them) that are
+            the same in every configuration; a name that a space would search is fixed by it.
         max_concurrent_trials: 0 for as many as the cluster holds.
         cpus_per_trial: what Ray reserves for one.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
@@ -137,18 +137,16 @@ class SweepPlan:
             InvalidInput: sweep.trial names an unknown field, or a value is not allowed.
         """
         values: dict[str, Any] = {**self.space(architecture).default, **parameters}
-        model = {name.removeprefix("model."): value for name, value in values.items() if name.startswith("model.")}
-        fields = {name: value for name, value in values.items() if not name.startswith("model.")}
-        known = {field.name for field in dataclasses.fields(TrialConfig)} - _NOT_OF_A_TRIAL
-        unknown = sorted(fields.keys() - known)
+        known = set(list_names()) - _NOT_OF_A_TRIAL
+        unknown = sorted(name for name in values if name not in known and not name.startswith("model."))
         if unknown:
             raise InvalidInput(
                 f"sweep.trial.{unknown[0]}",
-                given=fields[unknown[0]],
-                allowed=", ".join(sorted(known)),
-                remedy="Correct the name.",
+                given=values[unknown[0]],
+                allowed="a known name, or model.<option>",
+                remedy=f"{nearest(unknown[0], known)}Known: {', '.join(sorted(known))}.",
             )
-        return TrialConfig(
+        plain = TrialConfig(
             architecture=architecture,
             dataset=self.dataset,
             fingerprint=self.fingerprint,
@@ -156,9 +154,8 @@ class SweepPlan:
             seeds=self.settings.seeds,
             epochs=self.settings.epochs,
             device=self.device,
-            model=model,
-            **fields,
         )
+        return with_values(plain, values)
 
     def check(self, *, feature_shape: tuple[int, ...]) -> None:
         """Holds, before anything is computed, that every architecture's default makes a trial and takes the features.
@@ -174,17 +171,20 @@ class SweepPlan:
                 allowed="features of one channel, (bands, frames), in a sweep",
                 remedy="Set features.representation=iq_magnitude; jobs/featurize.py makes two channels all the same.",
             )
-        num_mels, num_frames = feature_shape
         for architecture in self.settings.architectures:
             config = self.trial_config(architecture, {})
+            shape = config.input.shape_of(feature_shape)
             try:
-                model = create_model(architecture, num_classes=2, in_channels=1, seed=0, options=config.model)
+                model = create_model(
+                    architecture, num_classes=2, in_channels=config.input.channels, seed=0, options=config.model
+                )
+                freeze(model, config.freeze)
                 # On the device `meta` shapes are worked out and no memory is taken, however large the features.
-                model.to("meta")(torch.zeros(2, 1, num_mels, num_frames, device="meta"))
+                model.to("meta")(torch.zeros(2, *shape, device="meta"))
             except ValueError as e:
                 raise InvalidInput(
                     f"sweep.architectures: {architecture}",
-                    given={**config.model, "num_mels": num_mels, "num_frames": num_frames},
-                    allowed="options of the architecture, and features that are large enough for it",
+                    given={**config.model, "freeze": config.freeze, "input": shape},
+                    allowed="options of the architecture, and inputs that are large enough for it",
                     remedy=str(e),
                 ) from e

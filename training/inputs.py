@@ -127,13 +127,6 @@ class DeviceData:
     def device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
 
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of what the model sees."""
-        config = self.scaling.config
-        size = (config.height, config.width) if config.height else tuple(self.parts["train"].log_mel.shape[1:])
-        return (config.channels, size[0], size[1])
-
 
 def device_data(data: TrialData, config: TrialConfig, device: torch.device) -> DeviceData:
     """Brings a trial's data onto its device.

@@ -45,12 +45,14 @@ class Evaluation:
     confusion: NDArray[np.int64]
 
     @property
+    def accuracy(self) -> float:
+        return float(self.scores["accuracy"] or 0.0)
+
+    @property
     def score(self) -> float:
         """What epochs are chosen by: accuracy, or the macro ROC-AUC of several labels (0.5 where it is undefined)."""
-        if not self.is_multi_label:
-            return float(self.scores["accuracy"] or 0.0)
         auc = self.scores["macro_auc"]
-        return 0.5 if auc is None else auc
+        return (0.5 if auc is None else auc) if self.is_multi_label else self.accuracy
 
     def accuracy_by_group(self) -> dict[str, float]:
         """Group (speaker, recording, site) → share of its clips whose most probable label is one of theirs."""

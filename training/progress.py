@@ -13,7 +13,9 @@ class EpochMetrics:
 
     Attributes:
         train_loss, validation_loss: in nats; the first of disturbed batches.
-        validation_score: in [0, 1], higher is better: accuracy, or macro ROC-AUC where a clip may have several labels.
+        validation_accuracy: in [0, 1].
+        validation_score: what epochs are chosen by, in [0, 1]: accuracy, or macro ROC-AUC where a clip may have several
+            labels.
         learning_rate: of the last step.
         epoch_seconds: of its training and its validation, since it was last taken up.
     """
@@ -21,6 +23,7 @@ class EpochMetrics:
     epoch: int
     train_loss: float
     validation_loss: float
+    validation_accuracy: float
     validation_score: float
     learning_rate: float
     epoch_seconds: float

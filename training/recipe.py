@@ -6,6 +6,7 @@ group: `optimizer.learning_rate`.
 
 import dataclasses
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +42,11 @@ class InputConfig:
                 "width": (self.width >= 0, size),
             },
         )
+
+    def shape_of(self, feature_shape: Sequence[int]) -> tuple[int, int, int]:
+        """Channels, height and width of what the model sees of a log-mel of (bands, frames)."""
+        bands, frames = feature_shape
+        return (self.channels, self.height or bands, self.width or frames)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -145,6 +145,7 @@ class SeedRun:
             epoch=epoch,
             train_loss=train_loss,
             validation_loss=validation.loss,
+            validation_accuracy=validation.accuracy,
             validation_score=validation.score,
             learning_rate=learning_rate,
             epoch_seconds=time.perf_counter() - started,

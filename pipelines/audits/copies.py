@@ -1,26 +1,27 @@
 """Which clips of a data set hold the same sound, by its features at rest.
 
 Enters: a manifest and its features. Leaves: pairs of clips, equal ones and nearly equal ones. No recording is read:
-exact copies are known by the hash of decoded samples in every row's provenance, near ones by their log-mels.
+exact copies are known by the hash of decoded samples in every row's provenance, near ones by the levels of their
+log-mels or fbanks (levels.py). Of IQ samples only exact copies are looked for.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from pipelines.audits.levels import has_levels, levels_db, spec_at_rest
 from pipelines.audits.near_duplicates import NearDuplicateSearch, NearDuplicateSettings
+from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
 from pipelines.variants import ORIGINAL
 from storage.feature_store import FeatureStore
 
-_COLUMNS = ["clip_id", "variant", "window", "log_mel", "provenance"]
+_COLUMNS = ["clip_id", "variant", "window", "provenance"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,13 +29,14 @@ class Pair:
     """Two clips that hold the same sound: exactly (correlation None), or nearly.
 
     Attributes:
-        lag_s: how much later the sound comes in the second.
+        lag_s: how much later the sound comes in the second; None where nothing tells where in the clips the windows
+            lie.
     """
 
     first: Clip
     second: Clip
     correlation: float | None = None
-    lag_s: float = 0.0
+    lag_s: float | None = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,7 @@ class Copies:
 @dataclass(frozen=True, slots=True)
 class _Window:
     clip: Clip
-    start_s: float
+    start_s: float | None
     pcm_hash: str
 
 
@@ -67,30 +69,27 @@ def find_copies(manifest: Manifest, features: FeatureStore, settings: NearDuplic
         StorageError: the features are not complete.
     """
     clips = {clip.clip_id: clip for clip in manifest.clips}
-    spec = (features.marker() or {}).get("spec", {"hop_samples": 1, "sample_rate_hz": 1})
-    search = NearDuplicateSearch(settings, hop_s=spec["hop_samples"] / spec["sample_rate_hz"])
+    field = features.schema().field("log_mel")
+    spec = spec_at_rest((features.marker() or {})["spec"])
+    search = NearDuplicateSearch(settings, hop_s=spec.hop_samples / spec.sample_rate_hz)
     windows: list[_Window] = []
-    for part in features.batches(columns=_COLUMNS):
+    for part in features.batches(columns=[*_COLUMNS, *(["log_mel"] if has_levels(spec) else [])]):
         originals = part.filter(pc.equal(part["variant"], ORIGINAL))
         if originals.num_rows:
-            search.add(_log_mels(originals))
             windows.extend(_windows(originals, clips, spec))
+            if has_levels(spec):
+                search.add(levels_db(originals["log_mel"], field, spec))
     pairs = (*_equal_pairs(windows), *_near_pairs(search, windows))
     num_clips = len({window.clip.clip_id for window in windows})
     return Copies(pairs=pairs, num_clips=num_clips, num_without_pattern=search.num_without_pattern())
 
 
-def _windows(rows: pa.Table, clips: Mapping[str, Clip], spec: Mapping[str, Any]) -> Iterator[_Window]:
+def _windows(rows: pa.Table, clips: Mapping[str, Clip], spec: FeatureSpec) -> Iterator[_Window]:
     names = ("clip_id", "window", "provenance")
+    is_even = spec.windows in ("first", "all")  # others lie where the length of the clip put them, which no row tells
     for clip_id, window, provenance in zip(*(rows[name].to_pylist() for name in names), strict=True):
-        yield _Window(clips[clip_id], window * spec["window_hop_s"], json.loads(provenance)["pcm_hash"])
-
-
-def _log_mels(rows: pa.Table) -> NDArray[np.floating]:
-    tensor = rows["log_mel"].combine_chunks()
-    if isinstance(tensor, pa.ChunkedArray):
-        tensor = tensor.chunk(0)
-    return np.asarray(tensor.to_numpy_ndarray())
+        start_s = window * spec.window_hop_s if is_even else None
+        yield _Window(clips[clip_id], start_s, json.loads(provenance)["pcm_hash"])
 
 
 def _equal_pairs(windows: Iterable[_Window]) -> Iterator[Pair]:
@@ -112,8 +111,14 @@ def _near_pairs(search: NearDuplicateSearch, windows: Sequence[_Window]) -> Iter
         ids = first.clip.clip_id, second.clip.clip_id
         if ids not in seen and first.pcm_hash != second.pcm_hash:
             seen.add(ids)
-            lag_s += second.start_s - first.start_s
-            yield Pair(first=first.clip, second=second.clip, correlation=found.correlation, lag_s=lag_s)
+            yield Pair(
+                first=first.clip,
+                second=second.clip,
+                correlation=found.correlation,
+                lag_s=None
+                if first.start_s is None or second.start_s is None
+                else lag_s + second.start_s - first.start_s,
+            )
 
 
 def _kin(clip: Clip) -> tuple[str, tuple[str, ...]]:

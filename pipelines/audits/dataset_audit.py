@@ -4,21 +4,23 @@ Enters: pairs of copies, the parts of a split, and the recordings. Leaves: findi
 for what log-mels do not show.
 """
 
+import functools
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.audits.clip_audio import map_audio
+from pipelines.audits.clip_audio import Decode, map_audio
 from pipelines.audits.copies import Pair
 from pipelines.audits.near_duplicates import NearDuplicateSettings
 from pipelines.audits.sound_checks import SoundCheckSettings, SoundMeasures, is_finding, measure_sound
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.decode import Undecodable, decode
+from pipelines.feature_spec import FeatureSpec
 from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Clip, Manifest
 from pipelines.splits import inseparable
-from storage.findings import KINDS, Finding
+from storage.findings import KINDS, Finding, Kind
 from storage.split import Part
 
 Progress = Callable[[int, int], None]
@@ -30,13 +32,27 @@ class DatasetAuditSettings:
 
     Attributes:
         recordings: decode every recording once, for silence, clipping and bandwidth.
-        num_threads: that decode; 0 for one per core.
+        num_processes: that decode; 0 for one per core.
     """
 
     near_duplicates: NearDuplicateSettings = field(default_factory=NearDuplicateSettings)
     sound: SoundCheckSettings = field(default_factory=SoundCheckSettings)
     recordings: bool = True
-    num_threads: int = 0
+    num_processes: int = 0
+
+
+def not_checked(spec: FeatureSpec, settings: DatasetAuditSettings) -> dict[Kind, str]:
+    """Which kinds of finding an audit of such features leaves out, and why, in words."""
+    of_recordings: tuple[Kind, ...] = ("silence", "clipping", "band_limited", "unreadable")
+    words: dict[Kind, str] = {}
+    if not settings.recordings:
+        words |= dict.fromkeys(of_recordings, "not checked (audit.recordings=false)")
+    if spec.is_iq:
+        no_pattern = "not checked: IQ samples have no bands of sound whose levels a copy keeps; equal samples are found"
+        no_scale = "not checked: IQ samples are no sound: there is no full scale, and no half of the rate that is empty"
+        in_quarantine = "not checked: IQ samples were read for the features; what could not be is in the quarantine"
+        words |= {"near_duplicate": no_pattern, **dict.fromkeys(of_recordings, no_scale), "unreadable": in_quarantine}
+    return words
 
 
 def duplicate_findings(pairs: Sequence[Pair], settings: NearDuplicateSettings) -> Iterator[Finding]:
@@ -88,14 +104,24 @@ def split_findings(manifest: Manifest, parts: Mapping[str, Part], pairs: Sequenc
 
 
 def sound_findings(
-    manifest: Manifest, settings: DatasetAuditSettings, *, on_progress: Progress = lambda done, total: None
+    manifest: Manifest,
+    settings: DatasetAuditSettings,
+    *,
+    clip_time_limit_s: float = 120.0,
+    on_progress: Progress = lambda done, total: None,
+    decode: Decode = decode,
 ) -> Iterator[Finding]:
-    """Decodes every clip once and tells silence, clipping, narrow bands and what cannot be read."""
+    """Decodes every clip once and tells silence, clipping, narrow bands and what cannot be read.
+
+    A clip whose decoder crashes or hangs is one that cannot be read.
+    """
     measured = map_audio(
         recordings_of(manifest),
         manifest.clips,
-        lambda waveform: measure_sound(waveform, settings.sound),
-        num_threads=settings.num_threads,
+        functools.partial(measure_sound, settings=settings.sound),
+        num_processes=settings.num_processes,
+        clip_time_limit_s=clip_time_limit_s,
+        decode=decode,
     )
     for done, (clip, found) in enumerate(measured, start=1):
         on_progress(done, len(manifest.clips))
@@ -145,7 +171,9 @@ def _pair_finding(kind: Any, pair: Pair, **columns: Any) -> Finding:
     )
 
 
-def _lag_in_words(lag_s: float) -> str:
+def _lag_in_words(lag_s: float | None) -> str:
+    if lag_s is None:
+        return "in windows at places that were drawn"
     if abs(lag_s) < 0.03:
         return "at the same place"
     return f"{abs(lag_s):.2f} s {'later' if lag_s > 0 else 'earlier'} in the second"

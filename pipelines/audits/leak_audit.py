@@ -7,6 +7,7 @@ a float column (`2.0` for `2`; pandas writes it where a cell is empty). Nothing 
 """
 
 import math
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pipelines.audits.clip_audio import read_audio
+from pipelines.audits.clip_audio import map_audio
 from pipelines.decoding.decode import Undecodable
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip
@@ -262,14 +263,14 @@ def _hash_all(
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Hashes of decoded samples by part of a file, and `name: reason` of what has none."""
     by_part = {_part(clip): clip for clip in clips}
-    recordings = Recordings(root)
     hashes: dict[str, str] = {}
     unreadable = []
-    for done, (part, clip) in enumerate(by_part.items(), start=1):
-        try:
-            hashes[part] = read_audio(recordings, clip).pcm_hash
-        except Undecodable as e:
-            unreadable.append(f"{clip.uri}: {e.reason}")
+    found = map_audio(Recordings(root), list(by_part.values()), operator.attrgetter("pcm_hash"))
+    for done, (clip, pcm_hash) in enumerate(found, start=1):
+        if isinstance(pcm_hash, Undecodable):
+            unreadable.append(f"{clip.uri}: {pcm_hash.reason}")
+        else:
+            hashes[_part(clip)] = pcm_hash
         on_progress(done, len(by_part))
     return hashes, tuple(sorted(unreadable))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.audits.clip_audio import map_audio
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.decode import Undecodable, Waveform
 from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Clip, Manifest
 from storage.identity import derive_seed
@@ -39,20 +39,13 @@ def survey_recordings(
     *,
     max_clips: int,
     seed: int,
+    clip_time_limit_s: float = 120.0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Survey:
     """Decodes the clips, or `max_clips` drawn by `seed`; a bad file becomes a line of `unreadable`."""
     clips = draw_clips(manifest.clips, max_clips, np.random.default_rng(derive_seed("survey", seed)))
     durations_s, rates_hz, channels, unreadable = [], Counter[int](), Counter[int](), []
-    facts = map_audio(
-        recordings_of(manifest),
-        clips,
-        lambda waveform: (
-            len(waveform.samples) / waveform.sample_rate_hz,
-            waveform.source_rate_hz or waveform.sample_rate_hz,
-            waveform.num_channels,
-        ),
-    )
+    facts = map_audio(recordings_of(manifest), clips, _facts, clip_time_limit_s=clip_time_limit_s)
     for done, (clip, found) in enumerate(facts, start=1):
         on_progress(done, len(clips))
         if isinstance(found, Undecodable):
@@ -68,6 +61,12 @@ def survey_recordings(
         num_by_channels=dict(sorted(channels.items())),
         unreadable=tuple(unreadable),
     )
+
+
+def _facts(waveform: Waveform) -> tuple[float, int, int]:
+    """Seconds, the file's rate and channels."""
+    rate_hz = waveform.sample_rate_hz
+    return len(waveform.samples) / rate_hz, waveform.source_rate_hz or rate_hz, waveform.num_channels
 
 
 def draw_by_label(

@@ -9,12 +9,14 @@ there. What lies elsewhere (another bucket, the web) goes unmarked. A file of ma
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.files.recordings import Recordings
 from pipelines.iq.uri import file_of
 from pipelines.manifest import Manifest
+from storage.errors import ObjectNotFound, UnreadableFile
 
 # A 5-s clip at 44.1 kHz has 441 KB. In larger files, pieces of 128 KiB in all meet any change of gain, format or
 # content; only an edit of a small stretch can fall between them.
@@ -52,10 +54,17 @@ def _mark(recordings: Recordings, uri: str, etags: dict[str, str]) -> str:
     absolute = recordings.uri(uri)
     if "://" in absolute and not absolute.startswith("file://"):
         return etags.get(uri, "")
-    size_bytes = recordings.sizes([uri])[uri]
-    if size_bytes is None:  # missing or unreadable; the worker says which
+    try:
+        file = recordings.open(uri)
+    except ObjectNotFound:  # the worker says so
         return ""
-    with recordings.open(uri) as file:
+    except UnreadableFile:
+        if recordings.sizes([uri])[uri] is None:  # a folder, a pipe, no name of a file: the worker says which
+            return ""
+        raise  # told before the work, which would be that of another data set once the file can be read
+    with file:
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
         if size_bytes <= _SMALL_FILE_BYTES:
             return hashlib.md5(file.read(), usedforsecurity=False).hexdigest()
         digest = hashlib.md5(str(size_bytes).encode(), usedforsecurity=False)

@@ -52,7 +52,11 @@ class Recordings:
         return not self.root.startswith("s3://")
 
     def parent(self) -> tuple["Recordings", str]:
-        """The folder that the root lies in, and the root's name there: for a root that is one file."""
+        """The folder that the root lies in, and the root's name there: for a root that is one file.
+
+        Raises:
+            InvalidInput: the root is a bucket.
+        """
         folder, _, name = self.root.rpartition("/")
         if folder == "s3:/":
             raise InvalidInput(

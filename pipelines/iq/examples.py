@@ -10,7 +10,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from pipelines.decoding.decode import Undecodable, Waveform
+from pipelines.decoding.decode import Waveform
+from pipelines.decoding.rules import Undecodable
 from pipelines.feature_spec import FeatureSpec
 from pipelines.files.clip_file import open_file
 from pipelines.files.recordings import Recordings

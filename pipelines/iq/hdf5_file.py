@@ -59,7 +59,12 @@ class IqHdf5:
         return np.ascontiguousarray(pairs).view(np.complex64)[:, 0]
 
     def classes_and_snrs_db(self) -> tuple[NDArray[np.int8], NDArray[np.int16]]:
-        """int8 and int16 (rows,): the class of every row, -1 where Y is not one-hot, and its SNR."""
+        """int8 and int16 (rows,): the class of every row, -1 where Y is not one-hot, and its SNR in dB.
+
+        Raises:
+            InvalidInput: the file is damaged.
+            StorageError: it could not be read.
+        """
         classes = np.empty(self.num_rows, dtype=np.int8)
         snrs_db = np.empty(self.num_rows, dtype=np.int16)
         try:

@@ -31,26 +31,14 @@ def reconcile(
     Raises:
         StorageError: the counts do not close, or nothing but quarantined clips would be committed.
     """
+    contents = {
+        request.index: _read_back(done[request.index], request, features)
+        for request in requests
+        if request.index in done  # clips of all others are told as lost
+    }
+    refused = {index: _refused(content, spec) for index, content in contents.items()}
     expected = {(clip.clip_id, variant) for clip in manifest.clips for variant in spec.variants}
-    found: set[tuple[str, str]] = set()
-    lost_rows: list[str] = []
-    contents: dict[int, ShardContent] = {}
-    for request in requests:
-        shard = done.get(request.index)
-        if shard is None:  # its clips are told below
-            continue
-        content = contents[shard.index] = features.read_back(shard)
-        refused = _refused(content, spec)
-        found |= content.with_rows | refused
-        if shard.clips_hash != request.clips_hash:
-            raise StorageError(
-                f"{features.uri}: shard {shard.index} was made from other clips. Delete the folder and rerun."
-            )
-        if content.num_rows != shard.num_rows:
-            lost_rows.append(f"shard {shard.index} has {content.num_rows} of {shard.num_rows} rows")
-        if content.with_rows & refused:
-            both = _in_words(content.with_rows & refused)
-            lost_rows.append(f"shard {shard.index} has rows and a reason against them (first: {both[:1]})")
+    found = {pair for index, content in contents.items() for pair in content.with_rows | refused[index]}
     if found != expected:
         lost, strange = _in_words(expected - found), _in_words(found - expected)
         what = "clips" if len(spec.variants) == 1 else "variants of clips"
@@ -64,9 +52,29 @@ def reconcile(
             f"{features.uri}: every one of {len(manifest.clips)} clips would be quarantined. Nothing was committed. "
             "Check that the recordings can be read and decoded on every node, empty the folder and run again."
         )
-    if lost_rows:  # a clip of several windows can lose one and still be found
-        raise StorageError(f"{features.uri}: {lost_rows[0]}. Delete the folder and run the same command again.")
+    for index, content in contents.items():  # a clip of several windows can lose one and still be found
+        _hold_rows(done[index], content, refused[index], features)
     return contents
+
+
+def _read_back(shard: Shard, request: ShardRequest, features: FeatureStore) -> ShardContent:
+    content = features.read_back(shard)
+    if shard.clips_hash != request.clips_hash:
+        raise StorageError(
+            f"{features.uri}: shard {shard.index} was made from other clips. Delete the folder and rerun."
+        )
+    return content
+
+
+def _hold_rows(shard: Shard, content: ShardContent, refused: set[tuple[str, str]], features: FeatureStore) -> None:
+    both = _in_words(content.with_rows & refused)
+    if content.num_rows != shard.num_rows:
+        what = f"has {content.num_rows} of {shard.num_rows} rows"
+    elif both:
+        what = f"has rows and a reason against them (first: {both[:1]})"
+    else:
+        return
+    raise StorageError(f"{features.uri}: shard {shard.index} {what}. Delete the folder and run the same command again.")
 
 
 def _refused(content: ShardContent, spec: FeatureSpec) -> set[tuple[str, str]]:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.isolation.outcomes import raise_error
 from pipelines.manifest import Clip
-from storage.errors import InvalidInput, StorageError
 from storage.identity import canonical_json
 from storage.shards import Shard
 
@@ -38,6 +38,7 @@ class ShardRequest:
 
     @property
     def num_clips_copied(self) -> int:
+        """Clips whose rows are copied rather than computed."""
         return sum(len(part.clip_ids) for part in self.earlier)
 
     def to_json(self) -> str:
@@ -46,6 +47,7 @@ class ShardRequest:
 
     @classmethod
     def from_json(cls, text: str) -> "ShardRequest":
+        """What `to_json` wrote."""
         values = json.loads(text)
         clips = tuple(Clip(**{**clip, "labels": tuple(clip["labels"])}) for clip in values["clips"])
         earlier = tuple(EarlierPart(**{**part, "clip_ids": tuple(part["clip_ids"])}) for part in values["earlier"])
@@ -59,10 +61,5 @@ def shard_of(outcome: Mapping[str, Any]) -> Shard:
         InvalidInput, StorageError: what the worker raised.
         RuntimeError: it raised something else.
     """
-    if "storage_error" in outcome:
-        raise StorageError(outcome["storage_error"])
-    if "invalid_input" in outcome:
-        raise InvalidInput(**outcome["invalid_input"])
-    if "bug" in outcome:
-        raise RuntimeError(f"a worker failed; this is a bug of melsweep:\n{outcome['bug']}")
+    raise_error(outcome)
     return Shard(**outcome)

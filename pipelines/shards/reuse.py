@@ -20,7 +20,7 @@ from storage.shards import ShardContent
 
 
 def clip_hash(clip: Clip) -> str:
-    """Of all that the manifest says of a clip, the mark of its content included."""
+    """Of all that the manifest says of one clip, the mark of its content too; a `clips_hash` is of a whole shard."""
     return content_hash(clip, length=32)
 
 
@@ -43,7 +43,7 @@ def with_earlier_rows(
     """The requests with what can be copied for them; reads a listing, and one small object per earlier version."""
     requests = list(requests)
     wanted = {clip_hash(clip): clip.clip_id for request in requests for clip in request.clips if clip.content}
-    places: dict[str, tuple[str, int, str]] = {}  # clip id → data set, index and hash of a part
+    places: dict[str, tuple[str, int, str]] = {}  # clip id → data set, index and clips_hash of a part
     for earlier in _earlier_versions(manifest, features) if wanted else ():
         places = {**_places(earlier, wanted), **places}
     return [_with_places(request, places) for request in requests]
@@ -63,7 +63,7 @@ def _places(earlier: FeatureStore, wanted: Mapping[str, str]) -> dict[str, tuple
         marker, clips = earlier.marker(), earlier.clips()
     except StorageError:  # damaged; whoever reads that version is told, and here it only saves work
         return {}
-    hashes = {index: part_hash for index, part_hash, _ in marker["shards"]} if marker else {}
+    hashes = {index: clips_hash for index, clips_hash, _ in marker["shards"]} if marker else {}
     columns = (clips.column(name).to_pylist() for name in ("clip_hash", "shard"))
     return {
         wanted[found]: (earlier.dataset, shard, hashes[shard])

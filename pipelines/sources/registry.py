@@ -48,6 +48,7 @@ _ARCHIVES = {"esc50": esc50.ARCHIVE_URL}
 
 
 def list_sources() -> tuple[str, ...]:
+    """The names of all sources, sorted."""
     return tuple(sorted(_SOURCES))
 
 

@@ -22,10 +22,12 @@ Waveform = NDArray[np.floating[Any]]
 
 
 def amplitude(level_db: float) -> float:
+    """The factor that raises the level by `level_db`: 0.5 for -6.02 dB."""
     return float(10.0 ** (level_db / 20.0))
 
 
 def unit_rms(waveform: Waveform) -> Waveform:
+    """Scales to a root mean square of 1; (num_samples,), not silent."""
     return waveform / np.sqrt(np.mean(np.square(waveform)))
 
 

@@ -22,6 +22,7 @@ def extension(path: str) -> str:
 
 
 def without_extension(path: str) -> str:
+    """The path up to its last dot; unchanged where `extension` finds none."""
     return path[: -len(extension(path)) - 1] if extension(path) else path
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from radioml_files import tiny_2016, write_2016
 
 from jobs import audit, featurize, inspect_data
 from pipelines.sources import read_manifest
@@ -107,6 +108,28 @@ class TestAudit:
         assert "split: not checked, as none can be drawn by default (split.num_parts: 5" in printed
         assert audit.main([*words, "split.num_parts=4"]) == 2
         assert "split.num_parts: got 4" in capsys.readouterr().err
+
+    def test_iq_samples_are_compared_for_equal_ones_and_the_rest_is_said_in_words(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        arrays = tiny_2016()
+        arrays["QPSK", 10][2] = arrays["AM-DSB", -2][0]
+        write_2016(tmp_path / "RML2016.10a_dict.pkl", arrays)
+        words = ["data.source=radioml", f"data.root={tmp_path}", f"storage.uri={tmp_path}/store"]
+        words += ["features.representation=iq_channels", "features.sample_rate_hz=1000000", "features.window_s=128e-6"]
+        words += ["features.n_fft=16", "features.hop_samples=8", "features.min_duration_s=0"]
+        assert featurize.main(words) == 0
+        capsys.readouterr()
+        assert audit.main([*words, f"report.folder={tmp_path}/reports"]) == 1  # equal samples with two labels
+        printed = capsys.readouterr().out
+        assert "check sound" not in printed
+        assert "near duplicate: not checked: IQ samples" in printed
+        (stored,) = (tmp_path / "store" / "audits").glob("*/*/findings.parquet")
+        assert {"exact_duplicate", "label_conflict"} <= set(pd.read_parquet(stored)["kind"])
+        summary = json.loads((stored.parent / "summary.json").read_text())
+        assert summary["not_checked"].keys() == {"near_duplicate", "silence", "clipping", "band_limited", "unreadable"}
+        (page,) = (tmp_path / "reports").glob("*-audit.html")
+        assert "IQ samples are no sound" in page.read_text()
 
 
 class TestBadInput:

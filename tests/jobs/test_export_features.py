@@ -8,7 +8,8 @@ from feature_toys import make_rows
 from PIL import Image
 
 from jobs import export_features
-from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard
+from storage.feature_schemas import QUARANTINE_SCHEMA
+from storage.feature_store import FeatureStore, Shard
 from storage.object_store import open_store
 
 

@@ -35,9 +35,19 @@ def test_a_preset_lies_under_the_words_wherever_it_stands() -> None:
         assert (settings.sweep.name, settings.sweep.epochs) == ("embedded", 2)
 
 
+@pytest.mark.parametrize("words", [["--smoke", "sweep.epochs=7"], ["sweep.epochs=7", "--smoke"]])
+def test_smoke_stands_for_sizes_that_every_other_word_wins_over(words: list[str]) -> None:
+    settings = parse_settings(JobSettings, words, smoke=["sweep.num_trials=2", "sweep.epochs=3"])
+    assert (settings.sweep.num_trials, settings.sweep.epochs) == (2, 7)
+
+
+def test_smoke_changes_nothing_where_a_job_has_no_sizes() -> None:
+    assert parse_settings(JobSettings, ["--smoke"]) == JobSettings()
+
+
 def test_sweep_trial_takes_fields_and_model_options() -> None:
-    settings = parse_settings(JobSettings, ["sweep.trial.learning_rate=0.001", "sweep.trial.model.width=8"])
-    assert settings.sweep.trial == {"learning_rate": 0.001, "model.width": 8}
+    settings = parse_settings(JobSettings, ["sweep.trial.optimizer.learning_rate=0.001", "sweep.trial.model.width=8"])
+    assert settings.sweep.trial == {"optimizer.learning_rate": 0.001, "model.width": 8}
 
 
 @pytest.mark.parametrize(

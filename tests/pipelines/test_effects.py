@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.rules import Undecodable
 from pipelines.effects import apply_variant
 from pipelines.variants import EFFECTS, ORIGINAL, parse_variant, variant_generator
 

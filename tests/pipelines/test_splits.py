@@ -1,6 +1,6 @@
 """Splits as they are drawn: by official folds or by group, never through a group."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.manifest import Clip, Manifest
-from pipelines.splits import SplitSettings, draw_split
+from pipelines.splits import _MOST_GROUPS_DRAWN, SplitSettings, draw_split
 from storage.errors import InvalidInput
 from storage.split import PARTS
 
 # scikit-learn's word on labels rarer than the number of parts.
 pytestmark = pytest.mark.filterwarnings("ignore:The least populated class")
+
+# The hash that `_sane_corpus` had before there was another way to draw.
+OF_ALWAYS = "28711bac3438b9dd"
 
 
 def _manifest(rows: list[dict[str, Any]]) -> Manifest:
@@ -143,6 +146,44 @@ class TestGroups:
         for clip in manifest.clips:
             parts[clip.group].add(split.parts[clip.clip_id])
         assert all(len(of_group) == 1 for of_group in parts.values())
+
+
+class TestMoreGroupsThanAreDrawn:
+    """Above a number of groups they are dealt, to the same standard."""
+
+    @pytest.fixture(autouse=True)
+    def _small_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipelines.splits._MOST_GROUPS_DRAWN", 20)
+
+    def test_the_policy_says_so_and_groups_and_labels_are_as_they_should(self) -> None:
+        manifest = _sane_corpus()
+        split = draw_split(manifest, SplitSettings())
+        assert split.policy == "grouped and stratified by label: 1 of 5 parts test, 1 validation, seed 0, dealt"
+        assert [len(split.clip_ids(part)) for part in PARTS] == [72, 24, 24]
+        counts = Counter((split.parts[clip.clip_id], clip.labels[0]) for clip in manifest.clips)
+        assert set(counts.values()) == {18, 6}
+
+    def test_the_same_seed_deals_the_same_split_and_another_seed_another(self) -> None:
+        hashes = [draw_split(_sane_corpus(), SplitSettings(seed=seed)).split_hash for seed in (0, 0, 1, 2)]
+        assert hashes[0] == hashes[1]
+        assert len(set(hashes)) == 3
+
+    def test_up_to_the_limit_the_split_is_the_one_of_always(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pipelines.splits._MOST_GROUPS_DRAWN", 40)  # the corpus has 40
+        assert draw_split(_sane_corpus(), SplitSettings()).split_hash == OF_ALWAYS
+
+    def test_what_cannot_be_divided_is_refused_as_ever(self) -> None:
+        rows = [{"labels": (f"label {number}",)} for number in range(30)]
+        with pytest.raises(InvalidInput, match=r"split\.num_parts: got 5; allowed: .* commonest label, 1\. Lower it"):
+            draw_split(_manifest(rows), SplitSettings())
+
+
+def test_splits_of_data_sets_of_today_keep_their_hashes() -> None:
+    assert draw_split(_sane_corpus(), SplitSettings()).split_hash == OF_ALWAYS
+
+
+def test_no_data_set_that_has_had_splits_is_dealt() -> None:
+    assert _MOST_GROUPS_DRAWN > 220_000  # RadioML 2016.10A, whose examples are groups
 
 
 @pytest.mark.parametrize(

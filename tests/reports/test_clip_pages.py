@@ -13,7 +13,8 @@ from PIL import Image
 from reports.audit_page import render_audit_page, shown_findings
 from reports.clip_cards import ClipView, SoundView, clip_card
 from reports.data_page import DataOverview, render_data_page
-from reports.pictures import palette, sound_picture, spectrogram_png
+from reports.pictures import sound_picture, spectrogram_png
+from storage.feature_images import viridis
 from storage.findings import Finding
 
 HOSTILE = '<script>alert("x")</script>&amp;'
@@ -24,7 +25,7 @@ SUMMARY = {
     "num_clips_compared": 3,
     "num_quarantined": 1,
     "num_windows_without_pattern": 0,
-    "recordings_checked": True,
+    "not_checked": {},
     "split": HOSTILE,
     "settings": {"near_duplicates": {"min_correlation": 0.5}},
     "written_at": "2026-11-21 09:00 UTC",
@@ -112,9 +113,10 @@ class TestAuditPage:
         assert "4 clips. Nothing was found." in text
 
     def test_what_was_not_checked_is_not_said_to_be_zero(self) -> None:
-        page = render_audit_page([], {**SUMMARY, "recordings_checked": False}, {}, per_kind=3)
+        words = dict.fromkeys(("silence", "clipping", "band_limited", "unreadable"), "not checked: <b>deaf</b>")
+        page = render_audit_page([], {**SUMMARY, "not_checked": words}, {}, per_kind=3)
         assert page.count('<td class="number">–</td>') == 4
-        assert "audit.recordings=false" in page
+        assert page.count("not checked: &lt;b&gt;deaf&lt;/b&gt;") == 5  # of every kind, and of sound as a whole
 
 
 class TestDataPage:
@@ -165,7 +167,7 @@ class TestPictures:
         assert image[0, 0].tolist() == [0x44, 0x01, 0x54]
 
     def test_lightness_rises_through_the_palette(self) -> None:
-        lightness = palette(64).astype(float) @ [0.2126, 0.7152, 0.0722]
+        lightness = viridis(64).astype(float) @ [0.2126, 0.7152, 0.0722]
         assert (np.diff(lightness) > 0).all()
 
     def test_axes_name_seconds_and_hertz(self) -> None:

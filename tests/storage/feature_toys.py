@@ -8,7 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.affine_scale import AffineScale
-from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
+from storage.feature_schemas import QUARANTINE_SCHEMA, feature_schema
+from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectInfo, ObjectStore
 
 

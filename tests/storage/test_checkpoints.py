@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from store_toys import keys_of
 
 from storage.checkpoints import Checkpoint, Checkpoints
 from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectStore, open_store
 
 _PREFIX = "checkpoints/sweep-a/t0"
-
-
-def _keys(store: ObjectStore) -> list[str]:
-    return [info.key for info in store.list("")]
 
 
 def _checkpoint(step: int, **state: Any) -> Checkpoint:
@@ -86,7 +83,7 @@ def test_the_state_comes_back_exactly(checkpoints: Checkpoints) -> None:
 def test_the_newest_stays_and_the_older_ones_go(store: ObjectStore, checkpoints: Checkpoints) -> None:
     for step in (1, 2, 10):
         checkpoints.save("seed=42", _checkpoint(step))
-    assert _keys(store) == [f"{_PREFIX}/seed=42/step-00000010.safetensors"]
+    assert keys_of(store) == [f"{_PREFIX}/seed=42/step-00000010.safetensors"]
 
 
 def test_steps_are_ordered_as_numbers(checkpoints: Checkpoints) -> None:
@@ -118,7 +115,7 @@ def test_seeds_and_trials_do_not_touch_each_other(store: ObjectStore, checkpoint
     assert found is not None
     assert found.step == 1
     checkpoints.delete_all()
-    assert _keys(store) == [f"{_PREFIX}0/seed=4/step-00000001.safetensors"]
+    assert keys_of(store) == [f"{_PREFIX}0/seed=4/step-00000001.safetensors"]
     assert checkpoints.newest("seed=4") is None
 
 

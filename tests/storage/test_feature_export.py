@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from feature_toys import RecordingStore, commit_rows, make_rows
 from PIL import Image
+from store_toys import keys_of
 
 from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput, StorageError
@@ -92,7 +93,7 @@ class TestFilesPerRow:
         out.put("thesis.tex", b"mine")
         with pytest.raises(InvalidInput, match=r"out: .*an empty folder"):
             _export(features, out)
-        assert [info.key for info in out.list("")] == ["thesis.tex"]
+        assert keys_of(out) == ["thesis.tex"]
 
     def test_bytes_are_exported_as_db(self, local_uri: str, tmp_path: Path) -> None:
         scale = AffineScale(low_db=-80.0, high_db=0.0)

@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as npst
 from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput, StorageError
 from storage.feature_rows import _between, rows_per_group
+from storage.feature_schemas import FEATURE_COLUMNS
 from storage.feature_store import FeatureStore, Where
-from storage.features import FEATURE_COLUMNS
 from storage.object_store import ObjectStore, open_store
 
 _ROOT = Path(__file__).parents[2]

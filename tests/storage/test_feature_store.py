@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 from storage.errors import StorageError
-from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, feature_schema
+from storage.feature_schemas import QUARANTINE_SCHEMA, feature_schema
+from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectStore, open_store
 
 _SPEC = {"num_mels": 4, "sample_rate_hz": 22_050}

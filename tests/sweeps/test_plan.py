@@ -32,17 +32,17 @@ def test_a_changed_space_is_another_sweep(monkeypatch: pytest.MonkeyPatch) -> No
     before = make_plan().sweep_id
     space = get_space("cnn")
     monkeypatch.setattr(
-        "sweeps.plan.get_space", lambda name: replace(space, default={**space.default, "learning_rate": 1e-3})
+        "sweeps.plan.get_space", lambda name: replace(space, default={**space.default, "optimizer.learning_rate": 1e-3})
     )
     assert make_plan().sweep_id != before
 
 
 def test_sweep_trial_fixes_what_the_space_would_search() -> None:
-    plan = make_plan(trial={"learning_rate": 0.5, "model.width": 8})
-    assert plan.trial_config("cnn", {}).learning_rate == 0.5
+    plan = make_plan(trial={"optimizer.learning_rate": 0.5, "model.width": 8})
+    assert plan.trial_config("cnn", {}).optimizer.learning_rate == 0.5
     assert plan.trial_config("cnn", {}).model["width"] == 8
-    assert "learning_rate" not in plan.space("cnn").distributions
-    assert "weight_decay" in plan.space("cnn").distributions
+    assert "optimizer.learning_rate" not in plan.space("cnn").distributions
+    assert "optimizer.weight_decay" in plan.space("cnn").distributions
 
 
 def test_an_unknown_name_in_sweep_trial_is_told() -> None:

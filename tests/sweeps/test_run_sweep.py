@@ -118,7 +118,7 @@ def test_trials_whose_loss_is_not_finite_fail_without_a_retry_and_the_sweep_goes
     data: TrialData, tmp_path: Path
 ) -> None:
     store = open_store(str(tmp_path))
-    plan = make_plan(num_trials=2, architectures=("cnn",), trial={"model.width": 4, "learning_rate": 1e30})
+    plan = make_plan(num_trials=2, architectures=("cnn",), trial={"model.width": 4, "optimizer.learning_rate": 1e30})
     outcome = run_sweep(plan, data, store, sweep_row=SWEEP_ROW)
     found = tables(store, plan)
     states = found["trials"].set_index("number")["state"].to_dict()

@@ -108,7 +108,7 @@ def test_results_guide_the_search_at_the_size_of_the_presets() -> None:
         for number in range(5):
             suggestion = studies.suggest(number)
             assert suggestion is not None
-            rate = suggestion.config.learning_rate
+            rate = suggestion.config.optimizer.learning_rate
             studies.tell(ended(suggestion, rate if best_rate_is_high else 1 / (1 + 100 * rate)))
         return studies.suggest(5)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from storage.checkpoints import Checkpoints
+from storage.checkpoints import Checkpoint, Checkpoints
 from storage.object_store import ObjectStore, open_store
 from training import SeedResult, TrialConfig, TrialData, run_trial
 from training.config import with_values
@@ -237,9 +237,12 @@ def test_long_epochs_are_stored_before_they_end(
 ) -> None:
     stored: list[int] = []
     save = Checkpoints.save
-    monkeypatch.setattr(
-        Checkpoints, "save", lambda self, name, found: (stored.append(found.step), save(self, name, found))
-    )
+
+    def watched(self: Checkpoints, name: str, found: Checkpoint) -> None:
+        stored.append(found.step)
+        save(self, name, found)
+
+    monkeypatch.setattr(Checkpoints, "save", watched)
     config = with_values(trial_config, {"seeds": (1,), "epochs": 1})
     run_trial(config, trial_data, Recorder(), Checkpoints(disk, "trial"), checkpoint_every_s=0.0)
     assert stored == [1, 2, 3, 4, 5]

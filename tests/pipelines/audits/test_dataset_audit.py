@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from audit_toys import featurized
+from decoder_toys import obedient_decode
 
 from pipelines.audits.copies import Copies, Pair, find_copies
 from pipelines.audits.dataset_audit import (
@@ -18,8 +20,6 @@ from pipelines.audits.dataset_audit import (
 from pipelines.audits.near_duplicates import NearDuplicateSettings
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
-from pipelines.shards.request import ShardRequest
-from pipelines.shards.worker import ShardWorker
 from pipelines.sources.synthetic_sounds import SAMPLE_RATE_HZ, SOUND_MODELS, Waveform
 from storage.errors import StorageError
 from storage.feature_store import FeatureStore
@@ -58,12 +58,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def _featurized(root: Path, *clips: Clip, spec: FeatureSpec = SPEC) -> tuple[Manifest, FeatureStore]:
-    manifest = Manifest(name="data", root=str(root), clips=clips)
-    features = FeatureStore(open_store(str(root / "store")), dataset=manifest.dataset, fingerprint=spec.fingerprint)
-    worker = ShardWorker(spec, features, backend="cpu")
-    request = ShardRequest(index=0, clips_hash="0" * 12, root=str(root), endpoint_url=None, clips=manifest.clips)
-    features.commit([worker.compute(request)], spec=dataclasses.asdict(spec), versions={})
-    return manifest, features
+    return featurized(root, *clips, spec=spec)
 
 
 def _copies(root: Path, *clips: Clip) -> Copies:
@@ -160,6 +155,23 @@ class TestFindings:
 
 
 class TestSound:
+    def test_a_decoder_that_crashes_or_hangs_is_a_finding_and_its_neighbours_have_theirs(self, root: Path) -> None:
+        soundfile.write(root / "silent.wav", np.zeros(44_100), 44_100)
+        (root / "crash.wav").write_text("do: signal SIGSEGV")
+        (root / "hang.wav").write_text("do: hang")
+        clips = tuple(_clip(name) for name in ("crash", "engine", "hang", "silent"))
+        findings = sound_findings(
+            Manifest(name="data", root=str(root), clips=clips),
+            DatasetAuditSettings(),
+            clip_time_limit_s=3.0,
+            decode=obedient_decode,
+        )
+        assert [(finding.clip_id, finding.kind, finding.measure) for finding in findings] == [
+            ("crash", "unreadable", "decoder_crashed"),
+            ("hang", "unreadable", "timed_out"),
+            ("silent", "silence", "silent_share"),
+        ]
+
     def test_every_fault_is_told_with_its_number_and_bad_files_end_nothing(self, root: Path) -> None:
         soundfile.write(root / "silent.wav", np.zeros(44_100), 44_100)
         soundfile.write(root / "loud.wav", np.clip(3 * np.sin(np.arange(44_100) / 50), -1, 1), 44_100, subtype="FLOAT")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.rules import Undecodable
 from pipelines.files.clip_file import open_clip
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip

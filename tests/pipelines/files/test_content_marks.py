@@ -7,6 +7,7 @@ import pytest
 from pipelines.files.content_marks import mark_contents
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
+from storage.errors import UnreadableFile
 from storage.object_store import ObjectStore, open_store
 
 
@@ -53,6 +54,23 @@ def test_a_missing_file_goes_unmarked(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"audio")
     marked = mark_contents(Manifest(name="corpus", root=str(tmp_path), clips=clips), Recordings(str(tmp_path)))
     assert {clip.clip_id: bool(clip.content) for clip in marked.clips} == {"a.wav": True, "gone.wav": False}
+
+
+def test_a_folder_in_place_of_a_file_goes_unmarked(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").mkdir()
+    clip = Clip(clip_id="a", recording_id="a", uri="a.wav", labels=("dog",))
+    manifest = Manifest(name="corpus", root=str(tmp_path), clips=(clip,))
+    assert mark_contents(manifest, Recordings(str(tmp_path))).clips[0].content == ""
+
+
+def test_a_file_without_permission_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "a.wav").write_bytes(b"audio")
+    monkeypatch.setattr(Path, "open", refuse)  # root, who may run the tests, reads every file
+    with pytest.raises(UnreadableFile, match=r"a\.wav: Permission denied"):
+        _dataset(str(tmp_path))
 
 
 def test_a_file_of_several_clips_is_looked_at_once(tmp_path: Path) -> None:

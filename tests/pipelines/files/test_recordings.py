@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipelines.decoding.encoded import WatchedFile
 from pipelines.files.block_file import BLOCK_BYTES
 from pipelines.files.recordings import Recordings
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, UnreadableFile
@@ -242,72 +240,7 @@ class TestOneFile:
                 Recordings(s3_uri).read(uri)
 
 
-class TestServers:
-    @pytest.mark.parametrize("status", [500, 503, 429])
-    def test_a_server_that_stumbles_is_asked_again(self, web_site: Any, tmp_path: Path, status: int) -> None:
-        web_site.files["x.wav"] = b"12345"
-        web_site.answers = [status, status, status]
-        assert Recordings(str(tmp_path)).read(f"{web_site.url}/x.wav") == b"12345"
-
-    def test_an_answer_that_breaks_off_is_asked_for_again(self, web_site: Any, tmp_path: Path) -> None:
-        web_site.files["x.wav"] = b"12345"
-        web_site.cut_after = 3
-        assert Recordings(str(tmp_path)).read(f"{web_site.url}/x.wav") == b"12345"
-        assert len(web_site.requests) == 2
-
-    def test_a_server_that_goes_on_failing_is_at_fault(self, web_site: Any, tmp_path: Path) -> None:
-        web_site.answers = [503] * 4
-        self._expect_fault(web_site.url, tmp_path, "the server answers 503")
-        assert len(web_site.requests) == 4
-
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refusal_is_the_servers_fault_at_once(self, web_site: Any, tmp_path: Path, status: int) -> None:
-        web_site.answers = [status]
-        self._expect_fault(web_site.url, tmp_path, rf"refuses access \({status}\)")
-        assert len(web_site.requests) == 1
-
-    def test_another_refusal_is_the_fault_of_the_row(self, web_site: Any, tmp_path: Path) -> None:
-        web_site.answers = [400]
-        with pytest.raises(UnreadableFile, match="the server answers 400"):
-            Recordings(str(tmp_path)).read(f"{web_site.url}/x.wav")
-
-    def test_a_dead_server_is_at_fault(self, web_site: Any, tmp_path: Path) -> None:
-        with socket.socket() as nobody:
-            nobody.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
-            url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-            self._expect_fault(url, tmp_path, "Check that the server is up")
-
-    def test_a_server_that_does_not_tell_the_size_has_the_file_all_the_same(
-        self, web_site: Any, tmp_path: Path
-    ) -> None:
-        web_site.files["x.wav"] = b"12345"
-        web_site.gives_ranges = web_site.tells_size = False
-        recordings, url = Recordings(str(tmp_path)), f"{web_site.url}/x.wav"
-        assert recordings.size_bytes(url) is None
-        assert recordings.exists(url)
-        assert not recordings.exists(f"{web_site.url}/y.wav")
-        assert recordings.read(url) == recordings.open(url).read() == b"12345"
-
-    def test_a_connection_lost_while_decoding_is_not_forgotten(self, web_site: Any, tmp_path: Path) -> None:
-        encoded = io.BytesIO()
-        soundfile.write(encoded, np.zeros(2 * BLOCK_BYTES), 8_000, format="WAV", subtype="PCM_16")
-        web_site.files["x.wav"] = encoded.getvalue()
-        with Recordings(str(tmp_path)).open(f"{web_site.url}/x.wav") as file:
-            watched = WatchedFile(file)
-            assert watched.read(1)
-            web_site.answers = [503] * 4
-            watched.seek(2 * BLOCK_BYTES)
-            assert watched.read(10) == b""
-            assert "503" in str(watched.fault)
-
-    def test_of_many_files_on_a_server_at_fault_only_the_first_are_asked_for(
-        self, web_site: Any, tmp_path: Path
-    ) -> None:
-        web_site.answers = [403] * 1_000
-        with pytest.raises(StorageError, match="refuses access"):
-            Recordings(str(tmp_path)).sizes(f"{web_site.url}/{number}.wav" for number in range(1_000))
-        assert len(web_site.requests) < 500
-
+class TestS3:
     def test_the_endpoint_may_be_given(
         self, s3_uri: str, s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -324,12 +257,6 @@ class TestServers:
             with pytest.raises(StorageError, match="bucket of s3://no-such-bucket") as caught:
                 call("s3://no-such-bucket/x.wav")
             assert not isinstance(caught.value, ObjectNotFound | UnreadableFile)
-
-    @staticmethod
-    def _expect_fault(url: str, tmp_path: Path, message: str) -> None:
-        with pytest.raises(StorageError, match=message) as caught:
-            Recordings(str(tmp_path)).read(f"{url}/x.wav")
-        assert not isinstance(caught.value, ObjectNotFound | UnreadableFile)
 
 
 @pytest.mark.parametrize("root", ["gs://bucket", "http://host/tree", "s3://", "s3:///prefix"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from radioml_files import write_2018
 
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.rules import Undecodable
 from pipelines.feature_spec import FeatureSpec
 from pipelines.files.block_file import open_blocks
 from pipelines.iq.examples import _Hdf5Examples, read_iq

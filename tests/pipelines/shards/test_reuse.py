@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from corpus_toys import objects_of
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
@@ -48,26 +49,21 @@ def _featurize(manifest: Manifest, store: ObjectStore, spec: FeatureSpec = SPEC)
     return featurize(manifest, spec, store, SETTINGS)
 
 
-def _bytes(features: FeatureStore) -> dict[str, bytes]:
-    store, prefix = features.store, features.prefix
-    return {info.key.removeprefix(prefix): store.get(info.key) for info in store.list(prefix)}
-
-
 def test_new_clips_alone_are_computed_and_every_byte_is_that_of_a_run_from_nothing(
     folder: Path, store: ObjectStore, tmp_path: Path
 ) -> None:
     first = _featurize(_manifest(folder, "bdfhx"), store)
-    before = _bytes(first.features)
+    before = objects_of(first.features)
     assert (first.num_clips_computed, first.num_clips_copied, first.num_quarantined) == (5, 0, 1)
     longer = _manifest(folder, "bdfhjlx")
-    afresh = _bytes(_featurize(longer, open_store(str(tmp_path / "afresh"))).features)
+    afresh = objects_of(_featurize(longer, open_store(str(tmp_path / "afresh"))).features)
     for name in "bdfh":
         (folder / f"{name}.wav").unlink()  # whoever looked at them again would quarantine them
     second = _featurize(longer, store)
     assert (second.num_clips_computed, second.num_clips_copied) == (3, 4)  # what was quarantined is tried again
     assert (second.num_clips, second.num_quarantined) == (7, 1)
-    assert _bytes(second.features) == afresh
-    assert _bytes(first.features) == before
+    assert objects_of(second.features) == afresh
+    assert objects_of(first.features) == before
 
 
 def test_removed_and_changed_clips_do_not_appear(folder: Path, tmp_path: Path) -> None:
@@ -134,4 +130,4 @@ def test_an_earlier_part_that_is_gone_by_now_costs_work_and_nothing_else(folder:
         store.delete(info.key)
     second = _featurize(_manifest(folder, "bdfhj"), store)
     afresh = _featurize(_manifest(folder, "bdfhj"), open_store(str(tmp_path / "afresh")))
-    assert _bytes(second.features) == _bytes(afresh.features)
+    assert objects_of(second.features) == objects_of(afresh.features)

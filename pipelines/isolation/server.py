@@ -1,0 +1,48 @@
+"""The life of a child of `isolated_process.py`: it answers requests and says which clip it has in hand."""
+
+import contextlib
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pipelines.isolation.outcomes import error_as_data
+
+OnClip = Callable[[str | None], None]
+Lost = Mapping[str, tuple[str, str]]
+
+# (request, lost clips with reason and detail, on_clip) → an answer as plain data. It calls on_clip with a clip's id
+# before it does what may crash or hang, and with None afterwards, and tries no clip that is lost.
+Answer = Callable[[Any, Lost, OnClip], dict[str, Any]]
+
+
+def serve(pipe_fd: int, lifeline_fd: int, *, answer_of: Callable[[Any], Answer] = lambda worker: worker) -> None:
+    """The child's whole life: makes a worker, then answers requests until the parent is gone.
+
+    Args:
+        answer_of: makes of the worker what answers; by default the worker does so itself.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
+    pipe = Connection(pipe_fd)
+    with contextlib.suppress(EOFError, OSError):
+        make_worker: Callable[[], Any] = pickle.loads(pipe.recv_bytes())
+        answer: Answer | None = None
+        with contextlib.suppress(Exception):  # it is raised, and told, with the first request
+            answer = answer_of(make_worker())
+        while True:
+            request, lost = pipe.recv()
+            try:
+                answer = answer or answer_of(make_worker())
+                pipe.send(answer(request, lost, pipe.send))
+            except Exception as e:
+                pipe.send(error_as_data(e))
+
+
+def _die_with_parent(lifeline_fd: int) -> None:
+    # Not PR_SET_PDEATHSIG, which fires when the parent's *thread* ends, and Ray runs actors' methods in threads.
+    os.read(lifeline_fd, 1)
+    os._exit(0)

@@ -1,0 +1,103 @@
+"""A store on the local disk: writers that race, die or fail, and what lies in the way of a key."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from store_toys import keys_of
+
+from storage.errors import ObjectNotFound, StorageError
+from storage.object_store import open_store, probe
+
+_RACE = """
+from storage.object_store import open_store
+store = open_store(sys.argv[1])
+wait_for_start()
+print(*[key for key in range(60) if store.put_if_absent(f"folder/{key}", sys.argv[2].encode())])
+"""
+
+_KILLED = """
+import os, signal, sys
+from storage.object_store import open_store
+os.replace = os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+getattr(open_store(sys.argv[1]), sys.argv[2])("folder/key", b"half")
+"""
+
+
+class TestLocalStore:
+    def test_of_racing_processes_exactly_one_wins(
+        self, local_uri: str, race_processes: Callable[..., list[str]]
+    ) -> None:
+        printed = race_processes(_RACE, local_uri, num_processes=6)
+        winners = [(int(key), number) for number, keys in enumerate(printed) for key in keys.split()]
+        assert sorted(key for key, _ in winners) == list(range(60))
+        store = open_store(local_uri)
+        assert all(store.get(f"folder/{key}") == b"%d" % number for key, number in winners)
+        assert len(list(Path(local_uri, "folder").iterdir())) == 60
+
+    @pytest.mark.parametrize("method", ["put", "put_if_absent"])
+    def test_the_left_overs_of_a_killed_writer_do_no_harm(self, local_uri: str, method: str) -> None:
+        killed = subprocess.run(
+            [sys.executable, "-c", _KILLED, local_uri, method], cwd=Path(__file__).parents[2], check=False
+        )
+        assert killed.returncode == -signal.SIGKILL
+        assert len(list(Path(local_uri, "folder").iterdir())) == 1  # it did leave something
+        store = open_store(local_uri)
+        assert keys_of(store) == keys_of(store, "folder/k") == []
+        with pytest.raises(ObjectNotFound):
+            store.get("folder/key")
+        assert store.put_if_absent("folder/key", b"whole")
+        assert keys_of(store) == ["folder/key"]
+
+    def test_a_failed_write_leaves_nothing(self, local_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full_disk(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        store = open_store(local_uri)
+        store.put("key", b"old")
+        monkeypatch.setattr(os, "fsync", full_disk)
+        with pytest.raises(StorageError, match=f"{local_uri}: No space left.*disk not full"):
+            store.put("key", b"new")
+        monkeypatch.undo()
+        assert store.get("key") == b"old"
+        assert [path.name for path in Path(local_uri).iterdir()] == ["key"]
+
+    def test_a_file_in_the_place_of_its_folder_is_named(self, local_uri: str) -> None:
+        Path(local_uri).write_text("not a folder")
+        for call in (lambda: open_store(local_uri).put("key", b"x"), lambda: probe(open_store(local_uri))):
+            with pytest.raises(StorageError, match=f"{local_uri}: .*Check that the folder is writable"):
+                call()
+
+    def test_an_object_cannot_take_the_place_of_a_folder(self, local_uri: str) -> None:
+        store = open_store(local_uri)
+        store.put("folder/key", b"x")
+        for write in (store.put, store.put_if_absent):
+            with pytest.raises(StorageError, match="cannot write 'folder'"):
+                write("folder", b"x")
+        assert keys_of(store) == ["folder/key"]
+
+    def test_an_unreadable_folder_is_not_an_empty_one(self, local_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(path: object) -> None:
+            raise PermissionError(13, "Permission denied", str(path))
+
+        store = open_store(local_uri)
+        store.put("folder/key", b"x")
+        monkeypatch.setattr(os, "scandir", refuse)  # root may read everything, so permissions cannot be taken away
+        with pytest.raises(StorageError, match=f"{local_uri}: Permission denied"):
+            keys_of(store)
+
+    def test_a_symbolic_link_does_not_lead_out(self, local_uri: str, tmp_path: Path) -> None:
+        store = open_store(local_uri)
+        store.put("key", b"x")
+        Path(local_uri, "link").symlink_to(tmp_path)
+        with pytest.raises(StorageError, match="symbolic link"):
+            store.put("link/escaped", b"x")
+        assert not (tmp_path / "escaped").exists()
+
+    def test_a_file_uri_is_a_path(self, local_uri: str) -> None:
+        open_store(f"file://{local_uri}").put("key", b"x")
+        assert open_store(local_uri).get("key") == b"x"
