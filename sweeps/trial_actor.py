@@ -13,7 +13,9 @@ from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
 from training import SeedResult, TrialConfig, TrialData, run_trial
-from training.seed_run import EpochMetrics, TrainingFailed
+from training.progress import EpochMetrics
+from training.seed_run import TrainingFailed
+from training.steps import OutOfMemory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +35,9 @@ def checkpoint_prefix(sweep_id: str, trial_id: str) -> str:
 def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
     """Ray Tune's function trainable.
 
-    Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
-    other errors are recorded and raised, so that Tune tries again from the newest checkpoint.
+    Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite, or a clip too large for the
+    device's memory, ends the trial with `failed` set; other errors are recorded and raised, so that Tune tries again
+    from the newest checkpoint.
     """
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     config = TrialConfig.from_dict(tune_config["configuration"])
@@ -51,8 +54,9 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
 
     try:
         run_trial(config, context.data, report, checkpoints, on_seed=on_seed)
-    except TrainingFailed as e:
-        ledger.failure(config.trial_id, reason="not_finite", detail=str(e))
+    except (TrainingFailed, OutOfMemory) as e:
+        reason = "not_finite" if isinstance(e, TrainingFailed) else "out_of_memory"
+        ledger.failure(config.trial_id, reason=reason, detail=str(e))
         tune.report({"failed": True})
     except Exception as e:
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
