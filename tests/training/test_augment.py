@@ -1,0 +1,146 @@
+"""Augmentation does what its name says, to each clip by itself, and follows from the Generator alone."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from training.augment import augment, flip_in_time, gains_db, mask_axis, roll_in_time
+from training.mixing import mix
+from training.pasting import paste_crops
+from training.recipe import AugmentConfig
+
+BATCH = torch.arange(4 * 6 * 10, dtype=torch.float32).reshape(4, 1, 6, 10) + 1
+TARGETS = torch.eye(4)
+_EVERYTHING = AugmentConfig(
+    roll=True,
+    flip_probability=0.5,
+    inaugment_probability=0.5,
+    time_mask_frames=3,
+    frequency_mask_bands=2,
+    mask_probability=0.7,
+    mix="mixup",
+    mix_alpha=0.4,
+)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("mixing", ["mixup", "cutmix", "resizemix"])
+def test_the_same_generator_gives_the_same_batch_and_another_one_another(mixing: str) -> None:
+    config = AugmentConfig(**{**_fields(_EVERYTHING), "mix": mixing})
+    first, second = augment(BATCH, TARGETS, config, seeded()), augment(BATCH, TARGETS, config, seeded())
+    other = augment(BATCH, TARGETS, config, seeded(1))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_nothing_is_done_where_everything_is_off() -> None:
+    x, targets = augment(BATCH, TARGETS, AugmentConfig(), seeded())
+    assert torch.equal(x, BATCH)
+    assert torch.equal(targets, TARGETS)
+    assert gains_db(4, AugmentConfig(), seeded()) is None
+
+
+def test_the_batch_given_is_left_alone() -> None:
+    before = BATCH.clone()
+    for mixing in ("mixup", "cutmix", "resizemix"):
+        augment(BATCH, TARGETS, AugmentConfig(**{**_fields(_EVERYTHING), "mix": mixing}), seeded())
+    assert torch.equal(BATCH, before)
+
+
+def test_a_rolled_clip_is_a_rotation_of_itself_in_time() -> None:
+    rolled = roll_in_time(BATCH, seeded())
+    for clip, original in zip(rolled, BATCH, strict=True):
+        assert any(torch.equal(clip, original.roll(shift, dims=2)) for shift in range(10))
+    assert not torch.equal(rolled, BATCH)
+
+
+def test_some_clips_are_turned_around_and_the_others_not() -> None:
+    flipped = flip_in_time(BATCH.repeat(50, 1, 1, 1), 0.25, seeded())
+    turned = [
+        torch.equal(clip, original.flip(2)) for clip, original in zip(flipped, BATCH.repeat(50, 1, 1, 1), strict=True)
+    ]
+    same = [torch.equal(clip, original) for clip, original in zip(flipped, BATCH.repeat(50, 1, 1, 1), strict=True)]
+    assert all(a != b for a, b in zip(turned, same, strict=True))
+    assert 25 < sum(turned) < 75
+
+
+def test_a_mask_is_one_band_no_wider_than_allowed() -> None:
+    mask = mask_axis(torch.Size([200, 1, 6, 10]), axis=3, max_width=4, generator=seeded())
+    assert mask.shape == (200, 1, 1, 10)
+    widths = mask.sum(dim=3).flatten()
+    edges = mask.int().diff(dim=3, prepend=torch.zeros(200, 1, 1, 1), append=torch.zeros(200, 1, 1, 1)).abs().sum(dim=3)
+    assert set(widths.tolist()) == {0, 1, 2, 3, 4}
+    assert set(edges.flatten().tolist()) <= {0, 2}
+    assert mask.any(dim=0).all()  # every frame is hidden in some clip
+
+
+def test_hidden_places_are_0_and_all_others_untouched() -> None:
+    config = AugmentConfig(time_mask_frames=4, frequency_mask_bands=3)
+    x, _ = augment(BATCH, TARGETS, config, seeded())
+    assert ((x == BATCH) | (x == 0)).all()
+    assert (x == 0).any()
+
+
+def test_gains_are_uniform_between_their_limits() -> None:
+    gains = gains_db(4000, AugmentConfig(gain_db=6.0), seeded())
+    assert gains is not None
+    assert gains.shape == (4000, 1, 1)
+    assert -6 <= float(gains.min()) < -5.9
+    assert 5.9 < float(gains.max()) <= 6
+
+
+def test_mixup_weighs_clips_as_it_weighs_their_labels() -> None:
+    x, targets = mix(BATCH, TARGETS, AugmentConfig(mix_alpha=0.4), seeded())
+    # Every clip is a weighted mean of the batch's, with the weights that its target has.
+    torch.testing.assert_close(x, torch.einsum("bl,lcmt->bcmt", targets, BATCH))
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(4))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cutmix_pastes_a_box_of_another_clip_at_its_own_place_and_counts_its_share(seed: int) -> None:
+    x, targets = mix(BATCH, TARGETS, AugmentConfig(mix="cutmix", mix_alpha=1.0), seeded(seed))
+    for row in range(4):
+        partner = int(targets[row].masked_fill(TARGETS[row] > 0, -1).argmax())
+        pasted = x[row] != BATCH[row]
+        assert torch.equal(x[row][pasted], BATCH[partner][pasted])
+        if partner != row and bool(pasted.any()):
+            assert float(targets[row, row]) == pytest.approx(1 - pasted.float().mean().item(), abs=1e-6)
+
+
+def test_resizemix_pastes_the_whole_of_another_clip_smaller() -> None:
+    flat = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 1, 20, 30).contiguous()
+    x, targets = mix(flat, TARGETS, AugmentConfig(mix="resizemix", mix_alpha=1.0), seeded())
+    torch.testing.assert_close(x.mean(dim=(1, 2, 3)), targets @ torch.arange(4.0))
+
+
+def test_a_batch_is_mixed_as_often_as_asked() -> None:
+    config = AugmentConfig(mix_alpha=0.4, mix_probability=0.3)
+    generator = seeded()
+    mixed = sum(not torch.equal(mix(BATCH, TARGETS, config, generator)[1], TARGETS) for _ in range(400))
+    assert 80 < mixed < 160
+
+
+def test_inaugment_keeps_what_it_does_not_cover_and_pastes_of_the_clip_itself() -> None:
+    generator = seeded()
+    for _ in range(20):
+        x = paste_crops(BATCH, 1.0, generator)
+        changed = (x != BATCH).flatten(1).any(dim=1)
+        assert changed.any()
+        low, high = BATCH.amin(dim=(1, 2, 3)), BATCH.amax(dim=(1, 2, 3))
+        assert (x.amin(dim=(1, 2, 3)) >= low).all()
+        assert (x.amax(dim=(1, 2, 3)) <= high).all()
+
+
+@pytest.mark.parametrize("operation", [lambda x, g: paste_crops(x, 0.5, g), roll_in_time])
+def test_shapes_stay(operation: Callable[[torch.Tensor, torch.Generator], torch.Tensor]) -> None:
+    for shape in ((1, 1, 1, 1), (2, 3, 1, 7), (3, 1, 5, 2)):
+        assert operation(torch.ones(shape), seeded()).shape == shape
+
+
+def _fields(config: AugmentConfig) -> dict[str, object]:
+    return {name: getattr(config, name) for name in AugmentConfig.__slots__}

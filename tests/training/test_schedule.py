@@ -1,0 +1,62 @@
+"""Learning rates over time, held against torch's own schedulers and the formulas."""
+
+import math
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import OneCycleLR
+
+from training.recipe import ScheduleConfig
+from training.schedule import Schedule
+
+
+def _rates(config: ScheduleConfig, *, steps_per_epoch: int = 4, epochs: int = 5) -> list[float]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    schedule = Schedule(optimizer, config, steps_per_epoch=steps_per_epoch, epochs=epochs)
+    rates = []
+    for step in range(steps_per_epoch * epochs):
+        schedule.before_step(step)
+        rates.append(schedule.learning_rate)
+    return rates
+
+
+def test_cosine_rises_through_the_warm_up_and_falls_to_zero() -> None:
+    rates = _rates(ScheduleConfig(warmup_epochs=1))
+    assert rates[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+    assert rates[4:] == pytest.approx([0.05 * (1 + math.cos(math.pi * step / 16)) for step in range(16)])
+
+
+def test_half_an_epoch_of_warm_up_is_half_of_its_steps() -> None:
+    assert _rates(ScheduleConfig(kind="constant", warmup_epochs=0.5))[:3] == pytest.approx([0.05, 0.1, 0.1])
+
+
+def test_one_cycle_is_torch_s() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    # torch places the peak at step 0.3 × total - 1, ours at 0.3 × (total - 1): with many steps the same curve.
+    reference = OneCycleLR(optimizer, max_lr=0.1, total_steps=2000, cycle_momentum=False)
+    expected = []
+    for _ in range(2000):
+        expected.append(reference.get_last_lr()[0])
+        optimizer.step()
+        reference.step()
+    assert _rates(ScheduleConfig(kind="one_cycle"), steps_per_epoch=400) == pytest.approx(expected, abs=2e-4)
+
+
+def test_a_plateau_lowers_the_rate_by_its_factor_after_its_patience() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    config = ScheduleConfig(kind="plateau", plateau_patience=1, plateau_factor=0.2)
+    schedule = Schedule(optimizer, config, steps_per_epoch=1, epochs=9)
+    rates = []
+    for step, loss in enumerate([1.0, 0.5, 0.6, 0.7, 0.8, 0.9]):
+        schedule.before_step(step)
+        rates.append(schedule.learning_rate)
+        schedule.after_epoch(loss)
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.02, 0.02])
+
+
+def test_groups_keep_their_share_of_the_rate() -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [parameters[0]], "lr": 0.01}, {"params": [parameters[1]]}], lr=0.1)
+    schedule = Schedule(optimizer, ScheduleConfig(), steps_per_epoch=4, epochs=5)
+    schedule.before_step(10)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.05])
