@@ -54,7 +54,7 @@ def test_areas_and_precisions_are_means_over_labels() -> None:
     # Label 0 ranks its clip first, label 1 both of its clips first, label 2 its clip first.
     assert found.scores["macro_auc"] == found.scores["map"] == 1.0
     worse = _evaluate(PROBABILITIES[[1, 0, 2, 3]])  # of label 0, its clip is third of four
-    assert worse.scores["macro_auc"] == pytest.approx((1 / 3 + (0.0 + 1.0) / 2 + 1) / 3)
+    assert worse.scores["macro_auc"] == pytest.approx((1 / 3 + (0 + 1 / 2) / 2 + 1) / 3)
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_hits_by_bin() -> None:
