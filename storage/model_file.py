@@ -1,0 +1,101 @@
+"""A trained model at rest: weights and a card that says all that is needed to use it, in one safetensors file.
+
+    models/<sweep_id>/<trial_id>/seed=<seed>.safetensors
+
+Enters: tensors and a `ModelCard`. Leaves: the same, checked. Nothing is pickled.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from storage.errors import InvalidInput, StorageError
+
+_CARD = "melsweep_model"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCard:
+    """Attributes:
+    architecture, options: of `models.create_model`.
+    labels: one per output, in their order.
+    is_multi_label: whether outputs are answered one by one (sigmoid) or together (softmax).
+    features: the feature spec, field by field; `fingerprint` is its hash.
+    inputs: from a log-mel to what the model sees, field by field (training/recipe.py, InputConfig).
+    mean_db, deviation_db: of the part it was trained on, for `standard` scaling.
+    dataset, split_hash: what it was trained on.
+    trial: the whole configuration.
+    seed, best_epoch: whose weights these are.
+    scores: part → metric → number.
+    """
+
+    architecture: str
+    options: Mapping[str, Any]
+    labels: tuple[str, ...]
+    is_multi_label: bool
+    features: Mapping[str, Any]
+    fingerprint: str
+    inputs: Mapping[str, Any]
+    mean_db: float
+    deviation_db: float
+    dataset: str
+    split_hash: str
+    trial: Mapping[str, Any]
+    seed: int
+    best_epoch: int
+    scores: Mapping[str, Any]
+
+    def check_fingerprint(self, fingerprint: str) -> None:
+        """Refuses features of another spec.
+
+        Raises:
+            InvalidInput: naming both.
+        """
+        if fingerprint != self.fingerprint:
+            raise InvalidInput(
+                "model",
+                given=f"one that was trained on features {self.fingerprint}",
+                allowed=f"a model of features {fingerprint}",
+                remedy="Compute features with the model's own spec, or take a model of these features.",
+            )
+
+
+def model_key(sweep_id: str, trial_id: str, seed: int) -> str:
+    """Where the model of a seed lies in a store."""
+    return f"models/{sweep_id}/{trial_id}/seed={seed}.safetensors"
+
+
+def to_bytes(tensors: Mapping[str, torch.Tensor], card: ModelCard) -> bytes:
+    """The whole file; the same model gives the same bytes."""
+    text = json.dumps({"format": _FORMAT, **dataclasses.asdict(card)}, sort_keys=True)
+    copies = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+    return bytes(safetensors.torch.save(copies, {_CARD: text}))
+
+
+def from_bytes(data: bytes, *, name: str) -> tuple[dict[str, torch.Tensor], ModelCard]:
+    """Reads a file.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        StorageError: no safetensors file, or one without a card of ours.
+    """
+    try:
+        header_size = int.from_bytes(data[:8], "little")
+        values = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"][_CARD])
+        if values.pop("format") != _FORMAT:
+            raise ValueError("a later version of melsweep wrote it")
+        card = ModelCard(**{**values, "labels": tuple(values["labels"])})
+        return safetensors.torch.load(data), card
+    except (SafetensorError, ValueError, KeyError, TypeError) as e:
+        raise StorageError(
+            f"{name} is no model of melsweep ({type(e).__name__}: {e}). Take one from models/ of the sweep's store."
+        ) from e
