@@ -1,60 +1,80 @@
 """AlexNet: log-mel images in, class logits out. The one file that knows torchvision."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
-from models.registry import check_min_side, register_architecture
+from models.classifier import Classifier, check_min_side
+from models.heads import HeadSpec
+from models.hub import register_published
+from models.options import OptionValue, check_at_least_one, check_dropout
+from models.registry import register_architecture
 
 # The first convolution (11x11, stride 4) and three 3x3 pools of stride 2 leave one cell of 63, and none of 62.
 _MIN_SIDE = 63
 _POOLED_FEATURES = 256 * 6 * 6
-_PUBLISHED_HIDDEN_FEATURES = 4096
 
 
-class AlexNet(nn.Module):
-    """torchvision's AlexNet with a free number of input channels and of hidden features.
+class AlexNetBackbone(nn.Module):
+    """torchvision's AlexNet up to its last hidden layer, with a free number of input channels and of hidden features.
 
     The state dict has torchvision's keys, so its weights load where the shapes agree.
 
     Args:
-        num_classes: number of logits.
         in_channels: channels of the input.
-        hidden_features: width of the classifier's two hidden layers.
+        hidden_features: width of the two hidden layers.
         dropout: probability of dropping a unit before each of them.
     """
 
-    def __init__(self, num_classes: int, in_channels: int, hidden_features: int, dropout: float) -> None:
+    def __init__(self, in_channels: int, hidden_features: int, dropout: float) -> None:
         super().__init__()
         import torchvision  # seconds to import; every trial is a fresh process, and most need no AlexNet
 
-        published = torchvision.models.alexnet(weights=None, num_classes=num_classes, dropout=dropout)
+        # Made on the device `meta`, which spends neither time nor memory on layers that are replaced here.
+        with torch.device("meta"):
+            published = torchvision.models.alexnet(weights=None)
         self.features = published.features
+        self.features[0] = nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2)
         self.avgpool = published.avgpool
-        self.classifier = published.classifier
-        if in_channels != 3:
-            self.features[0] = nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2)
-        if hidden_features != _PUBLISHED_HIDDEN_FEATURES:
-            self.classifier[1] = nn.Linear(_POOLED_FEATURES, hidden_features)
-            self.classifier[4] = nn.Linear(hidden_features, hidden_features)
-            self.classifier[6] = nn.Linear(hidden_features, num_classes)
+        self.classifier = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(_POOLED_FEATURES, hidden_features),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_features, hidden_features),
+            nn.ReLU(inplace=True),
+        )
+        for module in self.features[1:]:
+            if isinstance(module, nn.Conv2d):
+                module.to_empty(device="cpu").reset_parameters()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map float `(B, in_channels, mels, frames)` to logits `(B, num_classes)`.
+        """Map float `(B, in_channels, mels, frames)` to embeddings `(B, hidden_features)`.
 
         Raises:
             ValueError: if mels or frames are below 63.
         """
         check_min_side("alexnet", x, _MIN_SIDE)
-        logits: torch.Tensor = self.classifier(self.avgpool(self.features(x)).flatten(1))
-        return logits
+        embedding: torch.Tensor = self.classifier(self.avgpool(self.features(x)).flatten(1))
+        return embedding
 
 
 @register_architecture
-def alexnet(num_classes: int, in_channels: int, *, hidden_features: int = 4096, dropout: float = 0.5) -> nn.Module:
+def alexnet(
+    num_classes: int,
+    in_channels: int,
+    *,
+    hidden_features: int = 4096,
+    dropout: float = 0.5,
+    head: str = "linear",
+    head_hidden: int = 512,
+) -> Classifier:
     """AlexNet as torchvision ships it: five convolutions, pooling to 6x6, three fully connected layers.
 
     Needs at least 63 mels and 63 frames. The feature map at 64x108 is 1x2, so there the pooling to 6x6 repeats cells
-    and the first hidden layer sees each feature many times; images near 224x224 are what the layout is meant for.
+    and the first hidden layer sees each feature many times; images near 224x224 are what the layout is meant for. Its
+    embedding is the second hidden layer.
 
     Source: "One weird trick for parallelizing convolutional neural networks" (arXiv:1404.5997), the single-tower form
     of Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (NIPS 2012).
@@ -65,11 +85,30 @@ def alexnet(num_classes: int, in_channels: int, *, hidden_features: int = 4096, 
         num_classes: number of logits.
         in_channels: 1 or 3.
         hidden_features: width of the two hidden layers, at least 1. At 4096 they hold 54.5 of 61 million parameters.
-        dropout: in [0, 1].
+        dropout: before each hidden layer, in [0, 1].
+        head, head_hidden: see `heads.HeadSpec`; a linear one, without dropout, is the published third layer.
 
     Raises:
         ValueError: if an option is out of its range.
     """
-    if hidden_features < 1:
-        raise ValueError(f"alexnet: hidden_features is {hidden_features}; allowed: 1 or more")
-    return AlexNet(num_classes, in_channels, hidden_features, dropout)
+    check_at_least_one("alexnet: hidden_features", hidden_features)
+    check_dropout("alexnet: dropout", dropout)
+    spec = HeadSpec(kind=head, hidden=head_hidden)
+    backbone = AlexNetBackbone(in_channels, hidden_features, dropout)
+    return Classifier(
+        backbone,
+        spec.build(hidden_features, num_classes),
+        embedding_size=hidden_features,
+        published_head=("classifier.6",),
+    )
+
+
+@register_published("alexnet")
+def published_alexnet(architecture: str, options: Mapping[str, OptionValue]) -> Mapping[str, torch.Tensor]:
+    """torchvision's AlexNet weights, trained on ImageNet; downloaded once and kept in torch.hub's cache."""
+    import torchvision
+
+    weights: Mapping[str, torch.Tensor] = torchvision.models.AlexNet_Weights.DEFAULT.get_state_dict(
+        progress=False, check_hash=True
+    )
+    return weights

@@ -1,39 +1,45 @@
 """The list of architectures and the one door to them.
 
-A name, the number of classes and channels, a seed and the architecture's own options enter; an initialised `nn.Module`
+A name, the number of classes and channels, a seed and the architecture's own options enter; an initialised `Classifier`
 on the CPU, in training mode and float32, leaves. Each architecture is a builder function in its own file, registered
-under the function's name; the function's keyword-only parameters are the options that a configuration may set.
+under the function's name; the function's keyword-only parameters are the options that a configuration may set. A family
+(`timm/<name>`) registers one function that finds the builder of each of its names.
 """
 
-import difflib
 import inspect
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 import torch
-from torch import nn
 
-OptionValue = float | int | bool | str
+from models.classifier import Classifier
+from models.hub import hub_weights
+from models.options import OptionValue, check_options, option_parameters, suggestion
+from models.weights import load_weights
 
 
 class Builder(Protocol):
     """What a registered function owes.
 
     Its positional parameters are `(num_classes, in_channels)`. Every keyword-only parameter is an option and has a
-    default, whose type is the type that a configuration must give. It returns a module that maps float
-    `(B, in_channels, mels, frames)` to logits `(B, num_classes)`, draws randomness from torch's default CPU generator
-    alone, and raises ValueError for an option out of range. Calls are independent of one another.
+    default, whose type is the type that a configuration must give; where the default is None, the annotation
+    `<type> | None` says the type. It returns a `Classifier` of float `(B, in_channels, mels, frames)`, draws randomness
+    from torch's default CPU generator alone, and raises ValueError for an option out of range. Calls are independent of
+    one another.
     """
 
     __name__: str
 
-    def __call__(self, num_classes: int, in_channels: int) -> nn.Module: ...
+    def __call__(self, num_classes: int, in_channels: int) -> Classifier: ...
 
 
 BuilderT = TypeVar("BuilderT", bound=Builder)
 
+# The part of a name behind the family's prefix → its builder; ValueError, with near names, where there is none.
+Resolver = Callable[[str], Builder]
+
 _BUILDERS: dict[str, Builder] = {}
+_FAMILIES: dict[str, Resolver] = {}
 
 
 def register_architecture(builder: BuilderT) -> BuilderT:
@@ -45,15 +51,31 @@ def register_architecture(builder: BuilderT) -> BuilderT:
     name = builder.__name__
     if name in _BUILDERS:
         raise ValueError(f"architecture {name!r} is registered twice; give one of the functions another name")
-    defaults = _option_defaults(builder)
-    if missing := [option for option, default in defaults.items() if default is inspect.Parameter.empty]:
+    options = option_parameters(builder)
+    if missing := [option for option, p in options.items() if p.default is inspect.Parameter.empty]:
         raise ValueError(f"architecture {name!r}: options without a default: {', '.join(missing)}; give each a default")
     _BUILDERS[name] = builder
     return builder
 
 
+def register_family(family: str) -> Callable[[Resolver], Resolver]:
+    """Add a function that finds the builders of all names `<family>/<any name>`; use as a decorator.
+
+    Raises:
+        ValueError: if the family's name is taken.
+    """
+    if family in _FAMILIES:
+        raise ValueError(f"family {family!r} is registered twice; give one of them another name")
+
+    def register(resolver: Resolver) -> Resolver:
+        _FAMILIES[family] = resolver
+        return resolver
+
+    return register
+
+
 def list_architectures() -> tuple[str, ...]:
-    """Return the registered names in alphabetical order."""
+    """Return the registered names in alphabetical order; those of families, which are many, are not among them."""
     return tuple(sorted(_BUILDERS))
 
 
@@ -64,84 +86,55 @@ def create_model(
     in_channels: int = 1,
     seed: int,
     options: Mapping[str, OptionValue] | None = None,
-) -> nn.Module:
+    pretrained: bool = False,
+) -> Classifier:
     """Build a model whose initial parameters are a function of the arguments alone.
 
     The global random state of every device is the same before and after.
 
     Args:
-        architecture: a name from `list_architectures()`.
+        architecture: a name from `list_architectures()`, or `timm/<any name of timm>`.
         num_classes: number of logits per clip, at least 1.
         in_channels: channels of the input: 1 for a log-mel, 3 for one that is repeated or stacked with deltas.
         seed: seeds the initialisation.
         options: the architecture's own options by name; what is left out keeps the builder's default.
+        pretrained: fill the backbone with the published weights, which timm or torchvision downloads once. A linear
+            head of the same number of classes takes theirs too.
 
     Returns:
-        A float32 module on the CPU in training mode. Input: float `(B, in_channels, mels, frames)`; output: logits
-        `(B, num_classes)`. Sizes from 64x108 to 224x224 suit every architecture; each one's docstring has its minimum,
-        below which its forward raises ValueError.
+        A float32 classifier on the CPU in training mode. Input: float `(B, in_channels, mels, frames)`; output: logits
+        `(B, num_classes)`. Sizes from 64x108 to 224x224 suit every registered architecture; each one's docstring has
+        its minimum, below which its forward raises ValueError.
 
     Raises:
-        ValueError: for an unknown architecture or option, an option of the wrong type or range, `num_classes` below 1
-            or `in_channels` other than 1 and 3.
+        ValueError: for an unknown architecture or option, an option of the wrong type or range, `num_classes` below 1,
+            `in_channels` other than 1 and 3, or published weights that do not exist or cannot be fetched.
     """
-    if architecture not in _BUILDERS:
-        raise ValueError(
-            f"architecture {architecture!r} is unknown; known: {', '.join(list_architectures())}"
-            f"{_suggestion(architecture, _BUILDERS)}"
-        )
+    builder = _find_builder(architecture)
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}; allowed: 1 or more")
     if in_channels not in (1, 3):
         raise ValueError(f"in_channels is {in_channels}; allowed: 1 or 3; reduce or repeat the feature's channels")
-    builder = _BUILDERS[architecture]
     chosen = dict(options or {})
-    _check_options(architecture, chosen, _option_defaults(builder))
+    check_options(architecture, chosen, option_parameters(builder))
     # torch.manual_seed would also reseed every CUDA device, which fork_rng(devices=[]) does not restore. The builder
     # runs on the CPU, whatever the default device is, so the CPU generator is the only one to seed and to restore.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        return builder(num_classes, in_channels, **chosen)
+        model = builder(num_classes, in_channels, **chosen)
+        if pretrained:
+            load_weights(model, hub_weights(architecture, chosen))
+        return model
 
 
-def check_min_side(architecture: str, x: torch.Tensor, min_side: int) -> None:
-    """Refuses an input `(B, channels, mels, frames)` that an architecture's strides and pools would shrink to nothing.
-
-    Raises:
-        ValueError: if mels or frames are below `min_side`.
-    """
-    mels, frames = x.shape[-2:]
-    if min(mels, frames) < min_side:
+def _find_builder(architecture: str) -> Builder:
+    family, slash, name = architecture.partition("/")
+    if slash and family in _FAMILIES:
+        return _FAMILIES[family](name)
+    if architecture not in _BUILDERS:
+        families = "".join(f", {family}/<name>" for family in sorted(_FAMILIES))
         raise ValueError(
-            f"{architecture}: the input has {mels} mels x {frames} frames; allowed: {min_side} x {min_side} or more; "
-            "use more mels, a smaller hop or a longer window, or resize the features"
+            f"architecture {architecture!r} is unknown; known: {', '.join(list_architectures())}{families}"
+            f"{suggestion(architecture, _BUILDERS)}"
         )
-
-
-def _option_defaults(builder: Builder) -> dict[str, object]:
-    """Map each keyword-only parameter of a builder to its default."""
-    parameters = inspect.signature(builder).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def _check_options(architecture: str, chosen: Mapping[str, OptionValue], defaults: Mapping[str, object]) -> None:
-    for name, value in chosen.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"architecture {architecture!r}: option {name!r} is {value}; allowed: a finite number")
-        if name not in defaults:
-            raise ValueError(
-                f"architecture {architecture!r} has no option {name!r}; "
-                f"allowed: {', '.join(sorted(defaults)) or 'none'}{_suggestion(name, defaults)}"
-            )
-        wanted = type(defaults[name])
-        # An int is a fine float; a bool is an int to Python, but never a width or a dropout.
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise ValueError(
-                f"architecture {architecture!r}: option {name!r} is {value!r} ({type(value).__name__}); "
-                f"allowed: {wanted.__name__}"
-            )
-
-
-def _suggestion(given: str, known: Collection[str]) -> str:
-    nearest = difflib.get_close_matches(given, known, n=1, cutoff=0.4)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return _BUILDERS[architecture]

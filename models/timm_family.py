@@ -1,0 +1,195 @@
+"""Any architecture of timm as a classifier: `timm/<name>`. The one file that knows timm.
+
+`resnet.py` and `efficientnet.py` build their named architectures through here.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.classifier import Classifier
+from models.heads import HeadSpec
+from models.hub import register_published
+from models.options import OptionValue, check_choice
+from models.registry import Builder, register_family
+
+POOLINGS = ("avg", "max", "avgmax")
+ATTENTIONS = ("none", "se", "cbam")
+
+# The published weights of our names: timm's first tag of these.
+_TIMM_NAMES = {"resnet50": "resnet50", "resnet50_se": "seresnet50", "efficientnet_b0": "efficientnet_b0"}
+
+
+@register_family("timm")
+def timm_builder(name: str) -> Builder:
+    """Find the builder of `timm/<name>`, where name is one of `timm.list_models()`, with or without a weights tag.
+
+    Raises:
+        ValueError: if timm has no such model or the model no such tag; names the nearest ones.
+    """
+    _check_name(name)
+
+    def build(
+        num_classes: int,
+        in_channels: int,
+        *,
+        pooling: str = "own",
+        attention: str = "none",
+        head: str = "linear",
+        head_hidden: int = 512,
+        dropout: float | None = None,
+    ) -> Classifier:
+        check_choice(f"timm/{name}: pooling", pooling, ("own", *POOLINGS))
+        spec = HeadSpec(kind=head, hidden=head_hidden, dropout=dropout)
+        return timm_classifier(name, num_classes, in_channels, pooling=pooling, attention=attention, head=spec)
+
+    return build
+
+
+def timm_classifier(
+    name: str, num_classes: int, in_channels: int, *, pooling: str, attention: str, head: HeadSpec
+) -> Classifier:
+    """Build a model of timm, randomly initialised, with a head of ours.
+
+    Source: timm (PyTorch Image Models, Wightman 2019, doi:10.5281/zenodo.4414861); the papers are in its model pages.
+    Vision transformers that can take any size, do: the position embedding is interpolated and the input is padded to
+    whole patches. Deviations: the head, and dropout before it, are ours.
+
+    Args:
+        name: timm's, with or without a weights tag.
+        num_classes: number of logits.
+        in_channels: 1 or 3.
+        pooling: of the last feature map: `avg`, `max`, `avgmax` (the mean of both; it adds no features), or `own`, the
+            model's own choice, which for a transformer is often its class token.
+        attention: `se` (arXiv:1709.01507) or `cbam` (arXiv:1807.06521) at the end of each block of models that accept
+            an attention layer, in place of one that they may have; `none` leaves the model as it is.
+        head: what follows the backbone.
+
+    Raises:
+        ValueError: if timm cannot build the model with this pooling or attention.
+    """
+    arguments: dict[str, Any] = {"num_classes": 0, "in_chans": in_channels} | _attention_arguments(name, attention)
+    if pooling != "own":
+        arguments["global_pool"] = pooling
+    backbone, takes_any_size = _build(name, arguments)
+    if attention != "none" and not _has_attention(backbone, attention):
+        raise ValueError(f"timm/{name}: attention is {attention!r}, and the model has no place for it; allowed: none")
+    published: Mapping[str, Any] = backbone.pretrained_cfg
+    published_head = published.get("classifier") or ()
+    embedding_size = int(backbone.head_hidden_size)  # of what leaves the pooling; num_features is before it
+    return Classifier(
+        backbone,
+        head.build(embedding_size, num_classes),
+        embedding_size=embedding_size,
+        published_head=(published_head,) if isinstance(published_head, str) else tuple(published_head),
+        input_size=None if takes_any_size else tuple(published["input_size"][-2:]),
+    )
+
+
+@register_published("timm/", *_TIMM_NAMES)
+def published_timm(architecture: str, options: Mapping[str, OptionValue]) -> Mapping[str, torch.Tensor]:
+    """The weights of timm's own model of that name; downloaded once and kept in huggingface_hub's cache.
+
+    Raises:
+        ValueError: if timm publishes none, or attention layers were added, which published weights lack.
+    """
+    import timm
+
+    name = _TIMM_NAMES.get(architecture, architecture.removeprefix("timm/"))
+    if options.get("attention", "none") != "none":
+        raise ValueError(
+            f"{architecture}: no published weights have the added attention {options['attention']!r}; allowed: none"
+        )
+    if not timm.get_pretrained_cfg(name).has_weights:
+        raise ValueError(
+            f"{architecture}: timm publishes no weights for it; give a file of your own: "
+            "weights=<path or s3:// uri of a safetensors or state-dict file>"
+        )
+    published: dict[str, torch.Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    return published
+
+
+def parameter_groups(backbone: nn.Module) -> dict[str, int] | None:
+    """Map each parameter's name to the number of its block, from 0 at the input; None if the model has no such map."""
+    if not hasattr(backbone, "group_matcher"):
+        return None
+    from timm.models import group_parameters
+
+    groups: dict[str, int] = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    return groups
+
+
+def _check_name(name: str) -> None:
+    import timm  # seconds to import; every trial is a fresh process, and some need no timm
+
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=5, cutoff=0.5)
+        offer = f"; near names: {', '.join(near)}" if near else ""
+        raise ValueError(f"architecture 'timm/{name}' is unknown to timm {timm.__version__}{offer}")
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise ValueError(f"timm/{name}: no weights have the tag {tag!r}; allowed: {', '.join(tags) or 'none'}")
+
+
+def _build(name: str, arguments: Mapping[str, Any]) -> tuple[Any, bool]:
+    """The model, and whether it takes images of any size."""
+    import timm
+
+    any_size: dict[str, Any] = {}
+    is_fixed = timm.get_pretrained_cfg(name).fixed_input_size
+    if is_fixed and _takes_any_size(name, arguments):
+        any_size, is_fixed = {"dynamic_img_size": True, "dynamic_img_pad": True}, False
+    try:
+        return timm.create_model(name, **arguments, **any_size), not is_fixed
+    except (TypeError, ValueError, AssertionError, RuntimeError) as e:
+        chosen = ", ".join(f"{key}={value!r}" for key, value in arguments.items() if key != "num_classes")
+        reason = " ".join(str(e).split()) or type(e).__name__
+        raise ValueError(f"timm/{name}: timm cannot build it with {chosen}: {reason}") from e
+
+
+def _takes_any_size(name: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether a model's position embedding can be interpolated; timm says so by accepting the argument."""
+    import timm
+
+    try:
+        with torch.device("meta"):
+            timm.create_model(name, **arguments, dynamic_img_size=True, dynamic_img_pad=True)
+    except (TypeError, ValueError, AssertionError, RuntimeError):
+        return False
+    return True
+
+
+def _attention_arguments(name: str, attention: str) -> dict[str, Any]:
+    """What timm's constructors call the attention layer of their blocks."""
+    check_choice(f"timm/{name}: attention", attention, ATTENTIONS)
+    if attention == "none":
+        return {}
+    from timm.models import model_entrypoint
+
+    arguments_of_family: dict[str, dict[str, Any]] = {
+        "resnet": {"block_args": {"attn_layer": attention}},
+        "byobnet": {"attn_layer": attention},
+        "nfnet": {"attn_layer": attention},
+        "efficientnet": {"se_layer": attention},
+    }
+    family = model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
+    if (family, attention) == ("efficientnet", "se"):
+        raise ValueError(f"timm/{name}: attention is 'se', which its blocks have by themselves; allowed: none, cbam")
+    if family not in arguments_of_family:
+        raise ValueError(
+            f"timm/{name}: attention is {attention!r}, and timm's {family} models take no attention layer; "
+            f"allowed: none; the models of {', '.join(arguments_of_family)} take one"
+        )
+    return arguments_of_family[family]
+
+
+def _has_attention(backbone: nn.Module, attention: str) -> bool:
+    from timm.layers import SEModule
+    from timm.layers.cbam import CbamModule
+
+    layer = {"se": SEModule, "cbam": CbamModule}[attention]
+    return any(isinstance(module, layer) for module in backbone.modules())
