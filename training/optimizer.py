@@ -5,11 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from models import depth_of_parameters
+from models import Classifier, depth_of_parameters
 from training.recipe import OptimizerConfig
 
 
-def create_optimizer(model: nn.Module, config: OptimizerConfig, *, fused: bool) -> torch.optim.Optimizer:
+def create_optimizer(model: Classifier, config: OptimizerConfig, *, fused: bool) -> torch.optim.Optimizer:
     """Makes torch's own optimizer over the parameters that require a gradient.
 
     With `layer_decay` each block's rate is that of the block behind it times the factor (as in BERT-like fine-tuning,
@@ -32,7 +32,7 @@ def create_optimizer(model: nn.Module, config: OptimizerConfig, *, fused: bool) 
     return kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
 
 
-def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, object]]:
+def _groups(model: Classifier, config: OptimizerConfig) -> list[dict[str, object]]:
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     if config.layer_decay == 1.0:
         return [{"params": [parameter for _, parameter in trained]}]

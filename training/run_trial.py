@@ -16,6 +16,7 @@ from storage.checkpoints import Checkpoints
 from storage.errors import InvalidInput
 from training.config import TrialConfig
 from training.data import TrialData
+from training.first_weights import first_weights
 from training.inputs import device_data
 from training.progress import EpochMetrics
 from training.seed_run import SeedResult, SeedRun
@@ -72,13 +73,14 @@ def run_trial(
         checkpoint_every_s: how much of a long epoch may be lost when the process is killed.
 
     Raises:
-        InvalidInput: the configuration asks for a GPU, or for bf16 on one, and this process has none; or the loss does
-            not fit the labels.
+        InvalidInput: the configuration asks for a GPU, or for bf16 on one, and this process has none; the loss does not
+            fit the labels; or there are no such weights.
         TrainingFailed: the loss became NaN or infinite.
         OutOfMemory: a single clip does not fit into the device's memory.
         Paused: `pause` answered True.
     """
     on_device = device_data(data, config, _device(config))
+    weights = first_weights(config)
     saved = {seed: checkpoints.newest(_name(seed)) for seed in config.seeds}
     newest_seed = next((seed for seed in reversed(config.seeds) if saved[seed] is not None), None)
     results: list[SeedResult] = []
@@ -86,7 +88,7 @@ def run_trial(
     epochs_before = 0
     with torch.random.fork_rng(), _modes(config):
         for seed in config.seeds:
-            run = SeedRun(config, seed=seed, data=on_device)
+            run = SeedRun(config, seed=seed, data=on_device, weights=weights)
             checkpoint = saved[seed]
             if checkpoint is not None:
                 run.restore(checkpoint)

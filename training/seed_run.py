@@ -67,10 +67,20 @@ class SeedRun:
     inside `torch.random.fork_rng`.
     """
 
-    def __init__(self, config: TrialConfig, *, seed: int, data: DeviceData) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        *,
+        seed: int,
+        data: DeviceData,
+        weights: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Args: weights: that the model begins with, as a file names them; None for random ones."""
         self.config, self.seed, self._data = config, seed, data
         self._base = derive_seed(config.trial_id, seed)
-        self._set_up = TrialModel(config, num_labels=data.num_labels, seed=self._base % 2**31, device=data.device)
+        self._set_up = TrialModel(
+            config, num_labels=data.num_labels, seed=self._base % 2**31, device=data.device, weights=weights
+        )
         self.model = self._set_up.model
         self._optimizer = create_optimizer(self.model, config.optimizer, fused=data.device.type == "cuda")
         train = data.parts["train"]
