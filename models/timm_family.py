@@ -4,7 +4,7 @@
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -114,11 +114,12 @@ def published_timm(architecture: str, options: Mapping[str, OptionValue]) -> Map
 
 def parameter_groups(backbone: nn.Module) -> dict[str, int] | None:
     """Map each parameter's name to the number of its block, from 0 at the input; None if the model has no such map."""
-    if not hasattr(backbone, "group_matcher"):
+    matcher_of: Callable[..., Any] | None = getattr(backbone, "group_matcher", None)
+    if matcher_of is None:
         return None
     from timm.models import group_parameters
 
-    groups: dict[str, int] = group_parameters(backbone, backbone.group_matcher(coarse=False), reverse=True)
+    groups: dict[str, int] = group_parameters(backbone, matcher_of(coarse=False), reverse=True)
     return groups
 
 
@@ -126,8 +127,9 @@ def _check_name(name: str) -> None:
     import timm  # seconds to import; every trial is a fresh process, and some need no timm
 
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=5, cutoff=0.5)
+    known = timm.list_models()
+    if architecture not in known:
+        near = difflib.get_close_matches(architecture, known, n=5, cutoff=0.5)
         offer = f"; near names: {', '.join(near)}" if near else ""
         raise ValueError(f"architecture 'timm/{name}' is unknown to timm {timm.__version__}{offer}")
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]

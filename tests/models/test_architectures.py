@@ -1,20 +1,46 @@
 """Every registered architecture under one set of promises, then what is particular to single ones."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pytest
 import torch
-from safetensors.torch import load, save
-from timm.layers import SEModule
-from timm.layers.cbam import CbamModule
+from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
-from models import create_model, list_architectures, register_architecture
+from models import Classifier, create_model, list_architectures, load_weights, read_weights, register_architecture
+from models.options import OptionValue
 
 NUM_CLASSES = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    architecture: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
 # The 54.5 million parameters of AlexNet's hidden layers would take most of this file's time.
-SMALL_OPTIONS: Mapping[str, Mapping[str, int]] = {"alexnet": {"hidden_features": 32}, "cnn": {"width": 4}}
+SMALL_OPTIONS: Mapping[str, Mapping[str, OptionValue]] = {"alexnet": {"hidden_features": 32}, "cnn": {"width": 4}}
+REGISTERED = {name: Case(architecture=name, options=SMALL_OPTIONS.get(name, {})) for name in list_architectures()}
+OF_TIMM = {
+    f"timm/{name}": Case(architecture=f"timm/{name}")
+    for name in ("resnet10t", "mobilenetv3_small_050", "tf_efficientnet_b0", "vit_tiny_patch16_224")
+}
+VARIANTS = {
+    "cnn-max-mlp": Case(architecture="cnn", options={"width": 4, "pooling": "max", "head": "mlp", "head_hidden": 16}),
+    "cnn-avgmax": Case(architecture="cnn", options={"width": 4, "pooling": "avgmax"}),
+    "alexnet-mlp": Case(architecture="alexnet", options={"hidden_features": 32, "head": "mlp", "head_hidden": 16}),
+    "resnet10t-se-avgmax-mlp": Case(
+        architecture="timm/resnet10t", options={"attention": "se", "pooling": "avgmax", "head": "mlp"}
+    ),
+    "resnet10t-cbam-max": Case(architecture="timm/resnet10t", options={"attention": "cbam", "pooling": "max"}),
+    "test_vit-avgmax": Case(architecture="timm/test_vit", options={"pooling": "avgmax"}),
+    "test_efficientnet-cbam": Case(architecture="timm/test_efficientnet", options={"attention": "cbam"}),
+    "test_byobnet-se": Case(architecture="timm/test_byobnet", options={"attention": "se"}),
+}
+CASES = REGISTERED | OF_TIMM | VARIANTS
 
 
 @pytest.fixture(autouse=True)
@@ -26,13 +52,19 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(num_threads)
 
 
-def build(architecture: str, *, seed: int = 0, in_channels: int = 1) -> nn.Module:
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> Case:
+    return CASES[request.param]
+
+
+@pytest.fixture(params=REGISTERED)
+def registered(request: pytest.FixtureRequest) -> Case:
+    return REGISTERED[request.param]
+
+
+def build(case: Case, *, seed: int = 0, in_channels: int = 1) -> Classifier:
     return create_model(
-        architecture,
-        num_classes=NUM_CLASSES,
-        in_channels=in_channels,
-        seed=seed,
-        options=SMALL_OPTIONS.get(architecture),
+        case.architecture, num_classes=NUM_CLASSES, in_channels=in_channels, seed=seed, options=case.options
     )
 
 
@@ -60,87 +92,108 @@ def num_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("architecture", list_architectures())
 class TestEveryArchitecture:
     @pytest.mark.parametrize("in_channels", [1, 3])
-    def test_logits_are_finite_at_every_promised_size(self, architecture: str, in_channels: int) -> None:
-        model = build(architecture, in_channels=in_channels).eval()
-        for mels, frames in [(64, 108), (128, 216), (224, 224)]:
-            with torch.no_grad():
-                logits = model(log_mel_batch(in_channels=in_channels, mels=mels, frames=frames))
-            assert logits.shape == (2, NUM_CLASSES)
-            assert logits.dtype == torch.float32
-            assert torch.isfinite(logits).all()
+    def test_logits_and_embeddings_are_finite_and_have_their_shape(self, case: Case, in_channels: int) -> None:
+        model = build(case, in_channels=in_channels).eval()
+        x = log_mel_batch(in_channels=in_channels, frames=108)
+        with torch.no_grad():
+            logits, embeddings = model(x), model.embed(x)
+            assert torch.equal(model.head(embeddings), logits)
+        assert logits.shape == (2, NUM_CLASSES)
+        assert logits.dtype == torch.float32
+        assert torch.isfinite(logits).all()
+        assert embeddings.shape == (2, model.embedding_size)
 
-    def test_half_the_frames_are_served_or_refused_with_the_numbers(self, architecture: str) -> None:
-        model, x = build(architecture).eval(), log_mel_batch(mels=64, frames=54)
-        if architecture == "alexnet":
+    def test_every_promised_size_is_served(self, registered: Case) -> None:
+        model = build(registered).to("meta")
+        for mels, frames in [(64, 108), (128, 216), (224, 224)]:
+            assert model(torch.zeros(2, 1, mels, frames, device="meta")).shape == (2, NUM_CLASSES)
+
+    def test_half_the_frames_are_served_or_refused_with_the_numbers(self, registered: Case) -> None:
+        model, x = build(registered).to("meta"), torch.zeros(2, 1, 64, 54, device="meta")
+        if registered.architecture == "alexnet":
             with pytest.raises(ValueError, match="64 mels x 54 frames; allowed: 63 x 63 or more"):
                 model(x)
         else:
             assert model(x).shape == (2, NUM_CLASSES)
 
-    def test_every_parameter_learns_and_the_same_seed_gives_the_same_loss(self, architecture: str) -> None:
-        model = build(architecture)
+    def test_every_parameter_learns_and_the_same_seed_gives_the_same_loss(self, case: Case) -> None:
+        model = build(case)
         loss = train_two_steps(model)
         # The second step's gradients: zero-initialised residual branches pass nothing inwards in the first.
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
             assert parameter.grad.any(), name
-        assert train_two_steps(build(architecture)) == loss
+        assert train_two_steps(build(case)) == loss
 
-    def test_another_seed_gives_other_weights(self, architecture: str) -> None:
-        first, second = build(architecture, seed=0), build(architecture, seed=1)
-        for (name, a), (_, b) in zip(first.named_parameters(), second.named_parameters(), strict=True):
-            if a.ndim > 1:
-                assert not torch.equal(a, b), name
-
-    def test_the_global_random_state_neither_enters_nor_changes(self, architecture: str) -> None:
+    def test_the_weights_come_from_the_seed_and_from_no_global_random_state(self, case: Case) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(3)
             before = torch.random.get_rng_state()
-            first = build(architecture).state_dict()
+            first = build(case, seed=0).state_dict()
             assert torch.equal(torch.random.get_rng_state(), before)
             torch.default_generator.manual_seed(4)
-            second = build(architecture).state_dict()
+            second, other = build(case, seed=0).state_dict(), build(case, seed=1)
         assert all(torch.equal(first[name], second[name]) for name in first)
+        for name, parameter in other.named_parameters():
+            if parameter.ndim > 1:
+                assert not torch.equal(first[name], parameter), name
 
-    def test_saved_and_loaded_gives_the_same_output(self, architecture: str) -> None:
-        model, x = build(architecture, seed=0), log_mel_batch()
-        loaded = build(architecture, seed=1)
+    def test_saved_and_loaded_gives_the_same_output(self, case: Case) -> None:
+        model, x = build(case, seed=0), log_mel_batch()
+        loaded = build(case, seed=1)
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             model.train()(x)  # moves BatchNorm's running statistics away from those of a new model
-            loaded.load_state_dict(load(save(model.state_dict())))
+            report = load_weights(loaded, read_weights(save(model.state_dict())))
             assert torch.equal(loaded.eval()(x), model.eval()(x))
+        assert report.head_loaded
+        assert report.num_loaded == len(model.state_dict())
+        assert {name.partition(".")[0] for name in model.state_dict()} == {"backbone", "head"}
 
-    def test_an_unknown_option_names_the_allowed_ones_and_the_nearest(self, architecture: str) -> None:
-        with pytest.raises(ValueError, match=r"no option 'droput'; allowed: .*dropout.*; did you mean 'dropout'\?"):
-            create_model(architecture, num_classes=2, seed=0, options={"droput": 0.1})
+    def test_weights_of_images_serve_a_log_mel_with_another_head(self, case: Case) -> None:
+        published, model = build(case, seed=1, in_channels=3).eval(), build(case, seed=0).eval()
+        tensors = dict(published.backbone.state_dict())
+        for name in published.published_head:
+            tensors |= {f"{name}.weight": torch.ones(1000, 3), f"{name}.bias": torch.ones(1000)}
+        head_before = model.head.state_dict()
+        report = load_weights(model, read_weights(save(tensors)))
+        x = log_mel_batch()
+        with torch.no_grad():
+            torch.testing.assert_close(model.embed(x), published.embed(x.expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-4)
+        assert len(report.adapted) == 1
+        assert not report.head_loaded
+        assert all(torch.equal(value, head_before[name]) for name, value in model.head.state_dict().items())
 
-    @pytest.mark.parametrize("dropout", [-0.1, 1.5, "0.5", True])
-    def test_an_impossible_dropout_is_refused(self, architecture: str, dropout: float | str) -> None:
-        with pytest.raises(ValueError, match="dropout"):
-            create_model(architecture, num_classes=2, seed=0, options={"dropout": dropout})
-
-    def test_dropout_acts_in_training_only(self, architecture: str) -> None:
-        options = {**SMALL_OPTIONS.get(architecture, {}), "dropout": 0.9}
-        model, x = create_model(architecture, num_classes=NUM_CLASSES, seed=0, options=options), log_mel_batch()
+    def test_dropout_acts_in_training_only(self, case: Case) -> None:
+        options = {**case.options, "dropout": 0.9}
+        model, x = create_model(case.architecture, num_classes=NUM_CLASSES, seed=0, options=options), log_mel_batch()
         # Frozen statistics leave dropout as the one thing that training mode changes.
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             model.train()
             for module in model.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
             assert not torch.equal(model(x), model(x))
             model.eval()
             assert torch.equal(model(x), model(x))
+
+    def test_an_unknown_option_names_the_allowed_ones_and_the_nearest(self, registered: Case) -> None:
+        with pytest.raises(ValueError, match=r"no option 'droput'; allowed: .*dropout.*; did you mean 'dropout'\?"):
+            create_model(registered.architecture, num_classes=2, seed=0, options={"droput": 0.1})
+
+    @pytest.mark.parametrize("dropout", [-0.1, 1.5, "0.5", True])
+    def test_an_impossible_dropout_is_refused(self, registered: Case, dropout: float | str) -> None:
+        with pytest.raises(ValueError, match="dropout"):
+            create_model(registered.architecture, num_classes=2, seed=0, options={"dropout": dropout})
 
 
 @pytest.mark.parametrize(
     ("architecture", "num_published"),
     [
         ("alexnet", 61_100_840),  # torchvision, AlexNet_Weights.IMAGENET1K_V1
+        ("efficientnet_b0", 5_288_548),  # torchvision, EfficientNet_B0_Weights.IMAGENET1K_V1
         ("resnet50", 25_557_032),  # torchvision, ResNet50_Weights.IMAGENET1K_V1
         ("resnet50_se", 28_088_024),  # timm, seresnet50; 28.1 million in arXiv:1709.01507
     ],
@@ -155,25 +208,28 @@ def test_cbam_has_the_size_its_paper_gives() -> None:
     assert num_parameters(model) == pytest.approx(28.09e6, rel=1e-3)
 
 
-@pytest.mark.parametrize(("architecture", "attention"), [("resnet50_se", SEModule), ("resnet50_cbam", CbamModule)])
-def test_each_bottleneck_of_a_variant_has_its_attention(architecture: str, attention: type[nn.Module]) -> None:
-    plain, variant = build("resnet50"), build(architecture)
-    assert sum(isinstance(module, attention) for module in variant.modules()) == 16
-    assert not any(isinstance(module, SEModule | CbamModule) for module in plain.modules())
-    assert num_parameters(variant) > num_parameters(plain)
-
-
 def test_an_unknown_architecture_names_the_known_ones_and_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"'resnet_50' is unknown; known: .*alexnet.*cnn.*; did you mean 'resnet50'\?"):
+    known = r"known: .*alexnet.*cnn.*, timm/<name>; did you mean 'resnet50'\?"
+    with pytest.raises(ValueError, match=rf"'resnet_50' is unknown; {known}"):
         create_model("resnet_50", num_classes=2, seed=0)
 
 
 @pytest.mark.parametrize(
-    ("architecture", "options"), [("cnn", {"width": 0}), ("cnn", {"width": 8.0}), ("alexnet", {"hidden_features": 0})]
+    ("architecture", "option", "value"),
+    [
+        ("cnn", "width", 0),
+        ("cnn", "width", 8.0),
+        ("cnn", "pooling", "mean"),
+        ("cnn", "head", "conv"),
+        ("cnn", "head_hidden", 0),
+        ("alexnet", "hidden_features", 0),
+        ("resnet50", "pooling", "own"),
+        ("efficientnet_b0", "attention", "eca"),
+    ],
 )
-def test_an_impossible_option_is_refused_by_name(architecture: str, options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(options))):
-        create_model(architecture, num_classes=2, seed=0, options=options)
+def test_an_impossible_option_is_refused_by_name(architecture: str, option: str, value: OptionValue) -> None:
+    with pytest.raises(ValueError, match=rf"{option}\b.*; allowed: "):
+        create_model(architecture, num_classes=2, seed=0, options={option: value})
 
 
 @pytest.mark.parametrize(("num_classes", "in_channels", "named"), [(0, 1, "num_classes"), (2, 2, "in_channels")])
@@ -184,14 +240,14 @@ def test_impossible_ends_of_the_network_are_refused(num_classes: int, in_channel
 
 @pytest.mark.parametrize(("architecture", "side"), [("cnn", 15), ("alexnet", 63)])
 def test_the_smallest_input_is_served_and_a_smaller_one_refused(architecture: str, side: int) -> None:
-    model = build(architecture).eval()
+    model = build(REGISTERED[architecture]).eval()
     assert model(log_mel_batch(mels=side, frames=side)).shape == (2, NUM_CLASSES)
     with pytest.raises(ValueError, match=f"{side} x {side} or more"):
         model(log_mel_batch(mels=side, frames=side - 1))
 
 
 def test_a_name_can_be_registered_once() -> None:
-    def cnn(num_classes: int, in_channels: int) -> nn.Module:
+    def cnn(num_classes: int, in_channels: int) -> Classifier:
         raise AssertionError("never built")
 
     with pytest.raises(ValueError, match="'cnn' is registered twice"):
@@ -199,7 +255,7 @@ def test_a_name_can_be_registered_once() -> None:
 
 
 def test_an_option_must_have_a_default() -> None:
-    def unfinished(num_classes: int, in_channels: int, *, width: int) -> nn.Module:
+    def unfinished(num_classes: int, in_channels: int, *, width: int) -> Classifier:
         raise AssertionError("never built")
 
     with pytest.raises(ValueError, match="options without a default: width"):
