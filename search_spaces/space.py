@@ -65,6 +65,6 @@ def get_space(architecture: str) -> SearchSpace:
 
 
 def _spaces() -> dict[str, SearchSpace]:
-    from search_spaces import alexnet, cnn, resnet50  # these files import SearchSpace from here
+    from search_spaces import alexnet, cnn, efficientnet_b0, resnet50  # these files import SearchSpace from here
 
-    return {space.architecture: space for space in (cnn.SPACE, alexnet.SPACE, *resnet50.SPACES)}
+    return {space.architecture: space for space in (cnn.SPACE, alexnet.SPACE, efficientnet_b0.SPACE, *resnet50.SPACES)}

@@ -1,6 +1,7 @@
 """Learning rates over time, held against torch's own schedulers and the formulas."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -56,7 +57,8 @@ def test_a_plateau_lowers_the_rate_by_its_factor_after_its_patience() -> None:
 
 def test_groups_keep_their_share_of_the_rate() -> None:
     parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    optimizer = torch.optim.SGD([{"params": [parameters[0]], "lr": 0.01}, {"params": [parameters[1]]}], lr=0.1)
+    groups: list[dict[str, Any]] = [{"params": [parameters[0]], "lr": 0.01}, {"params": [parameters[1]]}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
     schedule = Schedule(optimizer, ScheduleConfig(), steps_per_epoch=4, epochs=5)
     schedule.before_step(10)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.05])
