@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+import torchvision
 from timm.layers import SEModule
 from timm.layers.cbam import CbamModule
 from torch import nn
@@ -146,6 +147,18 @@ class TestPublishedWeights:
         )
         assert torch.equal(plain.head.state_dict()["linear.weight"], filled.head.state_dict()["linear.weight"])
 
+    def test_torchvisions_alexnet_and_ours_with_its_weights_give_the_same_logits(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        theirs = torchvision.models.alexnet(weights=None).eval()
+        monkeypatch.setattr(
+            "torchvision.models._api.load_state_dict_from_url", lambda *_, **__: dict(theirs.state_dict())
+        )
+        ours = create_model("alexnet", num_classes=1000, seed=0, pretrained=True).eval()
+        x = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            torch.testing.assert_close(ours(x), theirs(x.expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-4)
+
     def test_without_a_network_both_ways_are_named_in_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(name: str, **arguments: Any) -> nn.Module:
             raise OSError("We couldn't connect\nto the hub")
@@ -165,7 +178,7 @@ class TestPublishedWeights:
             ("cnn", {}, r"'cnn' has no published weights; those with some: alexnet, .*timm/<name>.*weights=<path"),
             ("resnet50_cbam", {}, "'resnet50_cbam' has no published weights"),
             ("resnet50", {"attention": "se"}, "no published weights have the added attention 'se'"),
-            ("timm/resnet10t.nope", {}, "has no weights of that name|no weights have the tag"),
+            ("timm/resnetblur18", {}, "timm publishes no weights for it"),
         ],
     )
     def test_weights_that_nobody_publishes_are_no_matter_of_the_network(
