@@ -73,7 +73,8 @@ def load_weights(model: Classifier, tensors: Mapping[str, torch.Tensor]) -> Weig
 
     The file may be a classifier's of ours, or name its tensors as timm or torchvision do. Prefixes of wrappers are
     dropped. A first convolution of 3 channels is summed over them for a model of 1, and that of 1 is spread over 3 as
-    thirds, so that equal channels give the same output (timm's `adapt_input_conv`). A head is loaded where its shapes
+    thirds, so that equal channels give the same output (timm's `adapt_input_conv`; in networks that standardise their
+    weights, as NFNets do, nearly the same). A head is loaded where its shapes
     agree, and ignored where they do not. A transformer's final norm is found before or behind the pooling.
 
     Args:
