@@ -11,6 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 
 _INT16_SCALE = np.float32(2**-15)
+_MODERATE = 1e10  # the power of it over an FFT of 65,536 points is 4e29, a billionth of float32's largest
 _HASH_BLOCK_VALUES = 2**15  # floats of 16-bit samples that are made to be hashed alone: they stay in the cache
 
 
@@ -53,10 +54,6 @@ class Pcm:
         if self.samples_TC.dtype == np.int16:
             return True
         return bool(np.abs(self.samples_TC).max(initial=0.0) <= _MODERATE)  # False of NaN, too
-
-
-# Its power over an FFT of 65,536 points is 4e29, a billionth of float32's largest.
-_MODERATE = 1e10
 
 
 def hash_of_samples(samples_TC: NDArray[np.float32]) -> str:
