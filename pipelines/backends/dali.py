@@ -32,8 +32,8 @@ class DaliBackend:
     held to the same tolerance by the tests marked `gpu`.
 
     DALI's own resampler is a windowed sinc and no libsoxr: over ESC-10 its best quality is 0.30 dB off on average and
-    3.9 dB in the worst of 64 bands (0.36 and 10.4 of 128; 2026-11-21). So clips are resampled by device_resampling.py, and
-    torch's tensors handed to DALI on the device. That way gives the log-mels of the way of the host with a mean
+    3.9 dB in the worst of 64 bands (0.36 and 10.4 of 128; 2026-11-21). So clips are resampled by device_resampling.py,
+    and torch's tensors handed to DALI on the device. That way gives the log-mels of the way of the host with a mean
     difference of MEASURED dB.
 
     Args:

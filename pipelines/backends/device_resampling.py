@@ -1,9 +1,9 @@
 """PCM → windows at the spec's rate on the device: upload as it was decoded, then scale, downmix and resample there.
 
-Enters: clips as decoded, and where their windows begin. Leaves: windows on the device, batch by batch. Each window takes
-along what the resampler sees of its clip, so that all pieces of one rate have one length, whatever the clips' lengths:
-a corpus goes up in few large batches, and a window depends on nothing but its clip. The backends `torch` and `dali`
-share this.
+Enters: clips as decoded, and where their windows begin. Leaves: windows on the device, batch by batch. Each window
+takes along what the resampler sees of its clip, so that all pieces of one rate have one length, whatever the clips'
+lengths: a corpus goes up in few large batches, and a window depends on nothing but its clip. The backends `torch` and
+`dali` share this.
 
 Shapes: B = windows, P = samples of a piece, C = channels, N = samples of a window, K and O as in soxr_filters.py.
 """
@@ -102,10 +102,14 @@ class DeviceResampler:
             at_start = torch.tensor([first < found.numbers.block_out for first in firsts], device=self._device)
             outputs = found.apply(pieces_BP, at_start)
             length = self._spec.window_samples
-            windows_BN = torch.stack([row[phase : phase + length] for row, (_, phase) in zip(outputs, cuts, strict=True)])
+            windows_BN = torch.stack(
+                [row[phase : phase + length] for row, (_, phase) in zip(outputs, cuts, strict=True)]
+            )
         # Beyond the clip's end the filter rings on; a window has zeros there.
         lengths = [num_resampled(len(pcm.samples_TC), rate_hz, self._spec.sample_rate_hz) for pcm in clips]
-        left = torch.tensor([length - first for length, first in zip(lengths, firsts, strict=True)], device=self._device)
+        left = torch.tensor(
+            [length - first for length, first in zip(lengths, firsts, strict=True)], device=self._device
+        )
         return windows_BN * (torch.arange(windows_BN.shape[1], device=self._device) < left[:, None])
 
     def _upload(self, clips: Sequence[Pcm], first_inputs: Sequence[int]) -> torch.Tensor:
@@ -113,7 +117,9 @@ class DeviceResampler:
         samples = clips[0].samples_TC
         shape = (len(clips), self._num_inputs(clips[0].sample_rate_hz), samples.shape[1])
         on_gpu = self._device.type == "cuda"
-        pieces = torch.empty(shape, dtype=torch.int16 if samples.dtype == np.int16 else torch.float32, pin_memory=on_gpu)
+        pieces = torch.empty(
+            shape, dtype=torch.int16 if samples.dtype == np.int16 else torch.float32, pin_memory=on_gpu
+        )
         for piece, pcm, first in zip(pieces.numpy(), clips, first_inputs, strict=True):
             _fill(piece, pcm.samples_TC, first)
         return pieces.to(self._device, non_blocking=True)

@@ -57,9 +57,7 @@ class PcmBackend(LogMelBackend, Protocol):
         """Whether `log_mel_of_pcm` can do this clip; one that it cannot goes by way of the host."""
         ...
 
-    def log_mel_of_pcm(
-        self, clips: Sequence[Pcm], starts: Sequence[Sequence[int]]
-    ) -> list[NDArray[np.float32]]:
+    def log_mel_of_pcm(self, clips: Sequence[Pcm], starts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Computes log-mels of clips that it `takes`.
 
         Args:

@@ -81,7 +81,7 @@ class PeriodicFilter:
 
 @functools.cache
 def measured_filter(from_hz: int, to_hz: int, quality: str) -> PeriodicFilter | None:
-    """libsoxr's filter for one pair of rates, measured once in a process (some 10 ms; up to 2 s for the longest periods).
+    """libsoxr's filter for one pair of rates, measured once in a process (10 ms to 2 s).
 
     Args:
         quality: as soxr.resample takes it, `HQ` or `VHQ`.
@@ -120,7 +120,7 @@ def _weights(from_hz: int, to_hz: int, quality: str, *, reach: int) -> NDArray[n
     signal[places] = 1.0
     response = soxr.resample(signal, from_hz, to_hz, quality=quality)
     weights_PK = np.zeros((num_out, 2 * reach + num_in))
-    for place in places:
+    for place in map(int, places):
         outputs = np.arange(max(0, -(-(place - reach) * num_out // num_in)), (place + reach) * num_out // num_in + 1)
         weights_PK[outputs % num_out, place - outputs // num_out * num_in + reach] = response[outputs]
     return weights_PK

@@ -196,8 +196,8 @@ def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[
 
 def _next_block(file: soundfile.SoundFile, num_samples: int) -> NDArray[Any]:
     """(time, channels): 16-bit samples as they are, others as float32."""
-    # Floats of 16 bits are our own (`Pcm.as_float`): libsndfile makes the same ones in pieces of 4,096 samples, each read
-    # through a callback in Python: 5 s of WAV take 0.33 ms, like this 0.09 ms (one core, 2026-11-21).
+    # Floats of 16 bits are our own (`Pcm.as_float`): libsndfile makes the same ones in pieces of 4,096 samples, each
+    # read through a callback in Python: 5 s of WAV take 0.33 ms, like this 0.09 ms (one core, 2026-11-21).
     dtype = "int16" if file.subtype == "PCM_16" else "float32"
     block_TC: NDArray[Any] = file.read(num_samples, dtype=dtype, always_2d=True)
     return block_TC
