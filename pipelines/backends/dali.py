@@ -33,8 +33,8 @@ class DaliBackend:
 
     DALI's own resampler is a windowed sinc and no libsoxr: over ESC-10 its best quality is 0.30 dB off on average and
     3.9 dB in the worst of 64 bands (0.36 and 10.4 of 128; 2026-11-21). So clips are resampled by device_resampling.py,
-    and torch's tensors handed to DALI on the device. Such clips differ from the backend `cpu` by
-    6.8e-6 dB on average over ESC-10, in the worst band by 1.0e-5; windows by 4.6e-6.
+    and torch's tensors handed to DALI on the device. Such clips differ from the backend `cpu` by 6.8e-6 dB on average
+    over ESC-10, in the worst band by 1.0e-5; windows by 4.6e-6.
 
     Args:
         device: `cpu` (one thread), or `cuda` for the process's first CUDA device.

@@ -24,8 +24,8 @@ _BATCH_SIZE = {"cpu": 4, "cuda": 256}  # on a CPU larger batches leave the cache
 class TorchBackend:
     """`LogMelBackend` and `PcmBackend` on torch.
 
-    Clips taken as they were decoded differ from the backend `cpu` by 4.5e-6 dB on average over ESC-10, in the worst band
-    by 8.6e-6; windows by 2.4e-6 (on the CPU, 2026-11-21).
+    Clips taken as they were decoded differ from the backend `cpu` by 4.5e-6 dB on average over ESC-10, in the worst
+    band by 8.6e-6; windows by 2.4e-6 (on the CPU, 2026-11-21).
 
     Args:
         device: `cpu`, or `cuda` for the process's first CUDA device.
