@@ -23,7 +23,7 @@ from pipelines.feature_spec import FeatureSpec
 _QUALITY = {"soxr_hq": "HQ", "soxr_vhq": "VHQ"}
 _INT16_SCALE = 2.0**-15
 
-# Samples of one upload on a GPU: 76 clips of 5 s and 44.1 kHz, 32 MiB. They become 0.6 GiB on the way to log-mels, and
+# Samples of one upload on a GPU: 75 clips of 5 s and 44.1 kHz, 32 MiB. They become 0.6 GiB on the way to log-mels, and
 # several processes share a GPU.
 _SAMPLES_PER_UPLOAD = 2**24
 

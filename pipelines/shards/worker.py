@@ -70,6 +70,8 @@ class ShardWorker:
         wanted = device == "cuda" if as_decoded is None else as_decoded
         able = spec.representation == "log_mel" and not self._copies
         self._pcm_backend = self._backend if wanted and able and isinstance(self._backend, PcmBackend) else None
+        if self._pcm_backend is not None:
+            _warm_up(self._pcm_backend)
 
     def compute(
         self,
@@ -256,6 +258,13 @@ class ShardWorker:
             "fold": clip.fold,
             "provenance": json.dumps(provenance, sort_keys=True),
         }
+
+
+def _warm_up(backend: PcmBackend) -> None:
+    """Imports, a CUDA context and FFT plans take seconds, which must not count against the first clip's time limit."""
+    click = Pcm(samples_TC=np.ones((1, 1), dtype=np.int16), sample_rate_hz=44_100)
+    if backend.takes(click):
+        backend.log_mel_of_pcm([click], [[0]])
 
 
 @contextlib.contextmanager
