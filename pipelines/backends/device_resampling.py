@@ -17,10 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.backends.soxr_filters import PeriodicFilter, measured_filter
-from pipelines.decoding.pcm import Pcm, num_resampled
+from pipelines.decoding.pcm import SOXR_QUALITY, Pcm, num_resampled
 from pipelines.feature_spec import FeatureSpec
 
-_QUALITY = {"soxr_hq": "HQ", "soxr_vhq": "VHQ"}
 _INT16_SCALE = 2.0**-15
 
 # Samples of one upload on a GPU: 75 clips of 5 s and 44.1 kHz, 32 MiB. They become 0.6 GiB on the way to log-mels, and
@@ -88,7 +87,7 @@ class DeviceResampler:
         if rate_hz not in self._filters:
             found = None
             if rate_hz != self._spec.sample_rate_hz:
-                found = measured_filter(rate_hz, self._spec.sample_rate_hz, _QUALITY[self._spec.resampler])
+                found = measured_filter(rate_hz, self._spec.sample_rate_hz, SOXR_QUALITY[self._spec.resampler])
             self._filters[rate_hz] = None if found is None else _FilterOnDevice(found, self._device)
         return self._filters[rate_hz]
 

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from pipelines.decoding import av
 from pipelines.decoding.containers import check_is_whole, is_for_libsndfile
 from pipelines.decoding.encoded import EncodedFile
-from pipelines.decoding.pcm import Pcm, hash_of_samples
+from pipelines.decoding.pcm import SOXR_QUALITY, Pcm, hash_of_samples
 from pipelines.decoding.rules import BLOCK_SAMPLES, MAX_CLIP_SAMPLES, Undecodable, check_header, clip_range, gather
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 
 __all__ = ["Undecodable", "Waveform", "cut_windows", "decode", "read_pcm", "waveform_of", "window_starts"]
 
-SOXR_QUALITY = {"soxr_hq": "HQ", "soxr_vhq": "VHQ"}
 _DECODER_ERRORS = (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError)
 _UNKNOWN_LENGTH = 2**63 - 1  # SF_COUNT_MAX
 

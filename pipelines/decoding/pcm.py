@@ -10,6 +10,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+SOXR_QUALITY = {"soxr_hq": "HQ", "soxr_vhq": "VHQ"}  # the spec's resampler, as soxr.resample takes it
+
 _INT16_SCALE = np.float32(2**-15)
 _MODERATE = 1e10  # the power of it over an FFT of 65,536 points is 4e29, a billionth of float32's largest
 _HASH_BLOCK_VALUES = 2**15  # floats of 16-bit samples that are made to be hashed alone: they stay in the cache
