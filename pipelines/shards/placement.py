@@ -1,9 +1,8 @@
 """How many worker processes there are, and how much of the cluster each asks Ray for.
 
 On a GPU the processes are several to each: one decodes and writes with one core, and the GPU computes the log-mels of
-what many cores decode. Threads of one process would not do it: two of them read WAV files no faster than one (0.15 ms a
-clip with either, 2026-11-21), and a decoder that crashes would take the others' clips along. A process has one clip in
-hand, as without a GPU.
+what many cores decode. Not threads of one process: a decoder that crashes would take the others' clips along, and
+nobody would know whose fault it was. A process has one clip in hand, as without a GPU.
 """
 
 import math
