@@ -1,11 +1,13 @@
 """How fast recordings become log-mels: our backends beside librosa and torchaudio, on the same files and cores.
 
-python benchmarks/featurize.py [--quick] [--root <ESC-50 tree>] [--clips 20000] [--rounds 3]
+python benchmarks/featurize.py [--quick] [--root <ESC-50 tree>] [--clips 20000] [--rounds 3] [--device cuda]
 
 Spec of the study on ESC-50 with ResNet-50 (22.05 kHz, n_fft 2048, hop 512, 128 mels, 5 s), recordings of 44.1 kHz as
 16-bit WAV and as Ogg Vorbis. Part one: one core, from the encoded bytes to the log-mel, contenders taking turns. Part
 two: all cores, from files on disk to features on disk; the data set is the recordings over and over (the page cache
 holds them for every contender alike). Without --root or ESC50_ROOT the embedded data set is used.
+
+With --device cuda, the device's part alone (featurize_device.py); it ends with 2 where there is no CUDA device.
 """
 
 import argparse
@@ -67,7 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", default=os.environ.get("ESC50_ROOT"), help="an ESC-50 tree")
     parser.add_argument("--clips", type=int, default=20_000, help="clips of part two")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of part two")
+    # On the CPU it says nothing of speed, but walks the same code.
+    parser.add_argument("--device", choices=("cuda", "cpu"), help="the part for a device alone; cpu to try it")
     arguments = parser.parse_args(argv)
+    if arguments.device:
+        return _device_part(arguments)
     num_clips = 400 if arguments.quick else arguments.clips
     _print_machine()
     with tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
@@ -78,6 +84,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures |= _end_to_end(
             Path(folder), {"WAV": waves, "Ogg": oggs}, num_clips, rounds=1 if arguments.quick else arguments.rounds
         )
+    for name, value in figures.items():
+        print(f"figure {name} {value:.3f}")
+    return 0
+
+
+def _device_part(arguments: argparse.Namespace) -> int:
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
+    from benchmarks.featurize_device import has_device, race
+
+    if not has_device(arguments.device):
+        print("This machine has no CUDA device that torch can use: nothing to measure (nvidia-smi?).", file=sys.stderr)
+        return 2
+    _print_machine()
+    num_clips = min(arguments.clips, 400) if arguments.quick else arguments.clips
+    with tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
+        waves, _ = _corpus(Path(folder), arguments.root, num_files=40 if arguments.quick else 400)
+        rounds = 1 if arguments.quick else arguments.rounds
+        figures = race(waves, SPEC, arguments.device, num_clips=num_clips, rounds=rounds, num_processes=NUM_CORES)
     for name, value in figures.items():
         print(f"figure {name} {value:.3f}")
     return 0

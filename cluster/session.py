@@ -25,11 +25,12 @@ _OPTIONS = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterResources:
-    """What the nodes of the session have in all."""
+    """What the nodes of the session have in all; `num_cpus_beside_gpus` are those of nodes with a GPU."""
 
     num_cpus: float
     num_gpus: float
     num_nodes: int
+    num_cpus_beside_gpus: float
 
 
 @contextlib.contextmanager
@@ -70,10 +71,12 @@ def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> I
 def cluster_resources() -> ClusterResources:
     """What the session has now; an autoscaled cluster may have more later."""
     total = ray.cluster_resources()
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     return ClusterResources(
         num_cpus=float(total.get("CPU", 0.0)),
         num_gpus=float(total.get("GPU", 0.0)),
-        num_nodes=sum(1 for node in ray.nodes() if node["Alive"]),
+        num_nodes=len(alive),
+        num_cpus_beside_gpus=sum(float(node.get("CPU", 0.0)) for node in alive if node.get("GPU", 0.0)),
     )
 
 

@@ -20,9 +20,10 @@ from jobs.settings import JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, write_page
 from pipelines.audits.survey import Survey, draw_by_label, survey_recordings
 from pipelines.files.recordings import recordings_of
+from pipelines.iq.uri import example_of
 from pipelines.manifest import Clip, Manifest
 from reports.data_page import DataOverview, render_data_page
-from storage.errors import hold_rules
+from storage.errors import InvalidInput, hold_rules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _inspect(words: Sequence[str]) -> None:
     settings = parse_settings(InspectSettings, words)
     manifest = find_recordings(settings)
+    _hold_sound(manifest, settings.data.source)
     with progress("read files, clips") as tell:
         survey = survey_recordings(
             manifest,
@@ -85,6 +87,16 @@ def _inspect(words: Sequence[str]) -> None:
     path = write_page(page, f"{manifest.dataset}-data.html", settings.report)
     say(f"{survey.num_clips} files read, {len(survey.unreadable)} of them cannot be decoded")
     say(f"page: {path} ({len(page.encode()) / 1e6:.1f} MB)")
+
+
+def _hold_sound(manifest: Manifest, source: str) -> None:
+    if any(example_of(clip.uri) for clip in manifest.clips):
+        raise InvalidInput(
+            "data.source",
+            given=source,
+            allowed="a source of sound recordings",
+            remedy="jobs/check.py tells what is in a file of IQ samples.",
+        )
 
 
 def _overview(manifest: Manifest, source: str, survey: Survey) -> DataOverview:

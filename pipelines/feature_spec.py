@@ -68,7 +68,8 @@ class FeatureSpec:
         top_db: values more than this below the window's maximum are raised to that floor; None for no floor.
         dtype: how features are stored. `uint8` stores the nearest of 256 even steps, at most half a step off.
         uint8_range_db: what the first and the last step of `uint8` stand for; values outside are clipped to these.
-            None for (-top_db, 0), where db_reference is `max` and so no value lies outside.
+            None for (-top_db, 0), where db_reference is `max` and so no value lies outside. Of representations that are
+            no decibels, in their own unit.
         variants: what is computed of every clip: `original`, which must be there, and changed copies for training.
             `noise(snr_db=15)`, `pitch(semitones=2)`, `stretch(rate=0.9)`, `reverb(decay_s=0.4, wet=0.3)` and
             `gain(db=-6)`, at these values where none is given; one kind may come with several values, and effects
@@ -169,15 +170,16 @@ class FeatureSpec:
         return rules
 
     def _hold_uint8_range(self) -> None:
-        if self.uint8_range_db is None and self.db_reference == "max" and self.top_db is not None:
+        in_db = self.representation in ("log_mel", "iq_magnitude")
+        if self.uint8_range_db is None and in_db and self.db_reference == "max" and self.top_db is not None:
             return
         given = self.uint8_range_db or ()
         if len(given) != 2 or not -math.inf < given[0] < given[1] < math.inf:
             raise InvalidInput(
                 "features.uint8_range_db",
                 given=self.uint8_range_db,
-                allowed="[low,high] in dB, low < high; null only with db_reference=max and a top_db",
-                remedy="Give the range that the log-mels have, as [-100,40].",
+                allowed="[low,high], low < high; null only for decibels with db_reference=max and a top_db",
+                remedy="Give the range that the features have, as [-100,40].",
             )
         object.__setattr__(self, "uint8_range_db", tuple(map(float, given)))
 

@@ -18,12 +18,13 @@ from typing import Any
 
 import ray
 
-from cluster.session import cluster_resources
+from cluster.session import ClusterResources, cluster_resources
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
 from pipelines.iq.uri import check_signals
 from pipelines.manifest import Manifest
 from pipelines.shards.actor import ShardActor
+from pipelines.shards.placement import Placement, place_on_cores, place_on_gpus
 from pipelines.shards.plan import plan_shards
 from pipelines.shards.reconcile import reconcile
 from pipelines.shards.request import ShardRequest, shard_of
@@ -32,10 +33,6 @@ from pipelines.shards.worker import ShardWorker
 from storage.errors import InvalidInput
 from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectStore
-
-# Half a core each: the actors together never ask for the whole machine, so no task of Ray Data's own can be starved by
-# them (a job whose actors held every core hung without a word; seen on Ray 2.60 with 2 cores).
-_CPUS_PER_ACTOR = 0.5
 
 _BACKENDS_ON_GPU = ("dali", "torch")  # the faster first
 
@@ -51,7 +48,8 @@ class PipelineSettings:
         shard_bytes: of uncompressed log-mels that travel, are computed and are stored together, at most; small data
             sets are cut finer (pipelines/shards/plan.py has the rule, which knows nothing of actors).
         clips_per_shard: so many clips a shard instead; 0 for the rule.
-        num_actors: worker processes; 0 for one per core (per GPU with device=cuda).
+        num_actors: worker processes; 0 for one per core, with device=cuda for one per core beside a GPU, at most 16 to
+            each GPU, which they share (pipelines/shards/placement.py).
         clip_time_limit_s: a clip that takes longer to decode and compute is quarantined as timed_out.
     """
 
@@ -207,16 +205,14 @@ def _compute(
         return
     resources = cluster_resources()
     settings = settings.resolved(resources.num_gpus, spec)
-    on_gpu = settings.device == "cuda"
-    if on_gpu and resources.num_gpus < 1:  # Ray would wait for one without a word
+    if settings.device == "cuda" and resources.num_gpus < 1:  # Ray would wait for one without a word
         raise InvalidInput(
             "pipeline.device",
             given="cuda",
             allowed="cpu, as no node of the Ray cluster has a GPU now",
             remedy="Set pipeline.device=cpu, or start a node with a GPU first.",
         )
-    machine = resources.num_gpus if on_gpu else resources.num_cpus
-    num_actors = min(settings.num_actors or max(1, math.floor(machine)), len(requests))
+    placement = _placement(settings, resources, len(requests))
     ray.data.DataContext.get_current().enable_progress_bars = False  # on_progress tells it in clips
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     make_worker = functools.partial(ShardWorker, spec, features, backend=settings.backend, device=settings.device)
@@ -225,14 +221,25 @@ def _compute(
         ShardActor,
         fn_constructor_args=(pickle.dumps(make_worker), settings.clip_time_limit_s),
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=num_actors),
-        num_cpus=_CPUS_PER_ACTOR,
-        num_gpus=1 if on_gpu else None,
+        compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
+        num_cpus=placement.num_cpus,
+        num_gpus=placement.num_gpus,
     )
     # Ray Data starts an actor that was killed anew and gives it its task again; what a file does to its decoder stays
     # inside IsolatedWorker.
     for row in dataset.iter_rows():
         yield shard_of(json.loads(row["outcome"]))
+
+
+def _placement(settings: PipelineSettings, resources: ClusterResources, num_requests: int) -> Placement:
+    if settings.device != "cuda":
+        return place_on_cores(settings.num_actors, num_cpus=resources.num_cpus, num_requests=num_requests)
+    return place_on_gpus(
+        settings.num_actors,
+        num_gpus=resources.num_gpus,
+        num_cpus=resources.num_cpus_beside_gpus,
+        num_requests=num_requests,
+    )
 
 
 def _versions() -> dict[str, str]:

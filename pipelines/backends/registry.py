@@ -1,10 +1,12 @@
 """What a backend owes, and which there are."""
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.decoding.pcm import Pcm
 from pipelines.feature_spec import FeatureSpec
 from storage.errors import InvalidInput, nearest
 
@@ -38,6 +40,32 @@ class LogMelBackend(Protocol):
 
         Returns:
             float32 (windows, *feature_shape of the spec): log-mels (windows, num_mels, num_frames) in dB.
+        """
+        ...
+
+
+@runtime_checkable
+class PcmBackend(LogMelBackend, Protocol):
+    """A backend that also takes clips as they were decoded, and downmixes and resamples them on its device.
+
+    An implementer owes what the same windows give by way of the host (`decoding.decode.waveform_of`, `cut_windows`),
+    within its tolerance and in the order given; a clip that does not depend on the others of the call; and the spec's
+    own resampler. Log-mels only.
+    """
+
+    def takes(self, pcm: Pcm) -> bool:
+        """Whether `log_mel_of_pcm` can do this clip; one that it cannot goes by way of the host."""
+        ...
+
+    def log_mel_of_pcm(self, clips: Sequence[Pcm], starts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """Computes log-mels of clips that it `takes`.
+
+        Args:
+            starts: of each clip, the first samples of its windows at the spec's rate (`FeatureSpec.window_starts` of
+                `decoding.pcm.num_resampled`).
+
+        Returns:
+            of each clip, float32 (windows, num_mels, num_frames) in dB.
         """
         ...
 

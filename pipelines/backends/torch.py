@@ -1,8 +1,10 @@
 """Log-mel with torchaudio's transforms and Kaldi's fbank with its compliance module, on the CPU or on a CUDA device.
 
-The only file of this room that imports torch. Enters: windows. Leaves: features. Everything after the upload happens on
-the device; one download brings a batch back.
+The only file of this room that imports torchaudio. Enters: windows, or clips as they were decoded. Leaves: features.
+Everything after the upload happens on the device; one download brings a batch back.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ import torchaudio
 import torchaudio.compliance.kaldi
 from numpy.typing import NDArray
 
+from pipelines.backends.device_resampling import DeviceResampler
 from pipelines.backends.mel_filters import mel_filters
+from pipelines.decoding.pcm import Pcm
 from pipelines.feature_spec import FeatureSpec
 from storage.errors import InvalidInput
 
@@ -18,7 +22,10 @@ _BATCH_SIZE = {"cpu": 4, "cuda": 256}  # on a CPU larger batches leave the cache
 
 
 class TorchBackend:
-    """`LogMelBackend` on torch.
+    """`LogMelBackend` and `PcmBackend` on torch.
+
+    Clips taken as they were decoded differ from the backend `cpu` by 4.5e-6 dB on average over ESC-10, in the worst
+    band by 8.6e-6; windows by 2.4e-6 (on the CPU, 2026-11-21).
 
     Args:
         device: `cpu`, or `cuda` for the process's first CUDA device.
@@ -38,6 +45,7 @@ class TorchBackend:
             n_fft=spec.n_fft, hop_length=spec.hop_samples, power=spec.power, center=True, pad_mode="constant"
         ).to(self._device)
         self._filters_MF = torch.from_numpy(mel_filters(spec)).to(self._device)
+        self._resampler = DeviceResampler(spec, self._device, most_windows=_BATCH_SIZE[device])
 
     def log_mel(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         size = _BATCH_SIZE[self._device.type]
@@ -47,6 +55,18 @@ class TorchBackend:
                 batch_BN = torch.from_numpy(windows[start : start + size]).to(self._device)
                 features[start : start + size] = self._compute(batch_BN).cpu().numpy()
         return features
+
+    def takes(self, pcm: Pcm) -> bool:
+        return self._spec.representation == "log_mel" and self._resampler.takes(pcm)
+
+    def log_mel_of_pcm(self, clips: Sequence[Pcm], starts: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        log_mels = [np.empty((len(firsts), *self._spec.feature_shape), dtype=np.float32) for firsts in starts]
+        with torch.inference_mode():
+            for places, windows_BN in self._resampler.batches(clips, starts):
+                computed = self._log_mels(windows_BN).cpu().numpy()
+                for place, log_mel in zip(places, computed, strict=True):
+                    log_mels[place.clip][place.window] = log_mel
+        return log_mels
 
     def _log_mels(self, windows_BN: torch.Tensor) -> torch.Tensor:
         return self._decibels(self._mels(windows_BN))

@@ -1,7 +1,8 @@
-"""An encoded file → mono waveform at the spec's rate, or a reason why not. The only file that imports soundfile and
-soxr for reading.
+"""An encoded file → mono waveform at the spec's rate, or a reason why not. The only file that imports soundfile for
+reading.
 
-Enters: a seekable file and its clip in the manifest. Leaves: a `Waveform`, or `Undecodable` with a reason of one line.
+Enters: a seekable file and its clip in the manifest. Leaves: a `Waveform`, or before downmix and resampling a `Pcm`; or
+`Undecodable` with a reason of one line.
 """
 
 from collections.abc import Iterator
@@ -11,19 +12,18 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 import soxr
-import xxhash
 from numpy.typing import NDArray
 
 from pipelines.decoding import av
 from pipelines.decoding.containers import check_is_whole, is_for_libsndfile
 from pipelines.decoding.encoded import EncodedFile
+from pipelines.decoding.pcm import SOXR_QUALITY, Pcm, hash_of_samples
 from pipelines.decoding.rules import BLOCK_SAMPLES, MAX_CLIP_SAMPLES, Undecodable, check_header, clip_range, gather
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 
-__all__ = ["Undecodable", "Waveform", "cut_windows", "decode"]
+__all__ = ["Undecodable", "Waveform", "cut_windows", "decode", "read_pcm", "waveform_of", "window_starts"]
 
-_SOXR_QUALITY = {"soxr_hq": "HQ", "soxr_vhq": "VHQ"}
 _DECODER_ERRORS = (soundfile.LibsndfileError, RuntimeError, ValueError, MemoryError)
 _UNKNOWN_LENGTH = 2**63 - 1  # SF_COUNT_MAX
 
@@ -76,6 +76,11 @@ def decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
             too_long, too_many_channels.
         Exception: whatever `source` raised; a fault of the storage is not the clip's.
     """
+    return waveform_of(read_pcm(source, clip, spec), spec)
+
+
+def read_pcm(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Pcm:
+    """Decodes and cuts one clip, and leaves downmix and resampling to others; as `decode` otherwise."""
     with EncodedFile(source, whole=clip.offset_s == 0 and clip.duration_s is None) as encoded:
         if not encoded.size_bytes:
             raise Undecodable("empty_file", "the file has zero bytes")
@@ -85,12 +90,24 @@ def decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
     duration_s = len(samples_TC) / rate_hz
     if duration_s < spec.min_duration_s:
         raise Undecodable("too_short", f"{duration_s:.3f} s; features.min_duration_s is {spec.min_duration_s:g}")
+    if len(samples_TC) * spec.sample_rate_hz > MAX_CLIP_SAMPLES * rate_hz:
+        raise Undecodable("too_long", f"at {spec.sample_rate_hz} Hz the clip has more than {MAX_CLIP_SAMPLES} samples")
+    return Pcm(samples_TC=samples_TC, sample_rate_hz=rate_hz)
+
+
+def waveform_of(pcm: Pcm, spec: FeatureSpec) -> Waveform:
+    """The mean of the channels at the spec's rate.
+
+    Raises:
+        Undecodable: not_finite.
+    """
+    samples_TC = pcm.as_float()
     return Waveform(
-        samples=_mono(samples_TC, rate_hz, spec),
+        samples=_mono(samples_TC, pcm.sample_rate_hz, spec),
         sample_rate_hz=spec.sample_rate_hz,
-        source_rate_hz=rate_hz,
-        num_channels=samples_TC.shape[1],
-        pcm_hash=xxhash.xxh3_128_hexdigest(np.ascontiguousarray(samples_TC).data),
+        source_rate_hz=pcm.sample_rate_hz,
+        num_channels=pcm.num_channels,
+        pcm_hash=hash_of_samples(samples_TC),
     )
 
 
@@ -103,11 +120,7 @@ def cut_windows(waveform: Waveform, spec: FeatureSpec, clip_id: str | None = Non
     Raises:
         Undecodable: too_short, where there is no whole window and the spec drops partial ones.
     """
-    starts = spec.window_starts(len(waveform.samples), clip_id)
-    if not starts:
-        duration_s = len(waveform.samples) / spec.sample_rate_hz
-        rule = f"features.window_s is {spec.window_s:g}, and features.partial_window is drop"
-        raise Undecodable("too_short", f"{duration_s:.3f} s; {rule}")
+    starts = window_starts(len(waveform.samples), spec, clip_id)
     windows = np.zeros((len(starts), spec.window_samples), dtype=waveform.samples.dtype)
     for row, start in enumerate(starts):
         piece = waveform.samples[start : start + spec.window_samples]
@@ -115,21 +128,33 @@ def cut_windows(waveform: Waveform, spec: FeatureSpec, clip_id: str | None = Non
     return windows
 
 
+def window_starts(num_samples: int, spec: FeatureSpec, clip_id: str | None = None) -> list[int]:
+    """First samples of the windows of a clip of `num_samples` at the spec's rate.
+
+    Raises:
+        Undecodable: too_short, where there is none.
+    """
+    starts = spec.window_starts(num_samples, clip_id)
+    if not starts:
+        duration_s = num_samples / spec.sample_rate_hz
+        rule = f"features.window_s is {spec.window_s:g}, and features.partial_window is drop"
+        raise Undecodable("too_short", f"{duration_s:.3f} s; {rule}")
+    return starts
+
+
 def _mono(samples_TC: NDArray[np.float32], rate_hz: int, spec: FeatureSpec) -> NDArray[np.float32]:
     """The mean of the channels at the spec's rate: float32 (num_samples,)."""
     mono = samples_TC.mean(axis=1, dtype=np.float32) if samples_TC.shape[1] > 1 else samples_TC[:, 0]
-    if len(mono) * spec.sample_rate_hz > MAX_CLIP_SAMPLES * rate_hz:
-        raise Undecodable("too_long", f"at {spec.sample_rate_hz} Hz the clip has more than {MAX_CLIP_SAMPLES} samples")
     if rate_hz != spec.sample_rate_hz:
-        mono = soxr.resample(mono, rate_hz, spec.sample_rate_hz, quality=_SOXR_QUALITY[spec.resampler])
+        mono = soxr.resample(mono, rate_hz, spec.sample_rate_hz, quality=SOXR_QUALITY[spec.resampler])
     # After resampling, as finite samples near the end of float32's range overflow there or in the mean of channels.
     if not np.isfinite(mono).all():
         raise Undecodable("not_finite", "the samples hold NaN or infinity, or are too large to resample")
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
-def _read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
-    """The clip's samples, float32 (time, channels), and their rate."""
+def _read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[Any], int]:
+    """The clip's samples, int16 or float32 (time, channels), and their rate."""
     try:
         file = soundfile.SoundFile(encoded.stream)
     except _DECODER_ERRORS as e:
@@ -145,8 +170,8 @@ def _read(encoded: EncodedFile, clip: Clip) -> tuple[NDArray[np.float32], int]:
         return gather(_blocks(file, clip, encoded.size_bytes), file.channels), file.samplerate
 
 
-def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[NDArray[np.float32]]:
-    """The clip's samples, piece by piece: float32 (time, channels)."""
+def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[NDArray[Any]]:
+    """The clip's samples, piece by piece: int16 or float32 (time, channels)."""
     first, wanted = clip_range(clip, file.samplerate)
     announced = max(file.frames - first, 0)
     wanted = announced if wanted is None else min(wanted, announced)
@@ -168,15 +193,13 @@ def _blocks(file: soundfile.SoundFile, clip: Clip, size_bytes: int) -> Iterator[
         raise Undecodable("truncated", f"the header announces {wanted} samples, {num_read} are there")
 
 
-def _next_block(file: soundfile.SoundFile, num_samples: int) -> NDArray[np.float32]:
-    """Samples in [-1, 1), float32 (time, channels)."""
-    if file.subtype != "PCM_16":
-        block_TC: NDArray[np.float32] = file.read(num_samples, dtype="float32", always_2d=True)
-        return block_TC
-    # As libsndfile itself makes floats of them, which it does in pieces of 4,096 samples, each read through a callback
-    # in Python: 5 s of WAV take 0.33 ms, like this 0.09 ms (one core, 2026-11-21).
-    pcm_TC = file.read(num_samples, dtype="int16", always_2d=True)
-    return np.multiply(pcm_TC, np.float32(2**-15), dtype=np.float32)
+def _next_block(file: soundfile.SoundFile, num_samples: int) -> NDArray[Any]:
+    """(time, channels): 16-bit samples as they are, others as float32."""
+    # Floats of 16 bits are our own (`Pcm.as_float`): libsndfile makes the same ones in pieces of 4,096 samples, each
+    # read through a callback in Python: 5 s of WAV take 0.33 ms, like this 0.09 ms (one core, 2026-11-21).
+    dtype = "int16" if file.subtype == "PCM_16" else "float32"
+    block_TC: NDArray[Any] = file.read(num_samples, dtype=dtype, always_2d=True)
+    return block_TC
 
 
 def _largest_block(file: soundfile.SoundFile, wanted: int, size_bytes: int) -> int:

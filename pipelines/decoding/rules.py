@@ -6,6 +6,7 @@ header that announces more than is there costs no memory, whatever the format.
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +64,13 @@ def clip_range(clip: Clip, rate_hz: int) -> tuple[int, int | None]:
     return seconds_to_samples(clip.offset_s, rate_hz), wanted
 
 
-def gather(blocks_TC: Iterable[NDArray[np.float32]], num_channels: int) -> NDArray[np.float32]:
-    """Joins blocks of samples, each of shape (time, channels), as they are decoded.
+def gather(blocks_TC: Iterable[NDArray[Any]], num_channels: int) -> NDArray[Any]:
+    """Joins blocks of samples, each of shape (time, channels) and all of one dtype, as they are decoded.
 
     Raises:
         Undecodable: too_long, as soon as there are more than MAX_CLIP_SAMPLES.
     """
-    kept: list[NDArray[np.float32]] = []
+    kept: list[NDArray[Any]] = []
     num_samples = 0
     for block_TC in blocks_TC:
         kept.append(block_TC)

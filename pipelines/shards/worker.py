@@ -2,6 +2,8 @@
 
 Reading, computing and writing are one stage on purpose: nothing but counts travels between Ray workers, and no second
 stage can wait for a core that the first one holds.
+
+Clips go to the backend by one of two ways: as windows that the host has resampled, or, on a GPU, as they were decoded.
 """
 
 import contextlib
@@ -9,7 +11,6 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
@@ -17,8 +18,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.backends import LogMelBackend, create_backend
-from pipelines.decoding.decode import Undecodable, Waveform, cut_windows, decode
+from pipelines.backends import LogMelBackend, PcmBackend, create_backend
+from pipelines.decoding.decode import Undecodable, Waveform, cut_windows, decode, read_pcm, waveform_of, window_starts
+from pipelines.decoding.pcm import Pcm, num_resampled
 from pipelines.effects import apply_variant
 from pipelines.feature_spec import FeatureSpec
 from pipelines.files.clip_file import open_clip
@@ -26,55 +28,15 @@ from pipelines.files.recordings import Recordings
 from pipelines.iq.examples import IqFiles, read_iq
 from pipelines.iq.uri import check_signals
 from pipelines.manifest import Clip
+from pipelines.shards.calls import DecodedClip, PcmClip, batches
 from pipelines.shards.request import EarlierPart, ShardRequest
+from pipelines.shards.rows import ShardRows
 from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
-from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, Where, feature_schema
+from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, Where
 
 Decode = Callable[[BinaryIO, Clip, FeatureSpec], Waveform]
-
-# Backends are called with at least this many windows, where there are so many: a GPU wants a full batch, and
-# DALI computes full ones in any case. More would only hold more memory.
-_WINDOWS_PER_CALL = 32
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _DecodedClip:
-    """A clip on its way to the backend: the windows of each of its variants, the original first.
-
-    Attributes:
-        provenance: what the file had.
-        windows: variant → float32, or complex64 of IQ samples, (windows, window_samples).
-    """
-
-    clip: Clip
-    provenance: Mapping[str, Any]
-    windows: Mapping[str, NDArray[Any]]
-
-
-@dataclass(kw_only=True, slots=True)
-class _Rows:
-    """What a shard has so far, by clip id: feature rows without their log-mels, the log-mels, and reasons."""
-
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    log_mels: dict[str, list[NDArray[Any]]] = field(default_factory=dict)
-    reasons: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-
-    @property
-    def num_rows(self) -> int:
-        return sum(map(len, self.rows.values()))
-
-    def keep(self, clip_id: str, rows: Sequence[dict[str, Any]], log_mel: NDArray[Any]) -> None:
-        self.rows.setdefault(clip_id, []).extend(rows)
-        self.log_mels.setdefault(clip_id, []).append(log_mel)
-
-    def refuse(self, clip: Clip, variant: str, error: Undecodable) -> None:
-        reason = {"clip_id": clip.clip_id, "variant": variant, "uri": clip.uri}
-        self.reasons.setdefault(clip.clip_id, []).append({**reason, "reason": error.reason, "detail": error.detail})
-
-    def quarantine(self, clips: Sequence[Clip]) -> list[dict[str, str]]:
-        """In the order of the clips, however they were batched."""
-        return [reason for clip in clips for reason in self.reasons.get(clip.clip_id, [])]
+ReadPcm = Callable[[BinaryIO, Clip, FeatureSpec], Pcm]
 
 
 class ShardWorker:
@@ -83,14 +45,33 @@ class ShardWorker:
     A clip that cannot be read or decoded becomes a quarantine row and takes none of its neighbours with it; so does a
     variant that its clip cannot take (one too short to stretch), and the original stays. A storage error is not the
     clip's fault and ends the job: nothing has been committed then, and a rerun goes on.
+
+    Args:
+        decode, read: what decodes a clip, on its way by the host and on its way as decoded.
+        as_decoded: whether clips go to the backend as they were decoded, where it and the spec know that way: log-mels
+            of originals only. None for where it pays, with device=cuda. The rows are those of the host's way, within
+            the backend's tolerance.
     """
 
     def __init__(
-        self, spec: FeatureSpec, features: FeatureStore, *, backend: str, device: str = "cpu", decode: Decode = decode
+        self,
+        spec: FeatureSpec,
+        features: FeatureStore,
+        *,
+        backend: str,
+        device: str = "cpu",
+        decode: Decode = decode,
+        read: ReadPcm = read_pcm,
+        as_decoded: bool | None = None,
     ) -> None:
-        self._spec, self._features, self._decode = spec, features, decode
+        self._spec, self._features, self._decode, self._read = spec, features, decode, read
         self._copies = tuple(parse_variant(text) for text in spec.variants if text != ORIGINAL)
         self._backend: LogMelBackend = create_backend(backend, spec, device=device)
+        wanted = device == "cuda" if as_decoded is None else as_decoded
+        able = spec.representation == "log_mel" and not self._copies
+        self._pcm_backend = self._backend if wanted and able and isinstance(self._backend, PcmBackend) else None
+        if self._pcm_backend is not None:
+            _warm_up(self._pcm_backend)
 
     def compute(
         self,
@@ -110,10 +91,10 @@ class ShardWorker:
             StorageError: something is at fault that is not a clip.
         """
         check_signals(request.clips, self._spec)
-        found = _Rows()
+        found = ShardRows()
         for part in request.earlier:
             self._copy(part, found)
-        for batch in _batches(self._decoded(request, refused, on_clip, found)):
+        for batch in batches(self._decoded(request, refused, on_clip, found)):
             self._transform(batch, found)
         quarantine = found.quarantine(request.clips)
         num_quarantined = sum(reason["variant"] == ORIGINAL for reason in quarantine)
@@ -126,11 +107,11 @@ class ShardWorker:
             num_variants_quarantined=len(quarantine) - num_quarantined,
         )
         self._features.write_shard(
-            shard, self._table(request.clips, found), pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
+            shard, found.table(request.clips, self._spec), pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
         )
         return shard
 
-    def _copy(self, part: EarlierPart, found: _Rows) -> None:
+    def _copy(self, part: EarlierPart, found: ShardRows) -> None:
         """Rows of unchanged clips; one that lacks a variant, or whose part is gone by now, is computed."""
         earlier = FeatureStore(self._features.store, dataset=part.dataset, fingerprint=self._features.fingerprint)
         try:
@@ -150,8 +131,8 @@ class ShardWorker:
         request: ShardRequest,
         refused: Mapping[str, Undecodable],
         on_clip: Callable[[str | None], None],
-        found: _Rows,
-    ) -> Iterator[_DecodedClip]:
+        found: ShardRows,
+    ) -> Iterator[DecodedClip | PcmClip]:
         """The clips that can be decoded; the others are refused in `found`."""
         for clip in request.clips:
             if clip.clip_id in found.rows:  # copied
@@ -159,28 +140,48 @@ class ShardWorker:
             try:
                 if clip.clip_id in refused:
                     raise refused[clip.clip_id]
-                waveform = self._waveform(request, clip, on_clip)
-                windows = self._windows(waveform, clip, found)
+                decoded = self._clip(request, clip, on_clip, found)
             except Undecodable as e:
                 found.refuse(clip, ORIGINAL, e)
                 continue
             finally:
                 on_clip(None)
-            yield _DecodedClip(clip=clip, provenance=self._provenance(clip, waveform), windows=windows)
+            yield decoded
 
-    def _waveform(self, request: ShardRequest, clip: Clip, on_clip: Callable[[str | None], None]) -> Waveform:
+    def _clip(
+        self, request: ShardRequest, clip: Clip, on_clip: Callable[[str | None], None], found: ShardRows
+    ) -> DecodedClip | PcmClip:
         """Reads and decodes one clip; opening its file, which may wait for a server, comes before `on_clip`."""
         if self._spec.is_iq:
             examples = _iq_files(request.root, request.endpoint_url).examples_of(clip)
             on_clip(clip.clip_id)
             with _own_faults_told():
-                return read_iq(examples, clip, self._spec)
+                waveform = read_iq(examples, clip, self._spec)
+            return self._with_windows(waveform, clip, found)
         with open_clip(_recordings(request.root, request.endpoint_url), clip) as source:
             on_clip(clip.clip_id)
             with _own_faults_told():
-                return self._decode(source, clip, self._spec)
+                if self._pcm_backend is None:
+                    waveform = self._decode(source, clip, self._spec)
+                else:
+                    pcm = self._read(source, clip, self._spec)
+                    if self._pcm_backend.takes(pcm):
+                        return self._as_decoded(pcm, clip)
+                    waveform = waveform_of(pcm, self._spec)
+        return self._with_windows(waveform, clip, found)
 
-    def _windows(self, waveform: Waveform, clip: Clip, found: _Rows) -> dict[str, NDArray[Any]]:
+    def _as_decoded(self, pcm: Pcm, clip: Clip) -> PcmClip:
+        num_samples = num_resampled(len(pcm.samples_TC), pcm.sample_rate_hz, self._spec.sample_rate_hz)
+        starts = window_starts(num_samples, self._spec, clip.clip_id)
+        provenance = self._provenance(clip, pcm.sample_rate_hz, pcm.num_channels, pcm.hash())
+        return PcmClip(clip=clip, provenance=provenance, pcm=pcm, starts=starts)
+
+    def _with_windows(self, waveform: Waveform, clip: Clip, found: ShardRows) -> DecodedClip:
+        windows = self._windows(waveform, clip, found)
+        provenance = self._provenance(clip, waveform.source_rate_hz, waveform.num_channels, waveform.pcm_hash)
+        return DecodedClip(clip=clip, provenance=provenance, windows=windows)
+
+    def _windows(self, waveform: Waveform, clip: Clip, found: ShardRows) -> dict[str, NDArray[Any]]:
         """Windows by variant, the original first; a variant that the clip cannot take is refused in `found`."""
         windows = {ORIGINAL: cut_windows(waveform, self._spec, clip.clip_id)}
         for variant in self._copies:
@@ -197,8 +198,20 @@ class ShardWorker:
         samples = apply_variant(variant, waveform.samples, waveform.sample_rate_hz, generator)
         return dataclasses.replace(waveform, samples=samples)
 
-    def _transform(self, batch: Sequence[_DecodedClip], found: _Rows) -> None:
-        """Log-mels of all windows of a batch in one call, given back to their clips."""
+    def _transform(self, batch: Sequence[DecodedClip | PcmClip], found: ShardRows) -> None:
+        """Log-mels of a batch in one call for each way, given back to their clips."""
+        by_host = [decoded for decoded in batch if isinstance(decoded, DecodedClip)]
+        as_decoded = [decoded for decoded in batch if isinstance(decoded, PcmClip)]
+        if by_host:
+            self._transform_windows(by_host, found)
+        if as_decoded:
+            assert self._pcm_backend is not None
+            clips, starts = [each.pcm for each in as_decoded], [each.starts for each in as_decoded]
+            log_mels = self._pcm_backend.log_mel_of_pcm(clips, starts)
+            for each, log_mel in zip(as_decoded, log_mels, strict=True):
+                self._keep(each, {ORIGINAL: log_mel}, found)
+
+    def _transform_windows(self, batch: Sequence[DecodedClip], found: ShardRows) -> None:
         log_mels = self._backend.log_mel(np.concatenate([w for decoded in batch for w in decoded.windows.values()]))
         position = 0
         for decoded in batch:
@@ -208,7 +221,9 @@ class ShardWorker:
                 position += len(windows)
             self._keep(decoded, by_variant, found)
 
-    def _keep(self, decoded: _DecodedClip, by_variant: Mapping[str, NDArray[np.float32]], found: _Rows) -> None:
+    def _keep(
+        self, decoded: DecodedClip | PcmClip, by_variant: Mapping[str, NDArray[np.float32]], found: ShardRows
+    ) -> None:
         for variant, log_mel in by_variant.items():
             if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
                 found.refuse(decoded.clip, variant, Undecodable("not_finite", "the feature holds NaN or infinity"))
@@ -220,16 +235,16 @@ class ShardWorker:
             rows = [self._row(decoded, variant, window) for window in range(len(log_mel))]
             found.keep(decoded.clip.clip_id, rows, stored)
 
-    def _provenance(self, clip: Clip, waveform: Waveform) -> dict[str, Any]:
+    def _provenance(self, clip: Clip, source_rate_hz: int | None, num_channels: int, pcm_hash: str) -> dict[str, Any]:
         return {
             "backend": self._backend.name,
-            "num_channels": waveform.num_channels,
-            "pcm_hash": waveform.pcm_hash,
-            "sample_rate_hz": waveform.source_rate_hz,
+            "num_channels": num_channels,
+            "pcm_hash": pcm_hash,
+            "sample_rate_hz": source_rate_hz,
             "uri": clip.uri,
         }
 
-    def _row(self, decoded: _DecodedClip, variant: str, window: int) -> dict[str, Any]:
+    def _row(self, decoded: DecodedClip | PcmClip, variant: str, window: int) -> dict[str, Any]:
         clip, provenance = decoded.clip, dict(decoded.provenance)
         if variant != ORIGINAL:
             provenance["variant_seed"] = self._spec.variant_seed
@@ -244,20 +259,12 @@ class ShardWorker:
             "provenance": json.dumps(provenance, sort_keys=True),
         }
 
-    def _table(self, clips: Sequence[Clip], found: _Rows) -> pa.Table:
-        spec = self._spec
-        schema = feature_schema(spec.feature_shape, spec.dtype, scale=spec.scale)
-        if not found.num_rows:
-            return schema.empty_table()
-        rows = [row for clip in clips for row in found.rows.get(clip.clip_id, ())]
-        columns = {
-            name: pa.array([row[name] for row in rows], type=schema.field(name).type)
-            for name in schema.names
-            if name != "log_mel"
-        }
-        log_mels = [log_mel for clip in clips for log_mel in found.log_mels.get(clip.clip_id, ())]
-        columns["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(np.concatenate(log_mels))
-        return pa.table([columns[name] for name in schema.names], schema=schema)
+
+def _warm_up(backend: PcmBackend) -> None:
+    """Imports, a CUDA context and FFT plans take seconds, which must not count against the first clip's time limit."""
+    click = Pcm(samples_TC=np.ones((1, 1), dtype=np.int16), sample_rate_hz=44_100)
+    if backend.takes(click):
+        backend.log_mel_of_pcm([click], [[0]])
 
 
 @contextlib.contextmanager
@@ -269,19 +276,6 @@ def _own_faults_told() -> Iterator[None]:
         raise
     except Exception as e:
         raise Undecodable("internal_error", f"{type(e).__name__}: {' '.join(str(e).split())}") from e
-
-
-def _batches(decoded: Iterator[_DecodedClip]) -> Iterator[list[_DecodedClip]]:
-    batch: list[_DecodedClip] = []
-    num_windows = 0
-    for clip in decoded:
-        batch.append(clip)
-        num_windows += sum(map(len, clip.windows.values()))
-        if num_windows >= _WINDOWS_PER_CALL:
-            yield batch
-            batch, num_windows = [], 0
-    if batch:
-        yield batch
 
 
 @functools.cache

@@ -164,6 +164,13 @@ class TestBadInput:
         assert inspect_data.main(["clips_per_label=0"]) == 2
         assert "clips_per_label: got 0; allowed: 1 or more" in capsys.readouterr().err
 
+    def test_a_look_at_iq_samples_says_what_would_tell_about_them(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write_2016(tmp_path / "RML2016.10a_dict.pkl", tiny_2016())
+        assert inspect_data.main(["data.source=radioml", f"data.root={tmp_path}"]) == 2
+        assert "data.source: got 'radioml'; allowed: a source of sound recordings" in capsys.readouterr().err
+
 
 class TestLook:
     def test_the_page_shows_clips_of_every_class_and_needs_no_features(

@@ -6,15 +6,27 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from pipelines.decoding.decode import Undecodable, Waveform, decode
+from pipelines.decoding.decode import Undecodable, Waveform, decode, read_pcm
+from pipelines.decoding.pcm import Pcm
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 
 
 def obedient_decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
     """Real audio is decoded; `do: …` is done."""
+    _obey(source)
+    return decode(source, clip, spec)
+
+
+def obedient_read(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Pcm:
+    """The same, and the audio is left as decoded."""
+    _obey(source)
+    return read_pcm(source, clip, spec)
+
+
+def _obey(source: BinaryIO) -> None:
     if source.read(4) != b"do: ":
-        return decode(source, clip, spec)
+        return
     order, _, argument = source.read().decode().partition(" ")
     if order == "signal":
         os.kill(os.getpid(), signal.Signals[argument])

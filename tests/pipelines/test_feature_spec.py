@@ -149,6 +149,8 @@ class TestValidation:
             {"uint8_range_db": (-80.0,)},
             {"uint8_range_db": (float("nan"), 0.0)},
             {"uint8_range_db": (-80.0, float("inf"))},
+            {"representation": "kaldi_fbank"},
+            {"representation": "iq_channels"},
         ],
     )
     def test_uint8_needs_a_range_that_the_data_cannot_change(self, given: dict[str, Any]) -> None:

@@ -39,28 +39,6 @@ SHORT = FeatureSpec(window_s=0.5)
 NO_CUDA = not torch.cuda.is_available()
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("cpu", "cpu"), id="cpu"),
-        pytest.param(("dali", "cpu"), id="dali-cpu"),
-        pytest.param(
-            ("dali", "cuda"),
-            id="dali-cuda",
-            marks=[pytest.mark.gpu, pytest.mark.skipif(NO_CUDA, reason="no CUDA device here")],
-        ),
-        pytest.param(("torch", "cpu"), id="torch-cpu"),
-        pytest.param(
-            ("torch", "cuda"),
-            id="torch-cuda",
-            marks=[pytest.mark.gpu, pytest.mark.skipif(NO_CUDA, reason="no CUDA device here")],
-        ),
-    ]
-)
-def make_backend(request: pytest.FixtureRequest) -> MakeBackend:
-    name, device = request.param
-    return lambda spec: create_backend(name, spec, device=device)
-
-
 class TestLogMelBackend:
     @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
     def test_the_shape_is_windows_mels_frames_in_float32(self, make_backend: MakeBackend, spec: FeatureSpec) -> None:

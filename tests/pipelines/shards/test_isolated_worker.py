@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from decoder_toys import obedient_decode
+from decoder_toys import obedient_decode, obedient_read
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
@@ -71,6 +71,19 @@ def test_a_decoder_that_fails_badly_loses_only_its_own_clip(
     features.commit([Shard(**_counts(request, num_quarantined=1))], spec={}, versions={})
     (row,) = features.quarantine().to_pylist()
     assert (row["clip_id"], row["reason"], row["detail"]) == ("b", reason, detail)
+    assert features.read(columns=["clip_id"]).column("clip_id").to_pylist() == ["a", "c"]
+
+
+def test_so_it_is_where_clips_are_collected_for_a_device(features: FeatureStore, tmp_path: Path) -> None:
+    request = _request(tmp_path, {"b": "signal SIGSEGV"})
+    # Importing torch may take longer than a clip is given; it comes before the first clip.
+    make_worker = functools.partial(ShardWorker, SPEC, features, backend="torch", as_decoded=True, read=obedient_read)
+    worker = IsolatedWorker(pickle.dumps(make_worker), clip_time_limit_s=3.0)
+    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=1)
+    worker.close()
+    features.commit([Shard(**_counts(request, num_quarantined=1))], spec={}, versions={})
+    assert features.quarantine()["clip_id"].to_pylist() == ["b"]
+    assert features.quarantine()["reason"].to_pylist() == ["decoder_crashed"]
     assert features.read(columns=["clip_id"]).column("clip_id").to_pylist() == ["a", "c"]
 
 
