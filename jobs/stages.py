@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import platform
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePosixPath
 
 from cluster.session import cluster_resources
 from jobs.console import progress, say
@@ -33,6 +34,8 @@ _PACKAGES = (
     "torchvision",
 )
 
+# Reasons of a quarantine that another machine, another library or more time may not find.
+_MAY_PASS = ("timed_out", "decoder_crashed", "out_of_memory", "internal_error")
 _MANY_FILES = 5000  # fewer are looked at before anybody would ask what goes on
 
 
@@ -71,8 +74,16 @@ def find_recordings(settings: JobSettings) -> Manifest:
             label_level=data.label_level,
             on_progress=lambda done, total: tell(done, total) if total > _MANY_FILES else None,
         )
-    say(f"data set {manifest.dataset}: {len(manifest.clips)} clips, {len(manifest.labels)} labels")
+    say(f"data set {manifest.dataset}: {len(manifest.clips)} clips, {len(manifest.labels)} labels{_left_out(manifest)}")
     return manifest
+
+
+def _left_out(manifest: Manifest) -> str:
+    if not manifest.left_out:
+        return ""
+    kinds = Counter(PurePosixPath(path).suffix.lower() or "no extension" for path in manifest.left_out)
+    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+    return f"; {len(manifest.left_out)} files left out ({named}), jobs/check.py names them"
 
 
 def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore) -> FeaturizeResult:
@@ -98,6 +109,9 @@ def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore)
     if result.num_quarantined or result.num_variants_quarantined:
         reasons = result.features.quarantine().to_pandas()["reason"].value_counts()
         say("quarantine: " + ", ".join(f"{count} {reason}" for reason, count in reasons.items()))
+        again = [reason for reason in _MAY_PASS if reason in reasons.index]
+        if again:
+            say(f"a machine may be to blame for some of these; pipeline.retry=[{','.join(again)}] tries them again")
     return result
 
 

@@ -39,7 +39,7 @@ _BACKENDS_ON_GPU = ("dali", "torch")  # the faster first
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PipelineSettings:
-    """How featurizing is spread; none of it changes a number.
+    """How featurizing is spread; no row depends on it but those of clips that a limit ended.
 
     Attributes:
         backend: `cpu`, `dali` or `torch`; `auto` for dali where the cluster has a GPU, or for torch, or for cpu, the
@@ -50,7 +50,9 @@ class PipelineSettings:
         clips_per_shard: so many clips a shard instead; 0 for the rule.
         num_actors: worker processes; 0 for one per core, with device=cuda for one per core beside a GPU, at most 16 to
             each GPU, which they share (pipelines/shards/placement.py).
-        clip_time_limit_s: a clip that takes longer to decode and compute is quarantined as timed_out.
+        clip_time_limit_s: a clip that takes longer to decode and compute is quarantined as timed_out. A clip out of a
+            longer file is fetched while it is decoded, and that counts too.
+        retry: shards with something quarantined for one of these reasons are computed again, as [timed_out].
     """
 
     backend: str = "auto"
@@ -59,6 +61,7 @@ class PipelineSettings:
     clips_per_shard: int = 0
     num_actors: int = 0
     clip_time_limit_s: float = 120.0
+    retry: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.clips_per_shard < 0:
@@ -148,6 +151,8 @@ def featurize(
         StorageError: a store could not be read or written, or the counts do not close.
     """
     features = FeatureStore(store, dataset=manifest.dataset, fingerprint=spec.fingerprint)
+    if settings.retry:
+        features.forget(settings.retry)
     marker = features.marker()
     if marker is not None and not features.has_all_objects(marker):
         features.withdraw()  # somebody deleted a part, a damaged one perhaps: only what is missing is computed again

@@ -4,6 +4,7 @@ Enters: rows from a source. Leaves: a validated `Manifest` with a dataset id tha
 """
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,9 @@ class Clip:
             object.__setattr__(self, "group", self.recording_id)
 
 
+_NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All clips of a data set, sorted by clip_id.
@@ -55,17 +59,26 @@ class Manifest:
         root: what relative uris are relative to.
         endpoint_url: the S3 server of s3:// uris; None for the environment's. Neither this nor the root is part of the
             identity, so a moved tree is the same data set.
+        left_out: files of the tree that did not become clips, for people to know; no part of the identity either.
     """
 
     name: str
     root: str
     clips: tuple[Clip, ...]
     endpoint_url: str | None = None
+    left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.clips:
             raise InvalidInput(
                 "data.root", given=self.root, allowed="a data set with at least one clip", remedy="Check the path."
+            )
+        if not _NAME.fullmatch(self.name):  # it becomes a folder of every store
+            raise InvalidInput(
+                "data.name",
+                given=self.name,
+                allowed="a name without / and \\ that does not begin with a dot",
+                remedy="Give the data set another name: data.name=…",
             )
         repeated = [clip_id for clip_id, count in Counter(clip.clip_id for clip in self.clips).items() if count > 1]
         if repeated:

@@ -11,7 +11,7 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -58,8 +58,15 @@ class FeatureStore:
     def uri(self) -> str:
         return f"{self.store.uri}/{self.prefix}"
 
-    def write_shard(self, shard: Shard, rows: pa.Table, quarantine: pa.Table) -> None:
-        """Stores a shard; its part comes last, so that a part is never without its quarantine."""
+    def write_shard(self, shard: Shard, rows: pa.Table, quarantine: pa.Table) -> Shard:
+        """Stores a shard; its part comes last, so that a part is never without its quarantine.
+
+        A part that is there is never replaced: another job may have counted it. (The two can differ, where one of them
+        lost a clip to a time limit.)
+
+        Returns:
+            The shard that is stored.
+        """
         if rows.num_rows != shard.num_rows or quarantine.num_rows != shard.num_reasons:
             raise AssertionError(f"{shard} does not describe {rows.num_rows} rows, {quarantine.num_rows} quarantined")
         if shard.num_reasons:
@@ -67,7 +74,29 @@ class FeatureStore:
         counts = {name: str(getattr(shard, name)) for name in COUNTS}
         rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **counts})
         group = rows_per_group(rows.schema.field("log_mel").type)
-        self.store.put(self._key("part", shard.index, shard.clips_hash), to_parquet(rows, rows_per_group=group))
+        key = self._key("part", shard.index, shard.clips_hash)
+        data = to_parquet(rows, rows_per_group=group)
+        if self.store.put_if_absent(key, data):
+            return shard
+        earlier = self.find_shard(shard.index, shard.clips_hash)
+        if earlier is None:  # its quarantine is lost
+            self.store.put(key, data)
+        return earlier or shard
+
+    def forget(self, reasons: Collection[str]) -> int:
+        """Takes away every shard with a clip or variant that is quarantined for one of `reasons`, to be made again.
+
+        Returns:
+            How many. The features are not complete then.
+        """
+        there = [info.key for info in self.store.list(self.prefix + "quarantine-")]
+        going = [key for key in there if {*self._read_quarantine(key).column("reason").to_pylist()} & set(reasons)]
+        if going:
+            self.withdraw()
+        for key in going:
+            self.store.delete(self.prefix + key.removeprefix(self.prefix).replace("quarantine", "part", 1))  # first
+            self.store.delete(key)
+        return len(going)
 
     def find_shard(self, index: int, clips_hash: str) -> Shard | None:
         """The finished shard made from just these clips, or None; a part whose quarantine is lost is not finished.

@@ -124,6 +124,6 @@ def _folders(objects: Iterable[ObjectInfo]) -> dict[tuple[str, str], list[Object
     folders: dict[tuple[str, str], list[ObjectInfo]] = {}
     for info in objects:
         parts = info.key.split("/")
-        if len(parts) >= 4:  # features / data set / fingerprint / object
+        if len(parts) == 4:  # features / data set / fingerprint / object; what lies deeper is not ours
             folders.setdefault((parts[1], parts[2]), []).append(info)
     return folders

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 # five rounds over 60 files, two busy cores, 2026-11-21: WAV as bytes 431 µs, as an open file 497, unbuffered 480, as a
 # descriptor 402; FLAC 2.9, 2.2, 2.3, 3.0 ms and Ogg 5.7, 7.1, 5.9, 6.2 ms, which is noise. A descriptor would do as
 # well, but nothing on S3 has one.
-_READ_WHOLE_BYTES = 64 * 2**20
+READ_WHOLE_BYTES = 64 * 2**20
 
 
 class EncodedFile:
@@ -34,7 +34,7 @@ class EncodedFile:
         self.stream: _Bytes | WatchedFile
         if isinstance(source, io.BytesIO):
             self.stream = _Bytes(source.getvalue())  # shares the memory
-        elif whole and self.size_bytes <= _READ_WHOLE_BYTES:
+        elif whole and self.size_bytes <= READ_WHOLE_BYTES:
             self.stream = _Bytes(_read_fully(source, self.size_bytes))
         else:
             self.stream = WatchedFile(source)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import BinaryIO
 
+from pipelines.decoding.encoded import READ_WHOLE_BYTES
 from pipelines.decoding.rules import Undecodable
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip
@@ -15,7 +16,8 @@ from storage.errors import ObjectNotFound, StorageError, UnreadableFile
 
 
 def open_clip(recordings: Recordings, clip: Clip) -> BinaryIO:
-    """The clip's file, wherever it lies: in memory where the clip is all of it, else one that fetches what is read.
+    """The clip's file, wherever it lies; one that fetches what is read, but for small files elsewhere that the clip is
+    all of: those are fetched at once.
 
     Raises:
         Undecodable: with the reason missing_file or unreadable_file.
@@ -23,8 +25,16 @@ def open_clip(recordings: Recordings, clip: Clip) -> BinaryIO:
             saw is not there, or has another size, for this machine.
     """
     if clip.offset_s == 0 and clip.duration_s is None:
-        return _open(recordings, clip, lambda: io.BytesIO(recordings.read(clip.uri)))
+        return _open(recordings, clip, lambda: _whole(recordings, clip))
     return open_file(recordings, clip, clip.uri)
+
+
+def _whole(recordings: Recordings, clip: Clip) -> BinaryIO:
+    """In memory, in one request, unless it is so large that the decoder will read it piece by piece."""
+    size_bytes = recordings.size_bytes(clip.uri) if clip.size_bytes is None else clip.size_bytes
+    if size_bytes is not None and size_bytes > READ_WHOLE_BYTES:
+        return recordings.open(clip.uri)
+    return io.BytesIO(recordings.read(clip.uri))
 
 
 def open_file(recordings: Recordings, clip: Clip, uri: str) -> BinaryIO:

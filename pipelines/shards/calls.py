@@ -26,11 +26,13 @@ class DecodedClip:
     Attributes:
         provenance: what the file had.
         windows: variant → float32, or complex64 of IQ samples, (windows, window_samples).
+        num_samples: variant → its length at the spec's rate, all windows together.
     """
 
     clip: Clip
     provenance: Mapping[str, Any]
     windows: Mapping[str, NDArray[Any]]
+    num_samples: Mapping[str, int]
 
     @property
     def fills(self) -> float:
@@ -40,12 +42,17 @@ class DecodedClip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PcmClip:
-    """A clip on its way to a `PcmBackend`: as decoded, and where its windows begin."""
+    """A clip on its way to a `PcmBackend`: as decoded, and where its windows begin.
+
+    Attributes:
+        num_samples: as of `DecodedClip`; of the original, the only variant there is on this way.
+    """
 
     clip: Clip
     provenance: Mapping[str, Any]
     pcm: Pcm
     starts: Sequence[int]
+    num_samples: Mapping[str, int]
 
     @property
     def fills(self) -> float:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -32,7 +33,7 @@ from pipelines.shards.calls import DecodedClip, PcmClip, batches
 from pipelines.shards.request import EarlierPart, ShardRequest
 from pipelines.shards.rows import ShardRows
 from pipelines.variants import ORIGINAL, Variant, parse_variant, variant_generator
-from storage.errors import InvalidInput, ObjectNotFound, StorageError
+from storage.errors import InvalidInput, StorageError
 from storage.feature_store import QUARANTINE_SCHEMA, FeatureStore, Shard, Where
 
 Decode = Callable[[BinaryIO, Clip, FeatureSpec], Waveform]
@@ -80,7 +81,7 @@ class ShardWorker:
         refused: Mapping[str, Undecodable] = MappingProxyType({}),
         on_clip: Callable[[str | None], None] = lambda clip_id: None,
     ) -> Shard:
-        """Computes and stores one shard.
+        """Computes and stores one shard, unless another job has stored it meanwhile: then that one is returned.
 
         Args:
             refused: clips that are not tried, by clip id: each is quarantined for the reason given.
@@ -106,17 +107,15 @@ class ShardWorker:
             num_quarantined=num_quarantined,
             num_variants_quarantined=len(quarantine) - num_quarantined,
         )
-        self._features.write_shard(
-            shard, found.table(request.clips, self._spec), pa.Table.from_pylist(quarantine, schema=QUARANTINE_SCHEMA)
-        )
-        return shard
+        rows, reasons = found.table(request.clips, self._spec), pa.Table.from_pylist(quarantine, QUARANTINE_SCHEMA)
+        return self._features.write_shard(shard, rows, reasons)
 
     def _copy(self, part: EarlierPart, found: ShardRows) -> None:
-        """Rows of unchanged clips; one that lacks a variant, or whose part is gone by now, is computed."""
+        """Rows of unchanged clips; one that lacks a variant, or whose part is gone or damaged, is computed."""
         earlier = FeatureStore(self._features.store, dataset=part.dataset, fingerprint=self._features.fingerprint)
         try:
             table = earlier.read_shard(part.index, part.clips_hash, where=Where(clip_ids=part.clip_ids))
-        except ObjectNotFound:
+        except StorageError:  # gone or damaged; copying only saves work
             return
         by_clip: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         for position, row in enumerate(table.drop_columns("log_mel").to_pylist()):
@@ -174,24 +173,22 @@ class ShardWorker:
         num_samples = num_resampled(len(pcm.samples_TC), pcm.sample_rate_hz, self._spec.sample_rate_hz)
         starts = window_starts(num_samples, self._spec, clip.clip_id)
         provenance = self._provenance(clip, pcm.sample_rate_hz, pcm.num_channels, pcm.hash())
-        return PcmClip(clip=clip, provenance=provenance, pcm=pcm, starts=starts)
+        return PcmClip(clip=clip, provenance=provenance, pcm=pcm, starts=starts, num_samples={ORIGINAL: num_samples})
 
     def _with_windows(self, waveform: Waveform, clip: Clip, found: ShardRows) -> DecodedClip:
-        windows = self._windows(waveform, clip, found)
-        provenance = self._provenance(clip, waveform.source_rate_hz, waveform.num_channels, waveform.pcm_hash)
-        return DecodedClip(clip=clip, provenance=provenance, windows=windows)
-
-    def _windows(self, waveform: Waveform, clip: Clip, found: ShardRows) -> dict[str, NDArray[Any]]:
         """Windows by variant, the original first; a variant that the clip cannot take is refused in `found`."""
         windows = {ORIGINAL: cut_windows(waveform, self._spec, clip.clip_id)}
+        num_samples = {ORIGINAL: len(waveform.samples)}
         for variant in self._copies:
             try:
                 with _own_faults_told():
                     changed = self._changed(waveform, clip, variant)
                     windows[str(variant)] = cut_windows(changed, self._spec, clip.clip_id)
+                    num_samples[str(variant)] = len(changed.samples)
             except Undecodable as e:
                 found.refuse(clip, str(variant), e)
-        return windows
+        provenance = self._provenance(clip, waveform.source_rate_hz, waveform.num_channels, waveform.pcm_hash)
+        return DecodedClip(clip=clip, provenance=provenance, windows=windows, num_samples=num_samples)
 
     def _changed(self, waveform: Waveform, clip: Clip, variant: Variant) -> Waveform:
         generator = variant_generator(self._spec.variant_seed, clip.clip_id, variant)
@@ -225,14 +222,19 @@ class ShardWorker:
         self, decoded: DecodedClip | PcmClip, by_variant: Mapping[str, NDArray[np.float32]], found: ShardRows
     ) -> None:
         for variant, log_mel in by_variant.items():
-            if not np.isfinite(log_mel).all():  # finite samples around 1e25 overflow the power
-                found.refuse(decoded.clip, variant, Undecodable("not_finite", "the feature holds NaN or infinity"))
+            with np.errstate(over="ignore", invalid="ignore"):  # found out here
+                stored = log_mel if self._spec.scale else log_mel.astype(self._spec.dtype)
+            # Finite samples around 1e25 overflow the power, amplitudes of IQ samples above 65,504 float16.
+            if not np.isfinite(stored).all():
+                detail = f"the feature holds NaN or infinity, or what {stored.dtype} cannot hold"
+                found.refuse(decoded.clip, variant, Undecodable("not_finite", detail))
                 if variant == ORIGINAL:
                     return  # nor any variants, as none could be compared with it
                 continue
-            scale = self._spec.scale
-            stored = scale.encode(log_mel) if scale else log_mel.astype(self._spec.dtype)
-            rows = [self._row(decoded, variant, window) for window in range(len(log_mel))]
+            if self._spec.scale:
+                stored = self._spec.scale.encode(log_mel)
+            starts = window_starts(decoded.num_samples[variant], self._spec, decoded.clip.clip_id)
+            rows = [self._row(decoded, variant, window, start) for window, start in enumerate(starts)]
             found.keep(decoded.clip.clip_id, rows, stored)
 
     def _provenance(self, clip: Clip, source_rate_hz: int | None, num_channels: int, pcm_hash: str) -> dict[str, Any]:
@@ -244,8 +246,11 @@ class ShardWorker:
             "uri": clip.uri,
         }
 
-    def _row(self, decoded: DecodedClip | PcmClip, variant: str, window: int) -> dict[str, Any]:
+    def _row(self, decoded: DecodedClip | PcmClip, variant: str, window: int, start: int) -> dict[str, Any]:
         clip, provenance = decoded.clip, dict(decoded.provenance)
+        # Where in the clip, at the spec's rate, and how much of it is sound: what is less than a window is padded.
+        provenance["start_samples"] = start
+        provenance["num_samples"] = min(self._spec.window_samples, decoded.num_samples[variant] - start)
         if variant != ORIGINAL:
             provenance["variant_seed"] = self._spec.variant_seed
         return {
@@ -274,6 +279,10 @@ def _own_faults_told() -> Iterator[None]:
         yield
     except (Undecodable, InvalidInput, StorageError):
         raise
+    except ImportError as e:  # of every file, on this machine
+        raise StorageError(f"{socket.gethostname()}: {e}. Install what is missing there and run again.") from e
+    except MemoryError as e:
+        raise Undecodable("out_of_memory", " ".join(str(e).split()) or "the clip needs more than there is") from e
     except Exception as e:
         raise Undecodable("internal_error", f"{type(e).__name__}: {' '.join(str(e).split())}") from e
 

@@ -8,6 +8,7 @@ where present; all others travel along. The source is called `csv`; this file is
 import dataclasses
 import io
 import math
+import re
 import urllib.parse
 from collections import Counter
 from typing import Any
@@ -17,11 +18,13 @@ import pandas as pd
 
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
-from pipelines.sources.trees import counted, extension, in_words, without_extension
+from pipelines.sources.trees import counted, extension, in_words, no_cell_lost, without_extension
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
 
 _TEXT_COLUMNS = ("clip_id", "recording_id", "uri", "label", "labels", "group")
 _NUMBER_COLUMNS = ("offset_s", "duration_s", "fold")
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # 007 is a name
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,15})\.[0-9]{1,17}")
 
 
 def manifest(recordings: Recordings, name: str) -> Manifest:
@@ -93,11 +96,12 @@ def _read_table(folder: Recordings, filename: str) -> pd.DataFrame:
             # Without nullable types an empty cell makes the id 7 a 7.0.
             return pd.read_parquet(io.BytesIO(content), dtype_backend="numpy_nullable")
         separator = "\t" if extension(filename) == "tsv" else ","
-        table = pd.read_csv(io.BytesIO(content), sep=separator, index_col=False, low_memory=False)
-        # Text stays as it stands: the clip id 007 is not 7, and the label NA is not an empty cell. Pandas 3 has no
-        # setting for that column by column: converters and dtype still turn NA into an empty cell.
-        as_text = pd.read_csv(io.BytesIO(content), sep=separator, dtype=str, keep_default_na=False, index_col=False)
-        return table.assign(**{column: as_text[column] for column in _TEXT_COLUMNS if column in as_text.columns})
+        # Text stays as it stands: the clip id 007 is not 7, and the label NA is not an empty cell. Nor may the type of
+        # a cell follow from the other rows: one that is added must not make another clip of every old one.
+        with no_cell_lost():
+            return pd.read_csv(
+                io.BytesIO(content), sep=separator, dtype=str, keep_default_na=False, index_col=False
+            ).fillna("")
     except ObjectNotFound as e:
         raise InvalidInput("data.root", given=path, allowed=allowed, remedy="Check the path.") from e
     except (ValueError, OSError, UnreadableFile) as e:
@@ -139,7 +143,7 @@ def _clip(row: dict[Any, Any], label_column: str, number: int) -> Clip:
         clip_id=_text(row, "clip_id") or uri,
         recording_id=recording_id,
         uri=uri,
-        labels=tuple(map(str, labels if isinstance(labels, np.ndarray) else str(labels).split("|"))),
+        labels=_labels(labels, label_column, number),
         offset_s=_number(row, "offset_s", number) or 0.0,
         duration_s=_number(row, "duration_s", number),
         fold=None if fold is None else int(fold),
@@ -148,6 +152,14 @@ def _clip(row: dict[Any, Any], label_column: str, number: int) -> Clip:
             str(key): _scalar(value) for key, value in row.items() if key not in (*_TEXT_COLUMNS, *_NUMBER_COLUMNS)
         },
     )
+
+
+def _labels(cell: Any, column: str, number: int) -> tuple[str, ...]:
+    """Each label once, in their order."""
+    labels = list(cell) if isinstance(cell, np.ndarray) else str(cell).split("|")
+    if any(label is None or bool(pd.isna(label)) for label in labels):
+        raise _wrong_cell(column, cell, number, "a list without empty entries")
+    return tuple(dict.fromkeys(map(str, labels)))
 
 
 def _stem(uri: str) -> str:
@@ -197,9 +209,21 @@ def _is_empty(value: Any) -> bool:
 
 
 def _scalar(value: Any) -> str | int | float | bool | None:
+    """A cell of another column: of Parquet with its type, of CSV by what it looks like."""
     if _is_empty(value):
         return None
     plain = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, str):
+        return _plain_cell(plain)
     if isinstance(plain, float) and not math.isfinite(plain):
         return str(plain)
-    return plain if isinstance(plain, str | int | float | bool) else str(plain)
+    return plain if isinstance(plain, int | float | bool) else str(plain)
+
+
+def _plain_cell(text: str) -> str | int | float | bool:
+    """Whole numbers, decimals and true or false as such, where their spelling loses nothing; else the text."""
+    if text in ("True", "False"):
+        return text == "True"
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _DECIMAL.fullmatch(text) else text

@@ -15,7 +15,7 @@ def manifest(recordings: Recordings, name: str) -> Manifest:
     Raises:
         InvalidInput: no such folder, no audio in it, or audio that lies in no folder.
     """
-    audio, _, problems = _read(recordings)
+    audio, others, problems = _read(recordings)
     refuse_if_any(
         problems,
         recordings,
@@ -23,7 +23,9 @@ def manifest(recordings: Recordings, name: str) -> Manifest:
         remedy="Move every recording into the folder of its label.",
     )
     clips = tuple(_clip(path, size_bytes) for path, size_bytes in audio.items())
-    return Manifest(name=name, root=recordings.root, endpoint_url=recordings.endpoint_url, clips=clips)
+    return Manifest(
+        name=name, root=recordings.root, endpoint_url=recordings.endpoint_url, clips=clips, left_out=tuple(others)
+    )
 
 
 def check(recordings: Recordings) -> list[str]:

@@ -30,7 +30,7 @@ def manifest(recordings: Recordings, name: str, *, label_level: LabelLevel = "ge
         raise InvalidInput(
             "data.label_level", given=label_level, allowed=", ".join(get_args(LabelLevel)), remedy="Choose one."
         )
-    tree, audio, problems, _ = _read(recordings)
+    tree, audio, problems, elsewhere = _read(recordings)
     refuse_if_any(
         problems,
         recordings,
@@ -38,7 +38,7 @@ def manifest(recordings: Recordings, name: str, *, label_level: LabelLevel = "ge
         remedy="Move every track into a genre and a subgenre, or use data.source=folder.",
     )
     clips = tuple(_clip(path, size_bytes, label_level) for path, size_bytes in audio.items())
-    return Manifest(name=name, root=tree.root, endpoint_url=tree.endpoint_url, clips=clips)
+    return Manifest(name=name, root=tree.root, endpoint_url=tree.endpoint_url, clips=clips, left_out=tuple(elsewhere))
 
 
 def check(recordings: Recordings) -> list[str]:

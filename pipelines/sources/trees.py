@@ -1,7 +1,9 @@
 """What the sources share: finding audio in a tree, reading its tables as text, and saying in words what is wrong."""
 
+import contextlib
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -9,8 +11,9 @@ from pipelines.files.recordings import Recordings
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
 
 AUDIO_EXTENSIONS = frozenset(
-    "wav wave flac ogg oga opus mp3 aif aiff aifc au caf m4a m4b aac ac3 amr wma".split()
-    + "mp4 m4v mov mkv mka webm avi wmv 3gp".split()  # video with sound
+    "wav wave w64 rf64 flac ogg oga opus mp1 mp2 mp3 aif aiff aifc au snd caf".split()  # libsndfile
+    + "m4a m4b aac ac3 eac3 dts amr wma wv ape tta mpc mka".split()
+    + "mp4 m4v mov mkv webm avi wmv flv mpg mpeg mts m2ts 3gp 3g2".split()  # video with sound
 )
 _NUM_NAMES = 3
 
@@ -53,7 +56,8 @@ def read_rows(recordings: Recordings, path: str, *, columns: Sequence[str]) -> t
     """
     try:
         content = recordings.read(path)
-        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, index_col=False).fillna("")
+        with no_cell_lost():
+            table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, index_col=False).fillna("")
     except ObjectNotFound:
         return [], [f"no {path} in it" if recordings.root_exists() else "no such folder"]
     except UnreadableFile as e:
@@ -65,6 +69,23 @@ def read_rows(recordings: Recordings, path: str, *, columns: Sequence[str]) -> t
         return [], [f"{path} has no column {column}" for column in missing]
     rows = [{str(column): cell for column, cell in row.items()} for row in table.to_dict("records")]
     return rows, [] if rows else [f"{path} has no rows"]
+
+
+@contextlib.contextmanager
+def no_cell_lost() -> Iterator[None]:
+    """Around pandas' reading of a CSV file with `index_col=False`, which drops what is longer than the header.
+
+    Raises:
+        ValueError: a row has more cells than the header.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            yield
+        except pd.errors.ParserWarning as e:
+            raise ValueError(
+                "a row has more cells than the header; a comma inside a cell needs quotes around it"
+            ) from e
 
 
 def wrong_cells(path: str, column: str, cells: Sequence[tuple[int, str]], *, allowed: str) -> list[str]:

@@ -92,3 +92,19 @@ def test_a_label_that_would_be_a_class_of_its_own_by_mistake_is_refused(label: s
     odd = Clip(clip_id="c", recording_id="c", uri="c", labels=("dog", label))
     with pytest.raises(InvalidInput, match=r"^labels of clip c: got .*; allowed: labels that are not empty"):
         Manifest(name="corpus", root="/", clips=(*clips, odd))
+
+
+@pytest.mark.parametrize("name", ["", "esc/v2", "..", ".hidden", "back\\slash", "two\nlines"])
+def test_a_name_that_would_be_no_folder_of_its_own_in_a_store_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^data\.name: got "):
+        Manifest(name=name, root="/", clips=(_clip("a"),))
+
+
+@pytest.mark.parametrize("name", ["esc-50", "my sounds", "Vögel 2025", "v1.2_final"])
+def test_names_that_people_give_are_taken(name: str) -> None:
+    assert Manifest(name=name, root="/", clips=(_clip("a"),)).dataset.startswith(f"{name}-")
+
+
+def test_what_was_left_out_is_no_part_of_the_data_set() -> None:
+    manifest = Manifest(name="corpus", root="/", clips=(_clip("a"),), left_out=("notes.txt",))
+    assert manifest.dataset == Manifest(name="corpus", root="/", clips=(_clip("a"),)).dataset

@@ -109,6 +109,33 @@ class TestBeforeTheMarker:
         assert features.finished_shards() == set()
         assert features.find_shard(0, "aa") is None
 
+    def test_of_two_jobs_that_write_a_shard_the_first_one_counts(self, features: FeatureStore) -> None:
+        first = _write(features, 0, _rows(_log_mel(2)), "bad")
+        second = Shard(index=0, clips_hash="aa", num_clips=3, num_rows=3, num_quarantined=0)
+        assert features.write_shard(second, _rows(_log_mel(3)), _quarantine()) == first
+        features.commit([first], spec=_SPEC, versions=_VERSIONS)
+        assert len(features.load().clip_ids) == 2
+        assert features.quarantine().column("clip_id").to_pylist() == ["bad"]
+
+    def test_a_shard_whose_quarantine_is_lost_is_written_anew(self, features: FeatureStore) -> None:
+        _write(features, 0, _rows(_log_mel(2)), "bad")
+        features.store.delete(features.prefix + "quarantine-00000-aa.parquet")
+        whole = Shard(index=0, clips_hash="aa", num_clips=3, num_rows=3, num_quarantined=0)
+        assert features.write_shard(whole, _rows(_log_mel(3)), _quarantine()) == whole
+        assert features.find_shard(0, "aa") == whole
+
+    def test_shards_with_a_reason_are_forgotten_and_the_others_stay(self, features: FeatureStore) -> None:
+        shards = [
+            _write(features, 0, _rows(_log_mel(2)), "bad"),
+            _write(features, 1, _rows(_log_mel(2)), clips_hash="bb"),
+        ]
+        features.commit(shards, spec=_SPEC, versions=_VERSIONS)
+        assert features.forget(["timed_out"]) == 0
+        assert features.marker() is not None
+        assert features.forget(["timed_out", "truncated"]) == 1
+        assert features.marker() is None
+        assert features.finished_shards() == {(1, "bb")}
+
     def test_counts_that_do_not_close_are_refused(self, features: FeatureStore) -> None:
         shard = Shard(index=0, clips_hash="aa", num_clips=3, num_rows=3, num_quarantined=0)
         with pytest.raises(AssertionError, match="does not describe 2 rows"):

@@ -90,3 +90,8 @@ def test_a_damaged_marker_keeps_its_folder(store: ObjectStore) -> None:
 def test_an_empty_garbage_list_of_an_empty_store(store: ObjectStore) -> None:
     assert find_garbage(store, referred=(), written_before=_LATER).garbage == ()
     assert Garbage(dataset="a", fingerprint="f", why="interrupted", objects=()).size_bytes == 0
+
+
+def test_what_lies_deeper_than_features_do_is_not_ours_to_delete(store: ObjectStore) -> None:
+    store.put("features/esc/v2-6372/f00d/_MANIFEST.json", b"{}")
+    assert _find(store) == []

@@ -1,5 +1,6 @@
 """Opening a clip's file on a worker: what is the clip's fault becomes a reason, what is not ends the job."""
 
+import io
 import os
 import socket
 from pathlib import Path
@@ -23,6 +24,17 @@ def _clip(uri: str, size_bytes: int | None = None) -> Clip:
 def test_the_bytes_are_those_of_the_file(store: ObjectStore, size_bytes: int | None) -> None:
     store.put("a.wav", b"audio")
     assert open_clip(Recordings(store.uri), _clip("a.wav", size_bytes)).read() == b"audio"
+
+
+@pytest.mark.parametrize("size_bytes", [None, 100])
+def test_a_large_file_is_not_held_in_memory(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, size_bytes: int | None
+) -> None:
+    monkeypatch.setattr("pipelines.files.clip_file.READ_WHOLE_BYTES", 99)
+    store.put("a.wav", bytes(100))
+    with open_clip(Recordings(store.uri), _clip("a.wav", size_bytes)) as source:
+        assert not isinstance(source, io.BytesIO)
+        assert source.read() == bytes(100)
 
 
 def test_a_file_that_nobody_saw_is_missing(store: ObjectStore) -> None:

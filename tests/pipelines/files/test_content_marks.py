@@ -16,7 +16,7 @@ def _dataset(root: str, uri: str = "a.wav") -> str:
     return mark_contents(Manifest(name="corpus", root=root, clips=(clip,)), Recordings(root)).dataset
 
 
-@pytest.mark.parametrize("size_bytes", [10, 441_044, 512 * 1024 + 1, 3_000_000])
+@pytest.mark.parametrize("size_bytes", [10, 441_044, 1024 * 1024 + 1, 3_000_000])
 def test_another_content_of_the_same_size_is_another_data_set(store: ObjectStore, size_bytes: int) -> None:
     store.put("a.wav", b"a" * size_bytes)
     before = _dataset(store.uri)
@@ -26,14 +26,38 @@ def test_another_content_of_the_same_size_is_another_data_set(store: ObjectStore
 
 
 @pytest.mark.parametrize("position", [0, 290_000, 599_999])
-def test_a_stretch_of_100_kib_is_noticed_wherever_it_lies(tmp_path: Path, position: int) -> None:
+def test_a_single_byte_of_a_short_file_is_noticed(tmp_path: Path, position: int) -> None:
     content = bytearray(600_000)
     (tmp_path / "a.wav").write_bytes(content)
     before = _dataset(str(tmp_path))
-    start = min(position, len(content) - 100 * 1024)
-    content[start : start + 100 * 1024] = b"x" * 100 * 1024
+    content[position] = 1
     (tmp_path / "a.wav").write_bytes(content)
     assert _dataset(str(tmp_path)) != before
+
+
+@pytest.mark.parametrize("position", [0, 16 * 1024, 17_000_000, 38_400_000 - 1024 * 1024])
+def test_a_mebibyte_of_a_long_file_is_noticed_wherever_it_lies(tmp_path: Path, position: int) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(bytes(38_400_000))  # ten minutes at 32 kHz
+    before = _dataset(str(tmp_path))
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(b"x" * 1024 * 1024)
+    assert _dataset(str(tmp_path)) != before
+
+
+def test_an_object_has_its_mark_however_it_is_named(s3_uri: str) -> None:
+    open_store(s3_uri).put("a.wav", b"audio")
+    by_name, by_address = (
+        mark_contents(
+            Manifest(
+                name="corpus", root=s3_uri, clips=(Clip(clip_id="a", recording_id="a", uri=uri, labels=("dog",)),)
+            ),
+            Recordings(s3_uri),
+        )
+        for uri in ("a.wav", f"{s3_uri}/a.wav")
+    )
+    assert by_name.clips[0].content == by_address.clips[0].content != ""
 
 
 def test_a_moved_tree_is_the_same_data_set(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import io
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,13 @@ import pytest
 import soundfile
 
 from pipelines.backends import create_backend, list_backends
-from pipelines.decoding.decode import cut_windows, decode
+from pipelines.decoding.decode import Waveform, cut_windows, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip, Manifest
 from pipelines.shards.plan import plan_shards
 from pipelines.shards.request import EarlierPart, ShardRequest
 from pipelines.shards.worker import ShardWorker
+from storage.errors import StorageError
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store
 
@@ -155,3 +158,62 @@ def test_one_byte_a_value_is_stored_and_loaded_within_half_a_step(tmp_path: Path
         loaded[dtype] = features.load(dtype="float32").log_mel
     assert features.read(columns=["log_mel"]).schema.field("log_mel").type.value_type == pa.uint8()
     assert np.abs(loaded["uint8"] - loaded["float32"]).max() <= 80 / 255 / 2 + 1e-5
+
+
+def _noise_clip(folder: Path, name: str = "a", duration_s: float = 1.0) -> Clip:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, round(duration_s * 22_050))
+    soundfile.write(folder / f"{name}.wav", samples, 22_050)
+    return Clip(clip_id=name, recording_id=name, uri=f"{name}.wav", labels=("noise",))
+
+
+def _request(folder: Path, *clips: Clip) -> ShardRequest:
+    return ShardRequest(index=0, clips_hash="0" * 12, root=str(folder), endpoint_url=None, clips=clips)
+
+
+def test_what_is_missing_on_a_machine_is_no_clip_s_fault(tmp_path: Path) -> None:
+    def decode_without_library(*_: Any) -> Any:
+        raise ImportError("No module named 'librosa'")
+
+    features = FeatureStore(open_store(str(tmp_path / "store")), dataset="dogs", fingerprint="abc")
+    worker = ShardWorker(FeatureSpec(), features, backend="cpu", decode=decode_without_library)
+    with pytest.raises(StorageError, match=r"No module named 'librosa'.*Install what is missing"):
+        worker.compute(_request(tmp_path, _noise_clip(tmp_path)))
+
+
+def test_a_damaged_part_of_an_earlier_version_only_costs_the_time_to_compute(tmp_path: Path) -> None:
+    clip, store = _noise_clip(tmp_path), open_store(str(tmp_path / "store"))
+    earlier = FeatureStore(store, dataset="dogs-1", fingerprint="abc")
+    ShardWorker(FeatureSpec(), earlier, backend="cpu").compute(_request(tmp_path, clip))
+    (part,) = [info.key for info in store.list(earlier.prefix)]
+    store.put(part, store.get(part)[:-100])
+    place = EarlierPart(dataset="dogs-1", index=0, clips_hash="0" * 12, clip_ids=("a",))
+    request = dataclasses.replace(_request(tmp_path, clip), earlier=(place,))
+    later = FeatureStore(store, dataset="dogs-2", fingerprint="abc")
+    assert ShardWorker(FeatureSpec(), later, backend="cpu").compute(request).num_rows == 1
+
+
+def test_what_the_stored_type_cannot_hold_is_quarantined(tmp_path: Path) -> None:
+    def loud(*_: Any) -> Waveform:
+        samples = (1e6 * np.ones(1024)).astype(np.complex64)
+        return Waveform(samples=samples, sample_rate_hz=1000, source_rate_hz=None, num_channels=2, pcm_hash="0")
+
+    spec = FeatureSpec(representation="iq_channels", sample_rate_hz=1000, window_s=1.024, n_fft=128, hop_samples=64)
+    features = FeatureStore(open_store(str(tmp_path / "store")), dataset="radio", fingerprint="abc")
+    clip = Clip(clip_id="a", recording_id="a", uri="radio.h5#0", labels=("FM",))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipelines.shards.worker.read_iq", loud)
+        patched.setattr("pipelines.shards.worker._iq_files", lambda *_: SimpleNamespace(examples_of=lambda clip: None))
+        shard = ShardWorker(spec, features, backend="cpu").compute(_request(tmp_path, clip))
+    assert (shard.num_rows, shard.num_quarantined) == (0, 1)
+
+
+def test_rows_tell_where_their_window_lies_and_how_much_of_it_is_sound(tmp_path: Path) -> None:
+    spec = FeatureSpec(window_s=1.0, windows="all", window_hop_s=0.5, partial_window="pad")
+    features = FeatureStore(open_store(str(tmp_path / "store")), dataset="dogs", fingerprint="abc")
+    shard = ShardWorker(spec, features, backend="cpu").compute(
+        _request(tmp_path, _noise_clip(tmp_path, duration_s=1.8))
+    )
+    features.commit([shard], spec={}, versions={})
+    told = [json.loads(text) for text in features.read(columns=["provenance"]).column(0).to_pylist()]
+    places = [(one["start_samples"], one["num_samples"]) for one in told]
+    assert places == [(0, 22_050), (11_025, 22_050), (22_050, 39_690 - 22_050)]

@@ -66,6 +66,35 @@ def test_what_looks_like_a_number_or_nothing_stays_the_text_it_is(folder: Object
     assert (second.recording_id, second.labels, second.group) == ("null", ("NA",), "nan")
 
 
+def test_a_row_that_is_added_changes_no_other_one(folder: ObjectStore) -> None:
+    header, first = "uri,label,age,note", "a.wav,dog,23,007"
+    (alone,) = _manifest(folder, header, first).clips
+    beside = _manifest(folder, header, first, "b.wav,dog,,3.5", "c.wav,cat,old,NA").clips
+    assert beside[0] == alone
+    assert [clip.columns for clip in beside] == [
+        {"age": 23, "note": "007"},
+        {"age": None, "note": 3.5},
+        {"age": "old", "note": "NA"},
+    ]
+
+
+def test_a_label_that_is_given_twice_is_one(folder: ObjectStore) -> None:
+    (clip,) = _manifest(folder, "uri,labels", "a.wav,dog|cat|dog").clips
+    assert clip.labels == ("dog", "cat")
+
+
+def test_a_list_with_an_empty_label_is_refused(folder: ObjectStore, tmp_path: Path) -> None:
+    pd.DataFrame({"uri": ["a.wav"], "labels": [["dog", None]]}).to_parquet(tmp_path / "t.parquet")
+    folder.put("t.parquet", (tmp_path / "t.parquet").read_bytes())
+    with pytest.raises(InvalidInput, match=r"manifest column labels, row 1: .*without empty entries"):
+        read_manifest("csv", root=f"{folder.uri}/t.parquet", name="t")
+
+
+def test_a_row_with_more_cells_than_the_header_is_refused(folder: ObjectStore) -> None:
+    with pytest.raises(InvalidInput, match="a row has more cells than the header"):
+        _manifest(folder, "uri,label", "a.wav,dog,howl", "b.wav,dog,bark")
+
+
 def test_parquet_is_read_too_with_lists_of_labels_and_numbers_for_ids(folder: ObjectStore) -> None:
     table = pd.DataFrame(
         {
@@ -103,9 +132,9 @@ def test_any_table_has_a_dataset_id(folder: ObjectStore) -> None:
         ),
         (["uri,label", "a.wav,dog", "a.wav,cat"], r"column clip_id: got \['a\.wav'\]; allowed: every clip_id once"),
         (["uri,label,fold", "a.wav,dog,one"], r"column fold, row 1: got 'one'; allowed: a number\. Correct"),
-        (["uri,label,fold", "a.wav,dog,1.5"], r"column fold, row 1: got 1\.5; allowed: a whole number\. Correct"),
+        (["uri,label,fold", "a.wav,dog,1.5"], r"column fold, row 1: got '1\.5'; allowed: a whole number\. Correct"),
         (["uri,label,offset_s", "a.wav,dog,early"], r"column offset_s, row 1: got 'early'; allowed: a number\."),
-        (["uri,label,duration_s", "a.wav,dog,inf"], r"column duration_s, row 1: got inf; allowed: a number\."),
+        (["uri,label,duration_s", "a.wav,dog,inf"], r"column duration_s, row 1: got 'inf'; allowed: a number\."),
         (["uri,label", "http://[x/a.wav,dog"], r"column uri, row 1: got 'http://\[x/a\.wav'; allowed: an address with"),
         (["uri,label", "s3:///a.wav,dog"], r"column uri, row 1: got 's3:///a\.wav'; allowed: an address with a bucket"),
         (["uri,label", "gs://x/a.wav,dog"], r"column uri, row 1: got 'gs://x/a\.wav'; allowed: a path, file://, s3://"),
