@@ -78,7 +78,8 @@ class FeatureStore:
         data = to_parquet(rows, rows_per_group=group)
         if self.store.put_if_absent(key, data):
             return shard
-        earlier = self.find_shard(shard.index, shard.clips_hash)
+        is_empty = not self.store.size_bytes(key)  # a disk that was full, or a hand
+        earlier = None if is_empty else self.find_shard(shard.index, shard.clips_hash)
         if earlier is None:  # its quarantine is lost
             self.store.put(key, data)
         return earlier or shard
@@ -148,7 +149,8 @@ class FeatureStore:
 
     def finished_shards(self) -> set[tuple[int, str]]:
         """(index, clips_hash) of every part that is there; one listing."""
-        keys = (info.key.removeprefix(self.prefix) for info in self.store.list(self.prefix + "part-"))
+        there = (info for info in self.store.list(self.prefix + "part-") if info.size_bytes)
+        keys = (info.key.removeprefix(self.prefix) for info in there)
         names = (key.removeprefix("part-").removesuffix(".parquet").partition("-") for key in keys)
         return {(int(index), clips_hash) for index, _, clips_hash in names}
 
@@ -191,8 +193,8 @@ class FeatureStore:
         self.store.delete(self.prefix + MARKER)
 
     def has_all_objects(self, marker: dict[str, Any]) -> bool:
-        """Whether every object that a commit marker names is there; one listing."""
-        return self.object_keys(marker) <= {info.key for info in self.store.list(self.prefix)}
+        """Whether every object that a commit marker names is there and not empty; one listing."""
+        return self.object_keys(marker) <= {info.key for info in self.store.list(self.prefix) if info.size_bytes}
 
     def object_keys(self, marker: dict[str, Any]) -> set[str]:
         """The keys of all shards that a commit marker names."""

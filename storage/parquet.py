@@ -114,4 +114,6 @@ def _damage_told(store: ObjectStore, key: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as e:  # a damaged page is an OSError, a damaged name a ValueError
-        raise StorageError(f"{store.uri}: {key!r} is damaged ({e}). Delete it and run the same command again.") from e
+        raise StorageError(
+            f"{store.uri}: {key!r} is damaged ({e}). Delete it and run the job that wrote it again."
+        ) from e

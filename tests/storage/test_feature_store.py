@@ -124,6 +124,16 @@ class TestBeforeTheMarker:
         assert features.write_shard(whole, _rows(_log_mel(3)), _quarantine()) == whole
         assert features.find_shard(0, "aa") == whole
 
+    def test_an_empty_part_is_as_good_as_none(self, features: FeatureStore) -> None:
+        shard = _write(features, 0, _rows(_log_mel(2)))
+        marker = features.commit([shard], spec=_SPEC, versions=_VERSIONS)
+        assert features.has_all_objects(marker)
+        features.store.put(features.prefix + "part-00000-aa.parquet", b"")
+        assert not features.has_all_objects(marker)
+        assert features.finished_shards() == set()
+        assert _write(features, 0, _rows(_log_mel(2))) == shard
+        assert features.has_all_objects(marker)
+
     def test_shards_with_a_reason_are_forgotten_and_the_others_stay(self, features: FeatureStore) -> None:
         shards = [
             _write(features, 0, _rows(_log_mel(2)), "bad"),
