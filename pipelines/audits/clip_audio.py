@@ -15,7 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, BinaryIO, TypeVar
 
-from pipelines.decoding.decode import Undecodable, Waveform, decode
+from pipelines.decoding.decode import Waveform, decode
+from pipelines.decoding.rules import Undecodable
 from pipelines.feature_spec import FeatureSpec
 from pipelines.files.clip_file import open_clip
 from pipelines.files.recordings import Recordings

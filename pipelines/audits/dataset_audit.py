@@ -15,7 +15,8 @@ from pipelines.audits.clip_audio import Decode, map_audio
 from pipelines.audits.copies import Pair
 from pipelines.audits.near_duplicates import NearDuplicateSettings
 from pipelines.audits.sound_checks import SoundCheckSettings, SoundMeasures, is_finding, measure_sound
-from pipelines.decoding.decode import Undecodable, decode
+from pipelines.decoding.decode import decode
+from pipelines.decoding.rules import Undecodable
 from pipelines.feature_spec import FeatureSpec
 from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Clip, Manifest

@@ -18,7 +18,7 @@ from typing import Literal
 import pandas as pd
 
 from pipelines.audits.clip_audio import map_audio
-from pipelines.decoding.decode import Undecodable
+from pipelines.decoding.rules import Undecodable
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip
 from storage.errors import InvalidInput, nearest

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.audits.clip_audio import map_audio
-from pipelines.decoding.decode import Undecodable, Waveform
+from pipelines.decoding.decode import Waveform
+from pipelines.decoding.rules import Undecodable
 from pipelines.files.recordings import recordings_of
 from pipelines.manifest import Clip, Manifest
 from storage.identity import derive_seed

@@ -20,8 +20,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.backends import LogMelBackend, PcmBackend, create_backend
-from pipelines.decoding.decode import Undecodable, Waveform, cut_windows, decode, read_pcm, waveform_of, window_starts
+from pipelines.decoding.decode import Waveform, cut_windows, decode, read_pcm, waveform_of, window_starts
 from pipelines.decoding.pcm import Pcm, num_resampled
+from pipelines.decoding.rules import Undecodable
 from pipelines.effects import apply_variant
 from pipelines.feature_spec import FeatureSpec
 from pipelines.files.clip_file import open_clip

@@ -13,6 +13,7 @@ import scipy.signal
 import torch
 import torchaudio.compliance.kaldi
 from numpy.typing import NDArray
+from spec_toys import KALDI
 from transformers import ASTFeatureExtractor
 
 from pipelines.backends import LogMelBackend, backends_for, create_backend
@@ -23,17 +24,7 @@ from storage.errors import InvalidInput
 Floats = NDArray[np.float32]
 MakeBackend = Callable[[FeatureSpec], LogMelBackend]
 
-AST = FeatureSpec(
-    representation="kaldi_fbank",
-    sample_rate_hz=16_000,
-    window_s=10.0,
-    n_fft=512,
-    frame_samples=400,
-    hop_samples=160,
-    num_mels=128,
-    f_min_hz=20.0,
-    fixed_frames=1024,
-)
+AST = dataclasses.replace(KALDI, fixed_frames=1024)
 SHORT = dataclasses.replace(AST, window_s=1.0, fixed_frames=None)
 KALDI_SPECS = {
     "kaldi's own": dataclasses.replace(SHORT, frame_taper="povey", num_mels=23),
