@@ -151,7 +151,7 @@ class TestReconciliation:
 
     def test_a_damaged_part_is_reported(self, interrupted: FeatureStore, corpus: Manifest) -> None:
         interrupted.store.put(part_key(interrupted, 0), b"PAR1 no more PAR1")
-        with pytest.raises(StorageError, match=r"part-00000.* is damaged .*Delete it and run the job that wrote it again"):
+        with pytest.raises(StorageError, match=r"part-00000.* is damaged .*Delete it and run the job that wrote it"):
             featurize(corpus, SPEC, interrupted.store, SETTINGS)
         assert interrupted.marker() is None
 
