@@ -106,7 +106,7 @@ def _rows_of_part(features: Features, split: Split, part: Part) -> list[int]:
     rows = [
         row
         for row, (clip_id, variant) in enumerate(zip(features.clip_ids, features.variants, strict=True))
-        if split.parts.get(clip_id) == part and (part == "train" or variant == "original")
+        if split.has(clip_id, part) and (part == "train" or variant == "original")
     ]
     if not rows:
         raise InvalidInput(
