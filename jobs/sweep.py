@@ -20,7 +20,9 @@ from reports import LEADERBOARD_HEADER, leaderboard_lines
 from storage.object_store import ObjectStore
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
-from sweeps.run_sweep import SweepProgress, choose_device
+from sweeps.configurations import with_weights_hash
+from sweeps.resources import choose_device
+from sweeps.run_sweep import SweepProgress
 from training import TrialData, load_trial_data
 
 
@@ -30,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sweep(words: Sequence[str]) -> int:
     settings = parse_settings(JobSettings, words, smoke=SMOKE)
+    searched = dataclasses.replace(settings.sweep, trial=with_weights_hash(settings.sweep.trial))
+    settings = dataclasses.replace(settings, sweep=searched)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
     plan = SweepPlan(
