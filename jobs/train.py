@@ -22,12 +22,12 @@ from pipelines.folds import draw_folds
 from reports import fold_header, fold_lines, fold_rows, load_sweep
 from storage.experiments import experiment_folder, experiment_number
 from storage.object_store import ObjectStore
-from storage.parquet import to_parquet
+from storage.out_of_fold import out_of_fold
 from storage.results_table import ResultsTable
 from storage.split import PARTS, Split, save_split
 from sweeps import ExperimentPlan, run_experiment
 from sweeps.configurations import with_weights_hash
-from sweeps.out_of_fold import mean_scores, out_of_fold, pooled_evaluations
+from sweeps.pooled_scores import mean_scores, pooled_evaluations
 from sweeps.resources import choose_device
 from sweeps.run_experiment import ExperimentOutcome, FoldNews
 
@@ -125,10 +125,9 @@ def _conclude(
 
 def _keep_out_of_fold(plan: ExperimentPlan, store: ObjectStore, number: int, *, num_labels: int) -> None:
     """Stores predictions and embeddings of all folds, and says how all test clips together were answered."""
-    trials, folder = plan.suggestions(), experiment_folder(number)
-    table = out_of_fold(store, plan.experiment_id, trials, folder=folder)
-    store.put_if_absent(f"{folder}/out_of_fold.parquet", to_parquet(table))
-    is_multi_label = trials[0].config.loss.is_multi_label
+    folder = experiment_folder(number)
+    table = out_of_fold(store, plan.experiment_id, plan.fold_trials(), folder=folder)
+    is_multi_label = plan.trial_config(plan.folds[0]).loss.is_multi_label
     pooled = mean_scores(pooled_evaluations(table, num_labels=num_labels, is_multi_label=is_multi_label))
     store.put_if_absent(f"{folder}/scores.json", json.dumps(pooled, sort_keys=True, indent=1).encode())
     told = [f"{name} {mean:.3f}{_deviation(deviation)}" for name, (mean, deviation) in pooled.items()]

@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
-
 from pipelines.manifest import Clip, Manifest
-from pipelines.splits import inseparable
+from pipelines.splits import inseparable, stratified_parts
 from storage.errors import InvalidInput, hold_rules
 from storage.identity import derive_seed
 from storage.split import Part, Protocol, Split
@@ -114,7 +111,7 @@ def _split(
 def _deal(
     clips: list[Clip] | tuple[Clip, ...], bound: Mapping[str, str], num_parts: int, seed: int, field: str
 ) -> dict[str, int]:
-    """clip_id → part from 1 to num_parts, by scikit-learn: groups whole, labels alike in all parts."""
+    """clip_id → part from 1 to num_parts: groups whole, labels alike in all parts."""
     groups = [bound[clip.clip_id] for clip in clips]
     labels = [clip.labels[0] if clip.labels else "" for clip in clips]
     most = min(len(set(groups)), Counter(labels).most_common(1)[0][1])
@@ -125,8 +122,5 @@ def _deal(
             allowed=f"at most {most}, by the number of groups and of clips of the commonest label",
             remedy="Lower it, or give clips of different recordings different groups.",
         )
-    folds = StratifiedGroupKFold(num_parts, shuffle=True, random_state=seed % 2**32)
-    part_of: dict[str, int] = {}
-    for part, (_, rows) in enumerate(folds.split(np.zeros(len(clips)), np.array(labels), np.array(groups)), start=1):
-        part_of |= {clips[row].clip_id: part for row in rows}
-    return part_of
+    dealt = enumerate(stratified_parts(labels, groups, num_parts=num_parts, seed=seed % 2**32), start=1)
+    return {clips[row].clip_id: part for part, rows in dealt for row in rows}

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from search_spaces import get_space, list_spaces
 from storage.errors import hold_rules
 from storage.identity import content_hash
+from storage.out_of_fold import FoldTrial
 from sweeps.configurations import check_model, configuration
 from sweeps.ledger import Suggestion
 from training import TrialConfig
@@ -108,6 +109,11 @@ class ExperimentPlan:
             )
             for number, fold in enumerate(self.folds)
         ]
+
+    def fold_trials(self) -> list[FoldTrial]:
+        """Which trial is tested on which fold."""
+        seeds = self.settings.seeds
+        return [FoldTrial(fold=fold, trial_id=self.trial_config(fold).trial_id, seeds=seeds) for fold in self.folds]
 
     def trial_config(self, fold: int) -> TrialConfig:
         """The whole configuration of a fold.

@@ -15,11 +15,11 @@ from ray.util.queue import Queue
 from storage.checkpoints import Checkpoints
 from storage.features import Features
 from storage.object_store import ObjectStore
+from storage.out_of_fold import save_embeddings
 from storage.results_table import ResultsTable
 from storage.split import Split
 from sweeps.experiment import ExperimentPlan
 from sweeps.ledger import Ledger, Suggestion
-from sweeps.out_of_fold import embeddings_key, save_embeddings
 from sweeps.resources import trial_resources
 from sweeps.trial_actor import EpochNews, FailedTraining, TrialContext, checkpoint_prefix, train_recorded
 from training import SeedResult, TrialResult, load_trial_data
@@ -135,8 +135,14 @@ def _train_fold(
     context = TrialContext(sweep_id=experiment_id, store=store, data=load_trial_data(features, split))
 
     def keep_embeddings(result: SeedResult) -> None:
-        key = embeddings_key(folder, fold=fold, seed=result.seed)
-        save_embeddings(store, key, clip_ids=result.test.clip_ids, embeddings=result.test_embeddings)
+        save_embeddings(
+            store,
+            folder,
+            fold=fold,
+            seed=result.seed,
+            clip_ids=result.test.clip_ids,
+            embeddings=result.test_embeddings,
+        )
 
     def hear(news: EpochNews) -> None:
         queue.put(FoldNews(fold=fold, news=news))

@@ -198,7 +198,7 @@ def test_s1_ends_in_the_head_of_its_recipe() -> None:
     )
     config = plan.trial_config(5)
     model = create_model(config.architecture, num_classes=50, in_channels=3, seed=0, options=config.model)
-    told = [str(layer) for layer in model.head]  # type: ignore[arg-type]
+    told = [str(layer) for layer in model.head.children()]
     assert told == [
         "Dropout(p=0.5, inplace=False)",
         "Linear(in_features=2048, out_features=512, bias=True)",

@@ -12,10 +12,11 @@ from sweep_toys import SWEEP_ROW
 from storage.errors import InvalidInput
 from storage.features import Features
 from storage.object_store import ObjectStore, open_store
+from storage.out_of_fold import out_of_fold
 from storage.results_table import ResultsTable
 from storage.split import Part, Split
 from sweeps import ExperimentPlan, ExperimentSettings, run_experiment
-from sweeps.out_of_fold import mean_scores, out_of_fold, pooled_evaluations
+from sweeps.pooled_scores import mean_scores, pooled_evaluations
 from sweeps.run_experiment import ExperimentOutcome, FoldNews
 
 FOLDER = "experiments/0001"
@@ -149,7 +150,7 @@ def test_every_fold_and_seed_is_trained_once_and_heard_of(finished: Finished) ->
 
 def _out_of_fold(store: ObjectStore) -> pa.Table:
     plan = make_plan()
-    return out_of_fold(store, plan.experiment_id, plan.suggestions(), folder=FOLDER)
+    return out_of_fold(store, plan.experiment_id, plan.fold_trials(), folder=FOLDER)
 
 
 def test_every_clip_is_answered_once_a_seed_by_a_model_that_has_not_seen_its_fold(finished: Finished) -> None:
