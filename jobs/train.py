@@ -15,15 +15,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.session import ray_session
-from jobs.console import Tell, print_table, progress, run_job, say
+from jobs.console import Tell, progress, run_job, say
 from jobs.settings import JobSettings, parse_settings, usage
-from jobs.stages import find_recordings, make_features, open_checked_store, versions, write_report
+from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.folds import draw_folds
-from reports import fold_header, fold_lines, fold_rows, load_sweep
 from storage.experiments import experiment_folder, experiment_number
 from storage.object_store import ObjectStore
 from storage.out_of_fold import out_of_fold
-from storage.results_table import ResultsTable
 from storage.split import PARTS, Split, save_split
 from sweeps import ExperimentPlan, run_experiment
 from sweeps.configurations import with_weights_hash
@@ -110,15 +108,10 @@ def _conclude(
     say(f"experiment {number:04d}: {outcome.num_run} folds trained now, {outcome.num_found} found")
     for fold, reason in outcome.failed.items():
         say(f"fold {fold} failed: {reason}")
-    sweep = load_sweep(ResultsTable(store), plan.experiment_id)
-    rows = fold_rows(sweep)
-    if rows:
-        print_table(f"Experiment {number:04d}, test scores", fold_header(sweep), fold_lines(sweep, rows))
+    sweep, path = write_report(store, plan.experiment_id, settings.report)
+    print_scores(sweep)
     if not outcome.failed:
         _keep_out_of_fold(plan, store, number, num_labels=num_labels)
-    if settings.folds.protocol == "literature":
-        say("protocol literature: epochs were chosen on the test folds; these scores are too good by that choice")
-    _, path = write_report(store, plan.experiment_id, settings.report)
     say(f"report: {path}")
     return 1 if outcome.failed else 0
 
