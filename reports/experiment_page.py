@@ -4,12 +4,22 @@ import json
 
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
-from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows, is_literature, is_multi_label
+from reports.cross_validation import (
+    accuracy_by_group,
+    by_fold,
+    fold_header,
+    fold_lines,
+    fold_rows,
+    is_literature,
+    is_multi_label,
+)
 from reports.leaderboard import SweepResults
 from reports.markup import Markup, element
 from reports.sections import failures_section, what_was_run_section
 from reports.tables import json_block, table
-from reports.text import counted
+from reports.text import counted, percent
+
+_MOST_GROUPS, _LEAST_CLIPS_A_GROUP = 60, 5
 
 LITERATURE = (
     "Protocol: literature. The epochs whose weights were kept were chosen on the test folds themselves, as many papers "
@@ -17,12 +27,13 @@ LITERATURE = (
 )
 
 
-def experiment_sections(sweep: SweepResults) -> list[Markup]:
+def experiment_sections(sweep: SweepResults) -> list[Markup | None]:
     """The sections of the page, in order."""
     return [
         _scores_section(sweep),
         _curves_section(sweep),
         _confusion_section(sweep),
+        _groups_section(sweep),
         failures_section(sweep),
         _configuration_section(sweep),
         what_was_run_section(sweep),
@@ -74,6 +85,18 @@ def _confusion_section(sweep: SweepResults) -> Markup:
     matrix = plots.confusion_of(sweep, sweep.seeds)
     width = plots.confusion_width_pixels(sweep)
     return section("Confusion matrix", plotted("Where it errs", matrix, text, min_width_pixels=width))
+
+
+def _groups_section(sweep: SweepResults) -> Markup | None:
+    """Only where groups are few and large, like speakers or sites; recordings of three clips tell nothing."""
+    groups = accuracy_by_group(sweep)
+    num_clips = sum(count for _, count, _, _ in groups)
+    if not 2 <= len(groups) <= _MOST_GROUPS or num_clips < _LEAST_CLIPS_A_GROUP * len(groups):
+        return None
+    header = (("group", "name"), ("test clips", "number"), ("accuracy", "number"))
+    cells = [(group, count, percent(mean, deviation)) for group, count, mean, deviation in groups]
+    text = "The groups that no split tears apart (speakers, sites), the worst first; ± over seeds."
+    return section("Accuracy by group", caption(text), table("Accuracy by group", header, cells))
 
 
 def _configuration_section(sweep: SweepResults) -> Markup:

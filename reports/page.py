@@ -40,7 +40,9 @@ def render_page(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> str:
         A whole HTML document, UTF-8, about 5 MB (nearly all of it plotly.js).
     """
     trials = trial_summaries(sweep)
-    sections = experiment_sections(sweep) if is_experiment(sweep) else _sweep_sections(sweep, rows, trials)
+    sections: list[Markup | None] = (
+        experiment_sections(sweep) if is_experiment(sweep) else [*_sweep_sections(sweep, rows, trials)]
+    )
     content = join(_header(sweep, trials), element("main", *sections), _footer(sweep))
     scripts = [Markup(plotly_javascript()), Markup(DRAW_SCRIPT)]
     return document(f"{sweep.sweep_id}: {_kind(sweep)} report", content, scripts=scripts)

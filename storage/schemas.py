@@ -114,6 +114,7 @@ PREDICTIONS = pa.schema(
         pa.field("labels", pa.list_(pa.int32())),  # all of them
         _required("predicted", pa.int32()),
         _required("probabilities", pa.list_(pa.float32())),
+        pa.field("group", pa.string()),  # speaker, recording, site: for scores by group
     ]
 )
 

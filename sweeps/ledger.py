@@ -226,6 +226,7 @@ def _prediction_rows(config: TrialConfig, seed: int, part: str, evaluation: Eval
             "labels": evaluation.has_label[row].nonzero()[0].tolist(),
             "predicted": int(evaluation.predicted[row]),
             "probabilities": evaluation.probabilities[row].tolist(),
+            "group": evaluation.groups[row],
         }
         for row, clip_id in enumerate(evaluation.clip_ids)
     ]
