@@ -64,9 +64,7 @@ def _sweep(words: Sequence[str]) -> int:
     return 1 if num_given_up else 0
 
 
-def _search(
-    plan: SweepPlan, data: TrialData, store: ObjectStore, settings: JobSettings, row: dict[str, Any]
-) -> int:
+def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, settings: JobSettings, row: dict[str, Any]) -> int:
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
     with progress("sweep, trials") as tell:

@@ -69,7 +69,7 @@ class Predictor:
     those of the trial's own evaluation; elsewhere in float32.
 
     Args:
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda`, or `auto` for a GPU where this process has one.
 
     Raises:
         InvalidInput: `device: cuda`, and this process has no GPU.
@@ -77,7 +77,10 @@ class Predictor:
     """
 
     def __init__(self, tensors: Mapping[str, torch.Tensor], card: ModelCard, *, device: str = "cpu") -> None:
-        if device == "cuda" and not torch.cuda.is_available():
+        has_gpu = torch.cuda.is_available()
+        if device == "auto":
+            device = "cuda" if has_gpu else "cpu"
+        if device == "cuda" and not has_gpu:
             raise InvalidInput("device", given=device, allowed="cpu in this process", remedy="Use device=cpu.")
         self.card, self._device = card, torch.device(device)
         self._model = InferenceModel(tensors, card).to(self._device)

@@ -15,9 +15,7 @@ from training.metrics import Evaluation
 from training.seed_run import SeedResult
 
 
-def model_card(
-    config: TrialConfig, result: SeedResult, data: TrialData, *, features: Mapping[str, Any]
-) -> ModelCard:
+def model_card(config: TrialConfig, result: SeedResult, data: TrialData, *, features: Mapping[str, Any]) -> ModelCard:
     """The card of `result.best_weights`.
 
     Args:
