@@ -57,7 +57,7 @@ def _sweep(words: Sequence[str]) -> int:
         )
         key = model_key(plan.sweep_id, rows[0].trial_id, rows[0].seeds[0])
         if store.size_bytes(key) is not None:
-            say(f"to use the first: python jobs/predict.py model={key} files=<file or folder>")
+            say(f"to use the first: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
     else:
         say("no configuration has finished all its seeds; the report says why")
     say(f"report: {path}")

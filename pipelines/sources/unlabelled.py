@@ -21,7 +21,8 @@ def one_file(place: str, *, endpoint_url: str | None = None) -> Manifest | None:
         InvalidInput: the place has a form that nothing reads.
     """
     root = _recordings(place, endpoint_url)
-    if not root.root.removeprefix("s3://").strip("/") or (not root.is_local and "/" not in root.root[len("s3://") :]):
+    is_bucket = not root.is_local and "/" not in root.root.removeprefix("s3://")
+    if is_bucket or (root.is_local and root.root_exists()):
         return None
     recordings, name = root.parent()
     if recordings.size_bytes(name) is None:
