@@ -176,13 +176,15 @@ def _predict_missing(work: _Work, features: FeatureStore, predictions: Predictio
     device = work.settings.device
     if device == "auto":
         device = "cuda" if cluster_resources().num_gpus else "cpu"
-    done, in_all = 0, marker["num_clips"] - marker["num_quarantined"]
+    num_found = predictions.read(columns=["recording"]).num_rows
+    done, in_all = num_found, marker["num_clips"] - marker["num_quarantined"]
     with progress("predict, recordings") as tell:
+        tell(done, in_all)
         for shard, num_recordings, part in predict_parts(features, missing, work.model, work.answering, device=device):
             predictions.write_part(parts[shard], part)
             done += num_recordings
             tell(done, in_all)
-    say(f"{done} recordings predicted now, {in_all - done} found")
+    say(f"{done - num_found} recordings predicted now, {num_found} found")
     return predictions.commit(features.quarantine(), num_recordings=marker["num_clips"])
 
 
