@@ -19,7 +19,7 @@ from storage.errors import InvalidInput
 SUFFIX = ".onnx"
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # torch writes graphs by onnxscript
-_MOST_BYTES = 2**31 - 1  # of one protobuf message; weights beside the file would not be one file
+_MOST_BYTES = 2**31 - 2**24  # of weights in one protobuf message, with 16 MiB left for the graph
 
 
 def encode(model: nn.Module, example_RMT: torch.Tensor, about: Mapping[str, str]) -> bytes:
@@ -31,6 +31,8 @@ def encode(model: nn.Module, example_RMT: torch.Tensor, about: Mapping[str, str]
     _require_packages()
     import onnx
 
+    if sum(tensor.nbytes for tensor in model.state_dict().values()) > _MOST_BYTES:
+        raise _refusal("2 GiB of weights or more")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         program: Any = torch.onnx.export(
@@ -42,13 +44,11 @@ def encode(model: nn.Module, example_RMT: torch.Tensor, about: Mapping[str, str]
             output_names=["probabilities"],
             verbose=False,
         )
-    except torch.onnx.errors.OnnxExporterError as e:
-        raise _refusal(str(e).splitlines()[0]) from e
+    except (RuntimeError, ValueError) as e:  # torch's errors of export are of these two
+        raise _refusal(str(e).strip().splitlines()[0]) from e
     proto = program.model_proto
     _name_batch(proto)
     onnx.helper.set_model_props(proto, dict(about))
-    if proto.ByteSize() > _MOST_BYTES:
-        raise _refusal("a file of 2 GiB or more")
     return bytes(proto.SerializeToString())
 
 

@@ -12,12 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from storage.errors import InvalidInput
+
 SUFFIX = ".pt2"
 
 
 def encode(model: nn.Module, example_RMT: torch.Tensor, about: Mapping[str, str]) -> bytes:
-    """The file; `about` are its extra files, by name."""
-    program = torch.export.export(model, (example_RMT,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    """The file; `about` are its extra files, by name.
+
+    Raises:
+        InvalidInput: the model does what no graph can say.
+    """
+    try:
+        program = torch.export.export(model, (example_RMT,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    except (RuntimeError, ValueError) as e:  # torch's errors of export are of these two
+        reason = str(e).strip().splitlines()[0]
+        raise InvalidInput(
+            "format", given=f"torch for this model ({reason})", allowed="onnx", remedy="Take format=onnx instead."
+        ) from e
     file = io.BytesIO()
     torch.export.save(program, file, extra_files=dict(about))
     return file.getvalue()

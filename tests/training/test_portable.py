@@ -88,6 +88,29 @@ def test_an_export_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         portable_model(weights(card), card, shape=SHAPE, format="torch")
 
 
+class _Undecided(torch.nn.Module):
+    """Does one thing or another by the numbers it sees, which no graph can say."""
+
+    def forward(self, log_mel_RMT: torch.Tensor) -> torch.Tensor:
+        return log_mel_RMT.sum(dim=2) if log_mel_RMT.mean() > 0 else log_mel_RMT.amax(dim=2)
+
+
+@pytest.mark.parametrize("form", [onnx_file, torch_file])
+def test_what_a_format_cannot_express_is_refused(form: portable.PortableFormat) -> None:
+    with pytest.raises(InvalidInput, match=r"for this model \(.+\).*instead"):
+        form.encode(_Undecided(), torch.zeros(2, 3, 4), {})  # type: ignore[arg-type]
+
+
+def test_weights_that_fit_into_no_onnx_file_are_refused() -> None:
+    class Large(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.empty(2**29, device="meta"))
+
+    with pytest.raises(InvalidInput, match="2 GiB of weights"):
+        onnx_file.encode(Large(), torch.zeros(2, 3, 4), {})
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     find = portable.onnx_file.importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else find(name))
