@@ -5,7 +5,8 @@ python jobs/predict.py model=model.safetensors files=<folder or s3://bucket/pref
 python jobs/predict.py model=s3://bucket/model.safetensors files=<folder> out=<folder or s3://…>
 
 One file: the most probable labels, in the terminal. A folder or prefix, or any place with `out`: Parquet, one row per
-recording; the features are made by the pipeline of jobs/featurize.py and kept in the store. Run again, it goes on.
+recording; the features are made by the pipeline of jobs/featurize.py and kept in the store, where jobs/collect.py
+lists them as what no sweep refers to. Run again, it goes on.
 
 The model's file says what features it needs. Recordings that cannot be decoded are named, and stop none of the others.
 """
@@ -32,7 +33,7 @@ from storage.feature_store import FeatureStore
 from storage.model_file import ModelCard, from_bytes, read_model
 from storage.object_store import ObjectStore, open_store
 from storage.predictions import Predictions, RecordingPrediction
-from training.inference import Aggregate, Predictor
+from training.inference import Aggregate, InferenceModel, Predictor
 
 _NUM_NAMED = 20
 _NUM_SHOWN = 10
@@ -142,17 +143,31 @@ def _print(prediction: RecordingPrediction, work: _Work) -> None:
 
 
 def _predict_many(work: _Work, store: ObjectStore) -> int:
+    InferenceModel(*from_bytes(work.model, name=work.settings.model))  # refused here, before any worker starts
     place = work.settings.out or _place_in(store, work)
     predictions = Predictions(open_store(place, endpoint_url=work.settings.storage.endpoint_url))
     predictions.claim(_about(work))
     cluster = work.settings.cluster
     with ray_session(address=cluster.address, num_cpus=cluster.num_cpus):
+        device = _device(work.settings)
         features = _features(work, store)
-        counts = _predict_missing(work, features, predictions)
+        counts = _predict_missing(work, features, predictions, device)
     _name_quarantined(predictions.quarantine().to_pylist())
     _show_first(predictions)
     say(f"{counts['num_predicted']} of {counts['num_recordings']} recordings predicted, in {predictions.uri}")
     return 0
+
+
+def _device(settings: PredictSettings) -> str:
+    has_gpu = cluster_resources().num_gpus >= 1
+    if settings.device == "cuda" and not has_gpu:  # Ray would wait for one without a word
+        raise InvalidInput(
+            "device",
+            given="cuda",
+            allowed="cpu, as no node of the Ray cluster has a GPU now",
+            remedy="Set device=cpu, or start a node with a GPU first.",
+        )
+    return "cuda" if has_gpu and settings.device != "cpu" else "cpu"
 
 
 def _features(work: _Work, store: ObjectStore) -> FeatureStore:
@@ -164,7 +179,7 @@ def _features(work: _Work, store: ObjectStore) -> FeatureStore:
         raise
 
 
-def _predict_missing(work: _Work, features: FeatureStore, predictions: Predictions) -> dict[str, int]:
+def _predict_missing(work: _Work, features: FeatureStore, predictions: Predictions, device: str) -> dict[str, int]:
     marker = features.marker()
     assert marker is not None, "the features were just made complete"
     # A shard that was made again, as pipeline.retry does, has another number of reasons.
@@ -173,14 +188,13 @@ def _predict_missing(work: _Work, features: FeatureStore, predictions: Predictio
     }
     there = predictions.finished_parts(parts.values())
     missing = [shard for shard, name in parts.items() if name not in there]
-    device = work.settings.device
-    if device == "auto":
-        device = "cuda" if cluster_resources().num_gpus else "cpu"
     num_found = predictions.read(columns=["recording"]).num_rows
     done, in_all = num_found, marker["num_clips"] - marker["num_quarantined"]
     with progress("predict, recordings") as tell:
         tell(done, in_all)
-        for shard, num_recordings, part in predict_parts(features, missing, work.model, work.answering, device=device):
+        for shard, num_recordings, part in predict_parts(
+            features, missing, work.model, work.answering, device=device, num_actors=work.settings.pipeline.num_actors
+        ):
             predictions.write_part(parts[shard], part)
             done += num_recordings
             tell(done, in_all)

@@ -64,7 +64,13 @@ def _prediction(
 
 
 def predict_parts(
-    features: FeatureStore, parts: Sequence[tuple[int, str]], model: bytes, answering: Answering, *, device: str
+    features: FeatureStore,
+    parts: Sequence[tuple[int, str]],
+    model: bytes,
+    answering: Answering,
+    *,
+    device: str,
+    num_actors: int = 0,
 ) -> Iterator[tuple[tuple[int, str], int, bytes]]:
     """Predicts shards of features on the session's cluster, each as one piece of work.
 
@@ -72,6 +78,7 @@ def predict_parts(
         parts: (index, clips_hash) of the shards.
         model: the bytes of a model file; they travel to every node once.
         device: `cpu` or `cuda`.
+        num_actors: that work at once on CPUs; 0 for one per core. On GPUs it is one each.
 
     Yields:
         The shard, how many recordings it has predictions for, and a part of `storage.predictions`.
@@ -81,7 +88,7 @@ def predict_parts(
     """
     if not parts:
         return
-    placement = _placement(device, len(parts))
+    placement = _placement(device, num_actors, len(parts))
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     rows = [{"index": index, "clips_hash": clips_hash} for index, clips_hash in parts]
@@ -121,10 +128,10 @@ class PredictionActor:
             return {**outcome, "error": json.dumps(error_as_data(e))}
 
 
-def _placement(device: str, num_parts: int) -> Placement:
+def _placement(device: str, num_actors: int, num_parts: int) -> Placement:
     resources = cluster_resources()
     if device == "cpu":
-        return place_on_cores(0, num_cpus=resources.num_cpus, num_requests=num_parts)
+        return place_on_cores(num_actors, num_cpus=resources.num_cpus, num_requests=num_parts)
     # A model alone fills a GPU, so one actor for each is enough.
     gpus = max(1, int(resources.num_gpus))
     return place_on_gpus(gpus, num_gpus=gpus, num_cpus=resources.num_cpus_beside_gpus, num_requests=num_parts)

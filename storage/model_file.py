@@ -2,8 +2,8 @@
 
     models/<sweep_id>/<trial_id>/seed=<seed>.safetensors
 
-Enters: tensors and a `ModelCard`. Leaves: the same, checked. Nothing is pickled. (1.4 MB for the small CNN, 94 MB for a
-ResNet-50; a sweep keeps those of trials that finish.)
+Enters: tensors and a `ModelCard`. Leaves: the same, checked. Nothing is pickled. Sizes with the
+default options: 1.2 MB for the CNN, 94 MB for a ResNet-50, 228 MB for AlexNet.
 """
 
 import dataclasses

@@ -86,7 +86,7 @@ class TestMany:
         (tmp_path / "recordings" / "bad.wav").write_text("not a sound")
         (tmp_path / "recordings" / "notes.txt").write_text("left out")
         words = words_of(trained, tmp_path, f"files={tmp_path}/recordings", f"out={tmp_path}/out")
-        words.append("pipeline.clips_per_shard=10")
+        words += ["pipeline.clips_per_shard=19", "pipeline.num_actors=1"]
         assert predict.main(words) == 0
         printed = capsys.readouterr().out
         assert "cannot be used: bad.wav: not_audio" in printed
@@ -106,7 +106,7 @@ class TestMany:
         out.delete(lost)
         out.put("part-00009-stale-0.parquet", b"of a shard that was made anew")
         assert predict.main(words) == 0
-        assert "10 recordings predicted now, 26 found" in capsys.readouterr().out
+        assert "18 recordings predicted now, 18 found" in capsys.readouterr().out
         pd.testing.assert_frame_equal(predictions_in(out), found)
 
         assert predict.main([*words, "aggregate=max"]) == 2
@@ -127,6 +127,19 @@ class TestMany:
         assert any(key.endswith("_COMPLETE.json") for key in keys)
         assert predict.main([words[0], f"files={s3_uri}/recordings/low/0.wav", words[2]]) == 0
         assert "0.wav (1 window)" in capsys.readouterr().out
+
+    def test_what_no_worker_could_do_is_refused_before_any_starts(
+        self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = words_of(trained, tmp_path, f"files={trained.recordings}")
+        assert predict.main([*words, "device=cuda"]) == 2
+        assert "no node of the Ray cluster has a GPU" in capsys.readouterr().err
+        tensors, card = from_bytes(trained.store.get(trained.key), name="toy")
+        fewer = dataclasses.replace(card, labels=card.labels[1:])
+        save_model(open_store(str(tmp_path)), "fewer.safetensors", tensors, fewer)
+        assert predict.main([*words, f"model={tmp_path}/fewer.safetensors"]) == 2
+        assert "do not make a cnn of 5 labels" in capsys.readouterr().err
+        assert not (tmp_path / "store" / "features").exists()
 
     def test_where_nothing_can_be_decoded_every_reason_is_told(
         self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -98,7 +98,7 @@ class _Undecided(torch.nn.Module):
 @pytest.mark.parametrize("form", [onnx_file, torch_file])
 def test_what_a_format_cannot_express_is_refused(form: portable.PortableFormat) -> None:
     with pytest.raises(InvalidInput, match=r"for this model \(.+\).*instead"):
-        form.encode(_Undecided(), torch.zeros(2, 3, 4), {})  # type: ignore[arg-type]
+        form.encode(_Undecided().eval(), torch.zeros(2, 3, 4), {})  # type: ignore[arg-type]
 
 
 def test_weights_that_fit_into_no_onnx_file_are_refused() -> None:
