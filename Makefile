@@ -41,7 +41,7 @@ check: $(INSTALLED) ## ruff and mypy
 
 .PHONY: lock
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
-	$(PY) -m piptools compile --quiet --upgrade --allow-unsafe --strip-extras --extra dev --no-header --no-annotate \
+	$(PY) -m piptools compile --quiet --upgrade --allow-unsafe --strip-extras --extra dev --extra export --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options \
 	  --output-file requirements.lock pyproject.toml
 

@@ -4,7 +4,8 @@ python jobs/collect.py storage.uri=s3://bucket/prefix min_age_days=30
 python jobs/collect.py storage.uri=s3://bucket/prefix min_age_days=30 delete=true
 
 Features stay while a sweep of the results table refers to them, or while anything in their folder is younger than
-min_age_days. What was deleted can be computed again. Splits, checkpoints, results and reports are never touched.
+min_age_days. What was deleted can be computed again. Splits, checkpoints, models, predictions, results
+and reports are never touched.
 """
 
 import sys

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from cluster.session import cluster_resources
 from jobs.console import print_table, progress, say
 from jobs.settings import DataSettings, JobSettings, ReportSettings, StorageSettings
-from pipelines.featurize import FeaturizeResult, featurize
+from pipelines.feature_spec import FeatureSpec
+from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
 from pipelines.manifest import Manifest
 from pipelines.sources import read_manifest
 from reports import (
@@ -99,12 +100,19 @@ def _left_out(manifest: Manifest) -> str:
 
 def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore) -> FeaturizeResult:
     """Makes the features complete and says what came of it. Needs an initialised Ray."""
-    pipeline = settings.pipeline.resolved(cluster_resources().num_gpus, settings.features)
+    return complete_features_of(manifest, settings.features, settings.pipeline, store)
+
+
+def complete_features_of(
+    manifest: Manifest, spec: FeatureSpec, pipeline: PipelineSettings, store: ObjectStore
+) -> FeaturizeResult:
+    """As `make_features`, of a spec that no setting names."""
+    pipeline = pipeline.resolved(cluster_resources().num_gpus, spec)
     backend = f"backend {pipeline.backend} on {pipeline.device}"
     with progress("featurize, clips") as tell:
         result = featurize(
             manifest,
-            settings.features,
+            spec,
             store,
             pipeline,
             on_progress=lambda done, total: tell(done, total, backend),
@@ -113,7 +121,7 @@ def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore)
     variants = f" (and {result.num_variants_quarantined} variants)" if result.num_variants_quarantined else ""
     copied = f", {result.num_clips_copied} copied from earlier versions" if result.num_clips_copied else ""
     say(
-        f"features {settings.features.fingerprint}: {result.num_clips} clips = "
+        f"features {spec.fingerprint}: {result.num_clips} clips = "
         f"{with_features} with features ({result.num_rows} rows) + {result.num_quarantined} quarantined{variants}; "
         f"{result.num_clips_computed} computed now{copied}"
     )

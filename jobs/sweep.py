@@ -16,6 +16,8 @@ from jobs.console import progress, run_job, say
 from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
+from reports import leaderboard
+from storage.model_file import model_key
 from storage.object_store import ObjectStore
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
@@ -51,14 +53,19 @@ def _sweep(words: Sequence[str]) -> int:
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
         data = load_trial_data(result.features.load(), split)
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
-        num_given_up = _search(plan, data, store, _sweep_row(settings, plan, split, data))
+        num_given_up = _search(plan, data, store, settings, _sweep_row(settings, plan, split, data))
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
+    rows = leaderboard(sweep)
+    if rows:
+        key = model_key(plan.sweep_id, rows[0].trial_id, rows[0].seeds[0])
+        if store.size_bytes(key) is not None:
+            say(f"to use the first: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
     say(f"report: {path}")
     return 1 if num_given_up else 0
 
 
-def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, row: dict[str, Any]) -> int:
+def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, settings: JobSettings, row: dict[str, Any]) -> int:
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
     with progress("sweep, trials") as tell:
@@ -67,7 +74,8 @@ def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, row: dict[str,
             best = "" if now.best_objective is None else f", best validation accuracy {now.best_objective:.3f}"
             tell(now.trials_ended, now.trials_in_all, f"{now.seed_epochs} seed-epochs{best} | {now.last}")
 
-        outcome = run_sweep(plan, data, store, sweep_row=row, on_progress=on_progress)
+        spec = dataclasses.asdict(settings.features)
+        outcome = run_sweep(plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress)
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")
     if outcome.num_given_up:

@@ -20,6 +20,7 @@ from jobs.settings import JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.folds import draw_folds
 from storage.experiments import experiment_folder, experiment_number
+from storage.model_file import model_key
 from storage.object_store import ObjectStore
 from storage.out_of_fold import out_of_fold
 from storage.split import PARTS, Split, save_split
@@ -73,6 +74,7 @@ def _train(words: Sequence[str]) -> int:
                 store,
                 folder=experiment_folder(number),
                 sweep_row=row,
+                feature_spec=dataclasses.asdict(settings.features),
                 on_epoch=_Watch(plan, tell),
             )
     return _conclude(plan, outcome, store, number, settings, num_labels=len(labels))
@@ -112,6 +114,9 @@ def _conclude(
     print_scores(sweep)
     if not outcome.failed:
         _keep_out_of_fold(plan, store, number, num_labels=num_labels)
+    key = model_key(plan.experiment_id, plan.trial_config(plan.folds[0]).trial_id, plan.settings.seeds[0])
+    if store.size_bytes(key) is not None:
+        say(f"to use a model: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
     say(f"report: {path}")
     return 1 if outcome.failed else 0
 

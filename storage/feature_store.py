@@ -260,7 +260,12 @@ class FeatureStore:
             StorageError: the features are not complete.
         """
         tables = [self._read_quarantine(key) for key in self._committed("quarantine")]
-        return pa.concat_tables(tables) if tables else QUARANTINE_SCHEMA.empty_table()
+        return pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *tables])
+
+    def reasons_so_far(self) -> pa.Table:
+        """As `quarantine`, of every shard that is there, whether the features are complete or not."""
+        keys = [info.key for info in self.store.list(self.prefix + "quarantine-")]
+        return pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *map(self._read_quarantine, keys)])
 
     def load(self, *, where: Where | None = None, dtype: LoadedType | None = None) -> Features:
         """Reads log-mels in dB, and what a split needs, into contiguous memory that is allocated once.

@@ -34,6 +34,15 @@ class Features:
     labels: tuple[tuple[str, ...], ...]
 
     @classmethod
+    def of_rows(cls, rows: pa.Table) -> "Features":
+        """From a table with KEY_COLUMNS and log_mel, as stored.
+
+        Raises:
+            StorageError: log_mel does not tell what it is.
+        """
+        return gather(rows, [rows.column("log_mel")], field=rows.schema.field("log_mel"))
+
+    @classmethod
     def of(cls, keys: pa.Table, log_mel: NDArray[np.floating[Any]]) -> "Features":
         """From an array and a table with KEY_COLUMNS, row for row."""
         return cls(

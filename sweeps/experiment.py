@@ -19,7 +19,7 @@ from training import TrialConfig
 from training.config import TRAINING_VERSION
 
 # Settings that decide how an experiment is run, not what it computes.
-_EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures")
+_EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +38,7 @@ class ExperimentSettings:
         cpus_per_trial: what Ray reserves for one fold.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
         max_failures: times a fold whose process died goes on from its checkpoint before it counts as failed.
+        keep_models: `finished` keeps the model of every seed, `none` none.
     """
 
     name: str = "experiment"
@@ -50,6 +51,7 @@ class ExperimentSettings:
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
     max_failures: int = 2
+    keep_models: Literal["finished", "none"] = "finished"
 
     def __post_init__(self) -> None:
         rules: dict[str, tuple[bool, str]] = {

@@ -19,7 +19,7 @@ SEARCH_VERSION = 1
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
 # threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.)
-_EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures")
+_EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +41,8 @@ class SweepSettings:
         cpus_per_trial: what Ray reserves for one.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
         max_failures: times a trial whose process died goes on from its checkpoint before it counts as failed.
+        keep_models: `finished` stores the model of every seed and deletes those of trials that are stopped or fail, so
+            that what stays is what the leaderboard ranks; `none` stores none.
     """
 
     name: str = "sweep"
@@ -56,6 +58,7 @@ class SweepSettings:
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
     max_failures: int = 2
+    keep_models: Literal["finished", "none"] = "finished"
 
     def __post_init__(self) -> None:
         for name in self.architectures:

@@ -57,6 +57,7 @@ def run_experiment(
     *,
     folder: str,
     sweep_row: Mapping[str, Any],
+    feature_spec: Mapping[str, Any] | None = None,
     on_epoch: Callable[[FoldNews], None] = lambda news: None,
 ) -> ExperimentOutcome:
     """Trains and records every fold that is not complete.
@@ -64,6 +65,7 @@ def run_experiment(
     Args:
         features: of all clips; they travel once to every node.
         folder: of the experiment in the store.
+        feature_spec: of the features, field by field, for the cards of the models; None where none are kept.
         sweep_row: the remaining columns of the `sweeps` table, recorded once.
         on_epoch: hears of every epoch that is in the results table; of a resumed fold's last one again.
 
@@ -81,10 +83,16 @@ def run_experiment(
     num_failed_before = len(failed)
     if todo:
         shared = ray.put(features)
+        place = _Place(
+            experiment_id=plan.experiment_id,
+            folder=folder,
+            store=store,
+            feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
+        )
         task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=plan.settings.max_failures)(_train_fold)
 
         def start(suggestion: Suggestion, queue: Queue) -> ray.ObjectRef:
-            return task.remote(suggestion, shared, splits[_fold(suggestion)], plan.experiment_id, store, folder, queue)
+            return task.remote(suggestion, shared, splits[_fold(suggestion)], place, queue)
 
         at_a_time = plan.settings.max_concurrent_trials or len(todo)
         for suggestion, reference in _ended(todo, start, at_a_time=at_a_time, on_epoch=on_epoch):
@@ -121,23 +129,32 @@ def _ended(
         queue.shutdown(force=True)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """Where a fold's results go."""
+
+    experiment_id: str
+    folder: str
+    store: ObjectStore
+    feature_spec: Mapping[str, Any] | None
+
+
 def _train_fold(
-    suggestion: Suggestion,
-    features: Features,
-    split: Split,
-    experiment_id: str,
-    store: ObjectStore,
-    folder: str,
-    queue: Queue,
+    suggestion: Suggestion, features: Features, split: Split, place: _Place, queue: Queue
 ) -> TrialResult | FailedTraining:
     """Runs in a Ray worker."""
     fold = _fold(suggestion)
-    context = TrialContext(sweep_id=experiment_id, store=store, data=load_trial_data(features, split))
+    context = TrialContext(
+        sweep_id=place.experiment_id,
+        store=place.store,
+        data=load_trial_data(features, split),
+        feature_spec=place.feature_spec,
+    )
 
     def keep_embeddings(result: SeedResult) -> None:
         save_embeddings(
-            store,
-            folder,
+            place.store,
+            place.folder,
             fold=fold,
             seed=result.seed,
             clip_ids=result.test.clip_ids,

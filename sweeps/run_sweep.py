@@ -7,13 +7,14 @@ temporary and never read again.
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
 
 from storage.checkpoints import Checkpoints
+from storage.model_file import delete_models
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.fault import Fault
@@ -60,12 +61,14 @@ def run_sweep(
     store: ObjectStore,
     *,
     sweep_row: dict[str, Any],
+    feature_spec: Mapping[str, Any] | None = None,
     on_progress: Callable[[SweepProgress], None] = lambda progress: None,
 ) -> SweepOutcome:
     """Plans, trains and records every trial that has not ended yet.
 
     Args:
         sweep_row: the remaining columns of the `sweeps` table (dataset, settings, versions …), recorded once.
+        feature_spec: of the data, field by field, for the cards of the models; without one no models are kept.
         on_progress: called after every epoch and every end of a trial.
 
     Raises:
@@ -76,12 +79,12 @@ def run_sweep(
     records = ledger.records()
     ended = [record for record in records if record.state is not None]
     for record in ended:  # a process that died between a trial's row and its clean-up left checkpoints behind
-        _delete_checkpoints(plan, store, record)
+        _clean_up(plan, store, record)
     fault = Fault()
     watch = _Watch(plan, ended, on_progress, fault)
 
     def on_end(record: TrialRecord) -> None:
-        _delete_checkpoints(plan, store, record)
+        _clean_up(plan, store, record)
         watch.end(record)
 
     num_given_up = 0
@@ -89,7 +92,12 @@ def run_sweep(
         num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
         searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
         scheduler = SeedEpochHalving(plan, records, searcher)
-        context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data)
+        context = TrialContext(
+            sweep_id=plan.sweep_id,
+            store=store,
+            data=data,
+            feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
+        )
         _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})
         if fault.error:
             raise fault.error
@@ -138,8 +146,12 @@ def _tune(
         tuner.fit()
 
 
-def _delete_checkpoints(plan: SweepPlan, store: ObjectStore, record: TrialRecord) -> None:
-    Checkpoints(store, checkpoint_prefix(plan.sweep_id, record.suggestion.config.trial_id)).delete_all()
+def _clean_up(plan: SweepPlan, store: ObjectStore, record: TrialRecord) -> None:
+    """Deletes what nobody needs of a trial that has ended; its process has stored all it will before its last epoch."""
+    trial_id = record.suggestion.config.trial_id
+    Checkpoints(store, checkpoint_prefix(plan.sweep_id, trial_id)).delete_all()
+    if record.state != "finished":
+        delete_models(store, plan.sweep_id, trial_id)
 
 
 class _Watch(tune.Callback):

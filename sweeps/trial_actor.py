@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,12 @@ import torch
 from ray import tune
 
 from storage.checkpoints import Checkpoints
+from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
+from training.model_card import model_card
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
 from training.steps import OutOfMemory
@@ -21,11 +23,16 @@ from training.steps import OutOfMemory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialContext:
-    """What every trial of a sweep shares; travels once through Ray's object store."""
+    """What every trial of a sweep shares; travels once through Ray's object store.
+
+    Attributes:
+        feature_spec: of the data, field by field, for the cards of the models; None where no models are kept.
+    """
 
     sweep_id: str
     store: ObjectStore
     data: TrialData
+    feature_spec: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,6 +100,7 @@ def train_recorded(
         hear(EpochNews(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics))
 
     def record(result: SeedResult) -> None:
+        _keep_model(config, result, context)  # before its row, so that no row is without its model
         on_seed(result)
         ledger.seed(config, result)
 
@@ -105,3 +113,10 @@ def train_recorded(
     except Exception as e:
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise
+
+
+def _keep_model(config: TrialConfig, result: SeedResult, context: TrialContext) -> None:
+    if context.feature_spec is not None:
+        key = model_key(context.sweep_id, config.trial_id, result.seed)
+        card = model_card(config, result, context.data, features=context.feature_spec)
+        save_model(context.store, key, result.best_weights, card)

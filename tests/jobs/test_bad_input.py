@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import check, collect, export_features, featurize, fetch, report, sweep, synthesize
+from jobs import check, collect, export, export_features, featurize, fetch, predict, report, sweep, synthesize
 
 
 @pytest.fixture
@@ -149,6 +149,8 @@ def test_another_synthetic_data_set_in_the_way(tmp_path: Path, capsys: pytest.Ca
         fetch.main,
         collect.main,
         export_features.main,
+        predict.main,
+        export.main,
     ],
 )
 def test_help_is_printed(job: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,15 @@
 """A model file brings back what was put into it, and nothing else passes for one."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
 from storage.errors import InvalidInput, StorageError
-from storage.model_file import ModelCard, from_bytes, model_key, to_bytes
+from storage.model_file import ModelCard, delete_models, from_bytes, model_key, read_model, save_model, to_bytes
+from storage.object_store import ObjectStore, open_store
 
 CARD = ModelCard(
     architecture="cnn",
@@ -66,3 +68,25 @@ def test_a_model_of_other_features_is_refused() -> None:
 def test_keys_follow_from_the_trial_alone() -> None:
     assert model_key("s", "t", 42) == "models/s/t/seed=42.safetensors"
     assert dataclasses.replace(CARD, seed=2) != CARD
+
+
+def test_a_model_is_found_by_key_by_path_and_by_uri(store: ObjectStore, tmp_path: Path) -> None:
+    key = model_key("s", "t", 42)
+    save_model(store, key, TENSORS, CARD)
+    data = to_bytes(TENSORS, CARD)
+    assert read_model(key, store=store) == data
+    elsewhere = open_store(str(tmp_path / "empty"))
+    assert read_model(f"{store.uri}/{key}", store=elsewhere) == data
+    with pytest.raises(InvalidInput, match=rf"Did you mean '{key}'"):
+        read_model("models/s/t/seed=43.safetensors", store=store)
+    for place in ("nowhere", "/nowhere/x", "../x", "s3:/x"):
+        with pytest.raises(InvalidInput, match="one of 0 keys"):
+            read_model(place, store=elsewhere)
+
+
+def test_the_models_of_one_trial_are_deleted(store: ObjectStore) -> None:
+    for trial_id, seed in (("t", 1), ("t", 2), ("tt", 1)):
+        save_model(store, model_key("s", trial_id, seed), TENSORS, CARD)
+    delete_models(store, "s", "t")
+    delete_models(store, "s", "t")
+    assert [info.key for info in store.list("models/")] == [model_key("s", "tt", 1)]

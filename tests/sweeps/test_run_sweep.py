@@ -4,14 +4,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from sweep_toys import SWEEP_ROW, make_data, make_plan
 
+from storage.model_file import from_bytes, model_key
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan, run_sweep
 from training import TrialData
+from training.inference import Predictor
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -27,12 +30,18 @@ def tables(store: ObjectStore, plan: SweepPlan) -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data: TrialData, ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
-    """The tables of one sweep at concurrency 1 that nothing disturbed."""
+def undisturbed_store(data: TrialData, ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
+    """Of one sweep at concurrency 1 that nothing disturbed."""
     store = open_store(str(tmp_path_factory.mktemp("undisturbed")))
-    outcome = run_sweep(make_plan(), data, store, sweep_row=SWEEP_ROW)
+    outcome = run_sweep(make_plan(), data, store, sweep_row=SWEEP_ROW, feature_spec={"num_mels": 16})
     assert (outcome.num_trials_run, outcome.num_trials_found, outcome.num_failed) == (4, 0, 0)
-    return tables(store, make_plan())
+    return store
+
+
+@pytest.fixture(scope="module")
+def undisturbed(undisturbed_store: ObjectStore) -> dict[str, pd.DataFrame]:
+    """The tables of that sweep."""
+    return tables(undisturbed_store, make_plan())
 
 
 def test_every_planned_trial_ends_once(undisturbed: dict[str, pd.DataFrame]) -> None:
@@ -66,6 +75,38 @@ def test_predictions_reproduce_the_accuracy_of_their_seed(undisturbed: dict[str,
     for seed in undisturbed["seeds"].itertuples():
         assert accuracy[seed.trial_id, seed.seed, "test"] == pytest.approx(seed.test_accuracy)
         assert accuracy[seed.trial_id, seed.seed, "validation"] == pytest.approx(seed.validation_accuracy)
+
+
+def test_just_the_models_of_finished_trials_are_kept(
+    undisturbed_store: ObjectStore, undisturbed: dict[str, pd.DataFrame]
+) -> None:
+    trials = undisturbed["trials"]
+    finished = trials[trials["state"] == "finished"]["trial_id"]
+    assert 0 < len(finished) < len(trials)
+    expected = {model_key(make_plan().sweep_id, trial_id, seed) for trial_id in finished for seed in (1, 2)}
+    assert {info.key for info in undisturbed_store.list("models/")} == expected
+
+
+def test_a_kept_model_predicts_what_the_results_table_says(
+    data: TrialData, undisturbed_store: ObjectStore, undisturbed: dict[str, pd.DataFrame]
+) -> None:
+    seed = undisturbed["seeds"].merge(undisturbed["trials"][["trial_id", "state"]]).query("state == 'finished'").iloc[0]
+    key = model_key(make_plan().sweep_id, seed["trial_id"], seed["seed"])
+    predictor = Predictor(*from_bytes(undisturbed_store.get(key), name=key))
+    assert predictor.card.features == {"num_mels": 16}
+    assert predictor.card.scores["test"]["accuracy"] == seed["test_accuracy"]
+    found = dict(zip(data.parts["test"].clip_ids, predictor(data.parts["test"].log_mel), strict=True))
+    rows = undisturbed["predictions"].query("trial_id == @seed.trial_id and seed == @seed.seed and part == 'test'")
+    assert set(rows["clip_id"]) == set(found)
+    for clip_id, said in zip(rows["clip_id"], rows["probabilities"], strict=True):
+        np.testing.assert_allclose(found[clip_id], said, atol=1e-6)
+
+
+def test_no_models_are_kept_where_nobody_wants_them(data: TrialData, tmp_path: Path) -> None:
+    store, plan = open_store(str(tmp_path)), make_plan(num_trials=1, seeds=(1,), epochs=1, keep_models="none")
+    assert plan.sweep_id == make_plan(num_trials=1, seeds=(1,), epochs=1).sweep_id
+    run_sweep(plan, data, store, sweep_row=SWEEP_ROW, feature_spec={"num_mels": 16})
+    assert list(store.list("models/")) == []
 
 
 def test_the_same_sweep_again_runs_nothing(data: TrialData, tmp_path: Path) -> None:

@@ -1,0 +1,246 @@
+"""Uses a trained model: what is heard in a recording, or in each of thousands.
+
+python jobs/predict.py model=models/<sweep>/<trial>/seed=42.safetensors files=recording.wav
+python jobs/predict.py model=model.safetensors files=<folder or s3://bucket/prefix> windows=all
+python jobs/predict.py model=s3://bucket/model.safetensors files=<folder> out=<folder or s3://…>
+
+One file: the most probable labels, in the terminal. A folder or prefix, or any place with `out`: Parquet, one row per
+recording; the features are made by the pipeline of jobs/featurize.py and kept in the store, where jobs/collect.py
+lists them as what no sweep refers to. Run again, it goes on.
+
+The model's file says what features it needs. Recordings that cannot be decoded are named, and stop none of the others.
+"""
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cluster.session import cluster_resources, ray_session
+from jobs.console import print_table, progress, run_job, say
+from jobs.model_features import Windows, prediction_spec
+from jobs.predict_parts import Answering, predict_features, predict_parts
+from jobs.settings import ClusterSettings, StorageSettings, parse_settings, usage
+from jobs.stages import complete_features_of, open_checked_store
+from pipelines.feature_spec import FeatureSpec
+from pipelines.featurize import PipelineSettings
+from pipelines.few_clips import features_of_few
+from pipelines.manifest import Manifest
+from pipelines.sources.unlabelled import all_files, one_file
+from storage.errors import InvalidInput, StorageError, hold_rules
+from storage.feature_store import FeatureStore
+from storage.model_file import ModelCard, from_bytes, read_model
+from storage.object_store import ObjectStore, open_store
+from storage.predictions import Predictions, RecordingPrediction
+from training.inference import Aggregate, InferenceModel, Predictor
+
+_NUM_NAMED = 20
+_NUM_SHOWN = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictSettings:
+    """Which model, which recordings, and how windows become an answer.
+
+    Attributes:
+        model: a path, an s3:// uri, or a key below models/ of the store.
+        files: an audio file, a folder, or an s3:// prefix.
+        files_endpoint_url: of an S3 server with the recordings other than AWS; null for AWS_ENDPOINT_URL.
+        out: an empty folder or s3:// prefix for the predictions; empty for a place below predictions/ of the store.
+        windows: where recordings are cut: as the model's clips were (`model`), at the start only (`first`), every
+            window_hop_s to the end (`all`), or as many, evenly `spaced`.
+        window_hop_s: null for the model's own, or a window's length where `windows` is not the model's.
+        aggregate: a recording's probability of a label is the `mean` or the `max` of its windows'.
+        threshold: from which a label holds, of models of several labels.
+        device: of the model; `auto` takes a GPU where there is one.
+        storage: where features, predictions and the models of sweeps are.
+    """
+
+    model: str = ""
+    files: str = ""
+    files_endpoint_url: str | None = None
+    out: str = ""
+    windows: Windows = "model"
+    window_hop_s: float | None = None
+    aggregate: Aggregate = "mean"
+    threshold: float = 0.5
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+
+    def __post_init__(self) -> None:
+        hold_rules("predict", self, {"threshold": (0 <= self.threshold <= 1, "in [0, 1]")})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Work:
+    """What both ways of predicting share; `model` is the file's bytes."""
+
+    settings: PredictSettings
+    model: bytes
+    card: ModelCard
+    spec: FeatureSpec
+    manifest: Manifest
+
+    @property
+    def answering(self) -> Answering:
+        return Answering(aggregate=self.settings.aggregate, threshold=self.settings.threshold)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run_job(_predict, argv, usage=usage(__doc__, PredictSettings))
+
+
+def _predict(words: Sequence[str]) -> int:
+    settings = parse_settings(PredictSettings, words)
+    for name in ("model", "files"):
+        if not getattr(settings, name):
+            raise InvalidInput(name, given="", allowed="a place", remedy=f"Give {name}=…; see --help.")
+    store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
+    model = read_model(settings.model, store=store, endpoint_url=settings.storage.endpoint_url)
+    _, card = from_bytes(model, name=settings.model)
+    spec = prediction_spec(card, windows=settings.windows, window_hop_s=settings.window_hop_s)
+    single = one_file(settings.files, endpoint_url=settings.files_endpoint_url)
+    manifest = single or _find_all(settings)
+    work = _Work(settings=settings, model=model, card=card, spec=spec, manifest=manifest)
+    say(f"{card.architecture}, seed {card.seed}, {len(card.labels)} labels, trained on {card.dataset}")
+    if single is not None and not settings.out:
+        return _predict_here(work)
+    return _predict_many(work, open_checked_store(settings.storage))
+
+
+def _find_all(settings: PredictSettings) -> Manifest:
+    with progress("look at recordings, files") as tell:
+        manifest = all_files(settings.files, endpoint_url=settings.files_endpoint_url, on_progress=tell)
+    say(f"{len(manifest.clips)} recordings, {len(manifest.left_out)} other files left out")
+    return manifest
+
+
+def _predict_here(work: _Work) -> int:
+    """One file, without Ray and without a trace."""
+    predictor = Predictor(*from_bytes(work.model, name=work.settings.model), device=work.settings.device)
+    pipeline = work.settings.pipeline.resolved(0, work.spec)
+    features, quarantine = features_of_few(work.manifest, work.spec, pipeline)
+    _name_quarantined(quarantine)
+    for prediction in predict_features(predictor, features, work.answering):
+        _print(prediction, work)
+    return 0 if features.clip_ids else 2
+
+
+def _print(prediction: RecordingPrediction, work: _Work) -> None:
+    windows = (
+        f"{prediction.num_windows} windows, {work.settings.aggregate}" if prediction.num_windows > 1 else "1 window"
+    )
+    rows = [
+        (str(place), label, f"{100 * probability:.1f} %")
+        for place, (label, probability) in enumerate(prediction.best, 1)
+    ]
+    print_table(f"{prediction.recording} ({windows})", ("rank", "label", "probability"), rows)
+    if work.card.is_multi_label:
+        say(f"from {work.settings.threshold:g} on: {', '.join(prediction.labels) or 'no label'}")
+
+
+def _predict_many(work: _Work, store: ObjectStore) -> int:
+    InferenceModel(*from_bytes(work.model, name=work.settings.model))  # refused here, before any worker starts
+    place = work.settings.out or _place_in(store, work)
+    predictions = Predictions(open_store(place, endpoint_url=work.settings.storage.endpoint_url))
+    predictions.claim(_about(work))
+    cluster = work.settings.cluster
+    with ray_session(address=cluster.address, num_cpus=cluster.num_cpus):
+        device = _device(work.settings)
+        features = _features(work, store)
+        counts = _predict_missing(work, features, predictions, device)
+    _name_quarantined(predictions.quarantine().to_pylist())
+    _show_first(predictions)
+    say(f"{counts['num_predicted']} of {counts['num_recordings']} recordings predicted, in {predictions.uri}")
+    return 0
+
+
+def _device(settings: PredictSettings) -> str:
+    has_gpu = cluster_resources().num_gpus >= 1
+    if settings.device == "cuda" and not has_gpu:  # Ray would wait for one without a word
+        raise InvalidInput(
+            "device",
+            given="cuda",
+            allowed="cpu, as no node of the Ray cluster has a GPU now",
+            remedy="Set device=cpu, or start a node with a GPU first.",
+        )
+    return "cuda" if has_gpu and settings.device != "cpu" else "cpu"
+
+
+def _features(work: _Work, store: ObjectStore) -> FeatureStore:
+    try:
+        return complete_features_of(work.manifest, work.spec, work.settings.pipeline, store).features
+    except StorageError:  # nothing is committed where every recording is at fault; which and why is known all the same
+        features = FeatureStore(store, dataset=work.manifest.dataset, fingerprint=work.spec.fingerprint)
+        _name_quarantined(features.reasons_so_far().to_pylist())
+        raise
+
+
+def _predict_missing(work: _Work, features: FeatureStore, predictions: Predictions, device: str) -> dict[str, int]:
+    marker = features.marker()
+    assert marker is not None, "the features were just made complete"
+    # A shard that was made again, as pipeline.retry does, has another number of reasons.
+    parts = {
+        (index, clips_hash): f"{index:05d}-{clips_hash}-{reasons}" for index, clips_hash, reasons in marker["shards"]
+    }
+    there = predictions.finished_parts(parts.values())
+    missing = [shard for shard, name in parts.items() if name not in there]
+    num_found = predictions.read(columns=["recording"]).num_rows
+    done, in_all = num_found, marker["num_clips"] - marker["num_quarantined"]
+    with progress("predict, recordings") as tell:
+        tell(done, in_all)
+        for shard, num_recordings, part in predict_parts(
+            features, missing, work.model, work.answering, device=device, num_actors=work.settings.pipeline.num_actors
+        ):
+            predictions.write_part(parts[shard], part)
+            done += num_recordings
+            tell(done, in_all)
+    say(f"{done - num_found} recordings predicted now, {num_found} found")
+    return predictions.commit(features.quarantine(), num_recordings=marker["num_clips"])
+
+
+def _about(work: _Work) -> dict[str, Any]:
+    card = work.card
+    return {
+        "model": {
+            "sha256": hashlib.sha256(work.model).hexdigest(),
+            "architecture": card.architecture,
+            "seed": card.seed,
+        },
+        "labels": list(card.labels),
+        "is_multi_label": card.is_multi_label,
+        "dataset": work.manifest.dataset,
+        "fingerprint": work.spec.fingerprint,
+        "aggregate": work.settings.aggregate,
+        "threshold": work.settings.threshold if card.is_multi_label else None,
+    }
+
+
+def _place_in(store: ObjectStore, work: _Work) -> str:
+    about = _about(work)
+    summed = about["aggregate"] if about["threshold"] is None else f"{about['aggregate']}-{about['threshold']:g}"
+    model = about["model"]["sha256"][:12]
+    return f"{store.uri}/predictions/{about['dataset']}/{model}-{about['fingerprint']}-{summed}"
+
+
+def _name_quarantined(quarantine: Sequence[Mapping[str, str]]) -> None:
+    for row in quarantine[:_NUM_NAMED]:
+        say(f"cannot be used: {row['uri']}: {row['reason']} ({row['detail']})")
+    if len(quarantine) > _NUM_NAMED:
+        say(f"and {len(quarantine) - _NUM_NAMED} more; the predictions' quarantine.parquet names them all")
+
+
+def _show_first(predictions: Predictions) -> None:
+    found = predictions.read(columns=["recording", "num_windows", "label_1", "probability_1"])
+    rows = [
+        (row["recording"], str(row["num_windows"]), row["label_1"], f"{100 * row['probability_1']:.1f} %")
+        for row in found.slice(0, _NUM_SHOWN).to_pylist()
+    ]
+    print_table(f"The first of {found.num_rows}", ("recording", "windows", "label", "probability"), rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""An exported model is loaded again and says what the model says; one that does not is never handed out."""
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from models import create_model
+from storage.errors import InvalidInput
+from storage.model_file import ModelCard
+from training import onnx_file, portable, torch_file
+from training.inference import InferenceModel
+from training.portable import Format, portable_model
+
+SHAPE = (32, 40)
+
+
+def make_card(*, is_multi_label: bool = False, **inputs: object) -> ModelCard:
+    return ModelCard(
+        architecture="cnn",
+        options={"width": 4},
+        labels=("dog", "Möwe", "犬"),
+        is_multi_label=is_multi_label,
+        features={"num_mels": 32},
+        fingerprint="f" * 16,
+        inputs=inputs,
+        mean_db=-40.0,
+        deviation_db=15.0,
+        dataset="toy",
+        split_hash="5" * 16,
+        trial={},
+        seed=1,
+        best_epoch=1,
+        scores={},
+    )
+
+
+def weights(card: ModelCard) -> Mapping[str, torch.Tensor]:
+    model = create_model("cnn", num_classes=3, in_channels=card.inputs.get("channels", 1), seed=3, options=card.options)
+    return {name: tensor * 3 if name.startswith("head") else tensor for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+@pytest.mark.parametrize(
+    "card",
+    [
+        make_card(),
+        make_card(scaling="unit", channels=3, height=24, width=20),
+        make_card(is_multi_label=True),
+    ],
+    ids=["standard", "unit, three channels, smaller", "several labels"],
+)
+def test_an_export_says_what_the_model_says(card: ModelCard, format: Format) -> None:
+    exported = portable_model(weights(card), card, shape=SHAPE, format=format)
+    assert exported.largest_difference <= 1e-5
+    log_mel = np.random.default_rng(8).uniform(-80, 0, (7, *SHAPE)).astype(np.float32)
+    with torch.inference_mode():
+        expected = InferenceModel(weights(card), card)(torch.from_numpy(log_mel)).numpy()
+    found = {"onnx": onnx_file, "torch": torch_file}[format].answers(exported.data, log_mel)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.ptp(found, axis=0).max() > 1e-3
+
+
+def test_labels_and_features_are_inside() -> None:
+    card = make_card()
+    onnx = onnx_file.about(portable_model(weights(card), card, shape=SHAPE, format="onnx").data)
+    torch_ = torch_file.about(portable_model(weights(card), card, shape=SHAPE, format="torch").data, *onnx)
+    assert onnx == torch_
+    assert json.loads(onnx["labels"]) == list(card.labels)
+    assert json.loads(onnx["features"]) == card.features
+    assert json.loads(onnx["melsweep_model"])["split_hash"] == card.split_hash
+
+
+def test_an_export_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    card, answers = make_card(), torch_file.answers
+
+    def disturbed(data: bytes, log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        return answers(data, log_mel) + np.float32(2e-4)
+
+    monkeypatch.setattr(torch_file, "answers", disturbed)
+    with pytest.raises(InvalidInput, match=r"differ from the model's by 2\.0e-04.*Take format=onnx"):
+        portable_model(weights(card), card, shape=SHAPE, format="torch")
+    monkeypatch.setattr(torch_file, "answers", lambda data, log_mel: answers(data, log_mel) * np.nan)
+    with pytest.raises(InvalidInput, match="by nan"):
+        portable_model(weights(card), card, shape=SHAPE, format="torch")
+
+
+class _Undecided(torch.nn.Module):
+    """Does one thing or another by the numbers it sees, which no graph can say."""
+
+    def forward(self, log_mel_RMT: torch.Tensor) -> torch.Tensor:
+        return log_mel_RMT.sum(dim=2) if log_mel_RMT.mean() > 0 else log_mel_RMT.amax(dim=2)
+
+
+@pytest.mark.parametrize("form", [onnx_file, torch_file])
+def test_what_a_format_cannot_express_is_refused(form: portable.PortableFormat) -> None:
+    with pytest.raises(InvalidInput, match=r"for this model \(.+\).*instead"):
+        form.encode(_Undecided().eval(), torch.zeros(2, 3, 4), {})  # type: ignore[arg-type]
+
+
+def test_weights_that_fit_into_no_onnx_file_are_refused() -> None:
+    class Large(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.empty(2**29, device="meta"))
+
+    with pytest.raises(InvalidInput, match="2 GiB of weights"):
+        onnx_file.encode(Large(), torch.zeros(2, 3, 4), {})
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = portable.onnx_file.importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else find(name))
+    card = make_card()
+    with pytest.raises(InvalidInput, match=r"onnxscript is not installed.*pip install 'melsweep\[export\]'"):
+        portable_model(weights(card), card, shape=SHAPE, format="onnx")
