@@ -64,7 +64,7 @@ class Progress:
     def best_score_after(self, epoch: int, *, select_by: Literal["score", "loss"]) -> float:
         """Validation score of the epoch that was the best one when `epoch` was finished."""
         scored = [(values["validation_score"], values["validation_loss"]) for values in self.history[:epoch]]
-        return max(scored, key=lambda values: _rank(*values, select_by))[0]
+        return max(scored, key=lambda pair: _rank(pair[0], pair[1], select_by))[0]
 
     def has_waited(self, patience: int) -> bool:
         """Whether so many epochs brought nothing better; never for 0."""

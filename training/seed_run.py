@@ -92,6 +92,15 @@ class SeedRun:
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=data.device)
 
     @property
+    def device(self) -> torch.device:
+        return self._data.device
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the model sees."""
+        return self.config.input.shape_of(self._data.parts["train"].log_mel.shape[1:])
+
+    @property
     def finished(self) -> bool:
         return self._progress.epoch >= self.config.epochs or self._progress.has_waited(
             self.config.loop.early_stopping_patience
@@ -113,6 +122,11 @@ class SeedRun:
     @property
     def history(self) -> list[EpochMetrics]:
         return self._progress.metrics()
+
+    @property
+    def num_steps(self) -> int:
+        """Of all epochs."""
+        return self.config.epochs * self._batches.num_steps
 
     @property
     def epoch_is_trained(self) -> bool:
