@@ -65,11 +65,11 @@ class Batches:
         generator = self._generator("augment", epoch, number)
         _seed_global_generator(self._data.device, derive_seed(self._base, "dropout", epoch, number))
         scaling, config = self._data.scaling, self._config.augment
-        rows = rows.to(self._data.device)
+        rows = rows.to(self._data.device, non_blocking=True)
         gain_db = gains_db(len(rows), config, generator)
         log_mel = self._train.log_mel[rows]
         if gain_db is not None:
-            log_mel = log_mel.float() + gain_db.to(log_mel.device)
+            log_mel = log_mel.float() + gain_db.to(log_mel.device, non_blocking=True)
         x_BCMT, targets_BL = augment(scaling.scaled(log_mel), self._train.targets[rows], config, generator)
         return self._laid_out(scaling.shaped(x_BCMT)), targets_BL
 
