@@ -100,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = torch.device(arguments.device)
     rounds, turn_s = (2, 0.3) if arguments.quick else (arguments.rounds, arguments.seconds)
     flops_per_s = _matrix_product_speed(device)
-    _print_head(device, rounds, flops_per_s)
+    print_machine(device)
+    _print_head(rounds, flops_per_s)
     found = []
     with torch.random.fork_rng(), tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
         for study_name, study in STUDIES.items():
@@ -143,14 +144,14 @@ class Race:
     ) -> None:
         self.batch_size = 128 if device.type == "cuda" else 16 if architecture == "cnn" else 4
         self._device, self._rounds = device, rounds
-        config = _config(architecture, study, device, self.batch_size)
-        few = _data(study, _NUM_ROWS)
+        config = config_of(architecture, study, device, self.batch_size)
+        few = data_of(study, _NUM_ROWS)
         self._bare, self._peer = (_seed_run(config, few) for _ in range(2))
         self._peer.begin_epoch()
         self._bare.begin_epoch()
         self._batch = self._bare.next_batches()[0]()
         self.num_steps = self._steps_in(turn_s)
-        self._loop = _seed_run(config, _data(study, self.batch_size * (self.num_steps * (rounds + 1) + 1)))
+        self._loop = _seed_run(config, data_of(study, self.batch_size * (self.num_steps * (rounds + 1) + 1)))
         self._files = self._loader(few, folder)
 
     def run(self) -> dict[str, list[float]]:
@@ -225,7 +226,7 @@ def _step(run: SeedRun, inputs: torch.Tensor, targets: torch.Tensor) -> None:
     run.optimizer.step()
 
 
-def _config(architecture: str, study: Study, device: torch.device, batch_size: int) -> TrialConfig:
+def config_of(architecture: str, study: Study, device: torch.device, batch_size: int) -> TrialConfig:
     return TrialConfig(
         architecture=architecture,
         dataset="benchmark",
@@ -244,7 +245,7 @@ def _seed_run(config: TrialConfig, data: TrialData) -> SeedRun:
     return SeedRun(config, seed=1, data=device_data(data, config, torch.device(config.device)))
 
 
-def _data(study: Study, num_rows: int) -> TrialData:
+def data_of(study: Study, num_rows: int) -> TrialData:
     part = _part(study, 4)
     labels_in_words = tuple(f"label{label:03d}" for label in range(study.num_labels))
     return TrialData(
@@ -291,7 +292,7 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def _print_head(device: torch.device, rounds: int, flops_per_s: float) -> None:
+def print_machine(device: torch.device) -> None:
     names = ("torch", "torchvision", "timm", "numpy", "pillow")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     processor = next(
@@ -300,8 +301,11 @@ def _print_head(device: torch.device, rounds: int, flops_per_s: float) -> None:
     )
     print(f"{time.strftime('%Y-%m-%d')} · {NUM_CORES} cores of {processor} · Python {platform.python_version()}")
     print(versions)
-    where = torch.cuda.get_device_name() + ", bf16" if device.type == "cuda" else "CPU, fp32"
-    print(f"\n{where}; one large matrix product: {flops_per_s / 1e12:.2f} TFLOP/s")
+    print(torch.cuda.get_device_name() + ", bf16" if device.type == "cuda" else "CPU, fp32")
+
+
+def _print_head(rounds: int, flops_per_s: float) -> None:
+    print(f"\none large matrix product: {flops_per_s / 1e12:.2f} TFLOP/s")
     print(f"images/s: medians of {rounds} rounds; files by {NUM_CORES} workers on the same cores")
     print(
         f"  {'':20s} {'batch':>5s} {'steps':>5s} {'arithmetic':>10s}{'bare step':>10s}{'loop':>10s}{'files':>10s}"

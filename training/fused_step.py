@@ -25,8 +25,7 @@ class FusedStepper:
     def __init__(self, runs: list[SeedRun]) -> None:
         """Args: runs: all at the same step, their epoch begun."""
         self.runs, first = runs, runs[0]
-        example = torch.zeros((1, *first.input_shape), device=first.device)
-        self._model = StackedModel([run.model for run in runs], example, first.stepper.autocast)
+        self._model = StackedModel([run.model for run in runs], first.example(), first.stepper.autocast)
         self._optimizer = self._stacked_optimizer()
 
     def step(self, batches: Sequence[Sequence[Callable[[], Batch]]]) -> list[torch.Tensor]:

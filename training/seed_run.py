@@ -95,10 +95,9 @@ class SeedRun:
     def device(self) -> torch.device:
         return self._data.device
 
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of what the model sees."""
-        return self.config.input.shape_of(self._data.parts["train"].log_mel.shape[1:])
+    def example(self) -> torch.Tensor:
+        """One input as the model sees it, (1, …)."""
+        return next(self._batches.undisturbed((torch.zeros(1, dtype=torch.int64),)))
 
     @property
     def finished(self) -> bool:
