@@ -25,7 +25,10 @@ from training.seed_turns import TOGETHER, Pace, Turn, all_together, checkpoint_n
 
 
 class Report(Protocol):
-    """Called after every epoch. Must be idempotent: a resumed trial reports its last finished epoch again."""
+    """Called after every epoch. Must be idempotent: a resumed trial reports its last finished epoch again.
+
+    Where its seeds train together it reports those of all seeds but the first again from their beginning.
+    """
 
     def __call__(self, *, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics) -> str | None:
         """Hears of an epoch and may answer "stop".
