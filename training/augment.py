@@ -1,9 +1,13 @@
 """Disturbing a training batch on its device; every random number comes from the Generator given.
 
 x_BCMT: batch, channel, mel, time. The generator is one of the CPU, so that the draws are the same on every device; only
-parameters are drawn there, a few numbers a clip. torchaudio's masks draw from the global state, which an exact resume
+parameters are drawn there, a few numbers a clip, and copied without waiting for the device (from pageable memory CUDA
+takes them before it returns). torchaudio's masks draw from the global state, which an exact resume
 cannot use.
 """
+
+import functools
+import operator
 
 import torch
 
@@ -43,30 +47,34 @@ def augment(
 def roll_in_time(x_BCMT: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Rotates every clip by its own uniform number of frames."""
     batch, _, num_mels, num_frames = x_BCMT.shape
-    shifts = torch.randint(num_frames, (batch, 1), generator=generator).to(x_BCMT.device)
+    shifts = torch.randint(num_frames, (batch, 1), generator=generator).to(x_BCMT.device, non_blocking=True)
     source_BT = (torch.arange(num_frames, device=x_BCMT.device)[None, :] - shifts) % num_frames
     return x_BCMT.gather(3, source_BT[:, None, None, :].expand(-1, x_BCMT.shape[1], num_mels, -1))
 
 
 def flip_in_time(x_BCMT: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
     """Turns the time of some clips around."""
-    flipped_B = (torch.rand(len(x_BCMT), generator=generator) < probability).to(x_BCMT.device)
+    flipped_B = (torch.rand(len(x_BCMT), generator=generator) < probability).to(x_BCMT.device, non_blocking=True)
     return torch.where(flipped_B[:, None, None, None], x_BCMT.flip(3), x_BCMT)
 
 
 def _masked(x_BCMT: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
     axes = (2, config.frequency_masks, config.frequency_mask_bands), (3, config.time_masks, config.time_mask_frames)
-    hidden = None
+    hidden: list[torch.Tensor] = []
     for axis, num_masks, max_width in axes:
-        for _ in range(num_masks if max_width else 0):
-            mask = mask_axis(x_BCMT.shape, axis=axis, max_width=max_width, generator=generator)
-            hidden = mask if hidden is None else hidden | mask
-    if hidden is None:
+        masks = [
+            mask_axis(x_BCMT.shape, axis=axis, max_width=max_width, generator=generator)
+            for _ in range(num_masks if max_width else 0)
+        ]
+        hidden += [functools.reduce(operator.or_, masks)] if masks else []
+    if not hidden:
         return x_BCMT
     if config.mask_probability < 1:
         chosen = torch.rand((len(x_BCMT), 1, 1, 1), generator=generator) < config.mask_probability
-        hidden = hidden & chosen
-    return x_BCMT.masked_fill(hidden.to(x_BCMT.device), 0.0)
+        hidden = [mask & chosen for mask in hidden]
+    # One mask an axis travels to the device; together they are as large as the batch.
+    there = [mask.to(x_BCMT.device, non_blocking=True) for mask in hidden]
+    return x_BCMT.masked_fill(functools.reduce(operator.or_, there), 0.0)
 
 
 def mask_axis(shape: torch.Size, *, axis: int, max_width: int, generator: torch.Generator) -> torch.Tensor:

@@ -42,7 +42,7 @@ class TrialConfig:
         freeze: what is not trained: `none`, `backbone` (all but the head), or `until(<layer>)`, that layer and all
             before it.
         dataset, fingerprint, split_hash: the data at rest that it trains on.
-        seeds: trained one after the other; never searched over.
+        seeds: each trained by itself, one after the other or together; never searched over.
         epochs: of each seed, unless early stopping ends it.
         batch_size: clips a batch.
         input, augment, loss, optimizer, schedule, loop: see `recipe.py`.

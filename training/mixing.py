@@ -14,9 +14,9 @@ def mix(
     """Mixes every clip with another one of the batch, or, by `mix_probability`, leaves the batch alone."""
     if config.mix_probability < 1 and torch.rand((), generator=generator) >= config.mix_probability:
         return x_BCMT, targets_BL
-    partner = torch.randperm(len(x_BCMT), generator=generator).to(x_BCMT.device)
+    partner = torch.randperm(len(x_BCMT), generator=generator).to(x_BCMT.device, non_blocking=True)
     if config.mix == "mixup":
-        weight_B = _sample_beta(config.mix_alpha, len(x_BCMT), generator).to(x_BCMT.device)
+        weight_B = _sample_beta(config.mix_alpha, len(x_BCMT), generator).to(x_BCMT.device, non_blocking=True)
         mixed = torch.lerp(x_BCMT[partner], x_BCMT, weight_B.view(-1, 1, 1, 1))
         return mixed, _mixed_targets(targets_BL, partner, weight_B)
     if config.mix == "cutmix":

@@ -21,7 +21,7 @@ def paste_crops(x_BCMT: torch.Tensor, probability: float, generator: torch.Gener
     piece = F.interpolate(piece, size=(height, width), mode="bilinear", align_corners=False)
     pasted = x_BCMT.clone()
     pasted[:, :, top : top + height, left : left + width] = piece
-    return torch.where(chosen_B.to(x_BCMT.device)[:, None, None, None], pasted, x_BCMT)
+    return torch.where(chosen_B.to(x_BCMT.device, non_blocking=True)[:, None, None, None], pasted, x_BCMT)
 
 
 def _box(shape: torch.Size, generator: torch.Generator) -> tuple[int, int, int, int]:

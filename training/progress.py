@@ -54,15 +54,17 @@ class Progress:
         self.epoch, self.step, self.loss_sum = metrics.epoch, 0, 0.0
         self.train_seconds += metrics.epoch_seconds
         self.history.append(dataclasses.asdict(metrics))
-        # Ties in accuracy are frequent on small validation parts; the lower loss decides them.
-        now, best = (metrics.validation_score, -metrics.validation_loss), (self.best_score, -self.best_loss)
-        if select_by == "loss":
-            now, best = now[::-1], best[::-1]
-        if now <= best:
+        now = _rank(metrics.validation_score, metrics.validation_loss, select_by)
+        if now <= _rank(self.best_score, self.best_loss, select_by):
             return False
         self.best_epoch = metrics.epoch
         self.best_score, self.best_loss = metrics.validation_score, metrics.validation_loss
         return True
+
+    def best_score_after(self, epoch: int, *, select_by: Literal["score", "loss"]) -> float:
+        """Validation score of the epoch that was the best one when `epoch` was finished."""
+        scored = [(values["validation_score"], values["validation_loss"]) for values in self.history[:epoch]]
+        return max(scored, key=lambda pair: _rank(pair[0], pair[1], select_by))[0]
 
     def has_waited(self, patience: int) -> bool:
         """Whether so many epochs brought nothing better; never for 0."""
@@ -81,3 +83,8 @@ class Progress:
         """Takes the place of everything noted; the object stays the same one."""
         for name, value in values.items():
             setattr(self, name, value)
+
+
+def _rank(score: float, loss: float, select_by: Literal["score", "loss"]) -> tuple[float, float]:
+    """Higher is better. Ties in accuracy are frequent on small validation parts; the lower loss decides them."""
+    return (score, -loss) if select_by == "score" else (-loss, score)

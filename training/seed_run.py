@@ -1,18 +1,13 @@
 """One seed of a trial: a model that trains step by step, can be put down after any step and taken up exactly.
 
 Enters: a configuration, a seed, the data on its device. Leaves: epochs of metrics, checkpoints, and at the end a
-`SeedResult` with the best epoch's predictions on validation and test.
-
-No random state has to survive: what is drawn for an epoch or a batch comes from a generator seeded by (trial, seed,
-epoch, batch) alone.
+`SeedResult` with the best epoch's predictions on validation and test. No random state has to survive (`batches.py`).
 """
 
-import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +17,8 @@ from torch import nn
 from storage.checkpoints import Checkpoint
 from storage.identity import derive_seed
 from storage.split import Part
-from training.augment import augment, gains_db
 from training.averaging import WeightAverage
+from training.batches import Batches, Rows
 from training.config import TrialConfig
 from training.inputs import DeviceData
 from training.losses import Loss
@@ -31,7 +26,6 @@ from training.metrics import Evaluation
 from training.model_setup import TrialModel
 from training.optimizer import create_optimizer
 from training.progress import EpochMetrics, Progress
-from training.sampling import epoch_rows
 from training.schedule import Schedule
 from training.scoring import embeddings, score
 from training.steps import Batch, Stepper
@@ -81,26 +75,33 @@ class SeedRun:
     ) -> None:
         """Args: weights: that the model begins with, as a file names them; None for random ones."""
         self.config, self.seed, self._data = config, seed, data
-        self._base = derive_seed(config.trial_id, seed)
+        base = derive_seed(config.trial_id, seed)
         self._set_up = TrialModel(
-            config, num_labels=data.num_labels, seed=self._base % 2**31, device=data.device, weights=weights
+            config, num_labels=data.num_labels, seed=base % 2**31, device=data.device, weights=weights
         )
         self.model = self._set_up.model
-        self._optimizer = create_optimizer(self.model, config.optimizer, fused=data.device.type == "cuda")
-        train = data.parts["train"]
-        num_rows = len(train.clip_ids) if config.input.train_windows == "random" else train.num_rows
-        self._num_batches = math.ceil(num_rows / config.batch_size)
-        self._num_steps = math.ceil(self._num_batches / config.optimizer.accumulate)
+        self.optimizer = create_optimizer(self.model, config.optimizer, fused=data.device.type == "cuda")
+        self._batches = Batches(config, data, base=base, laid_out=self._set_up.laid_out)
         self._schedule = Schedule(
-            self._optimizer, config.schedule, steps_per_epoch=self._num_steps, epochs=config.epochs
+            self.optimizer, config.schedule, steps_per_epoch=self._batches.num_steps, epochs=config.epochs
         )
         self._average = WeightAverage(self.model, config.loop, epochs=config.epochs)
         self._progress = Progress()
-        loss = Loss(config.loss, train.targets)
-        self._stepper = Stepper(
-            config, self._set_up.compiled, loss, self._optimizer, data.device, on_event=self._progress.note
+        self.loss = Loss(config.loss, data.parts["train"].targets)
+        self.stepper = Stepper(
+            config, self._set_up.compiled, self.loss, self.optimizer, data.device, on_event=self.note
         )
         self._best_weights: dict[str, torch.Tensor] = {}
+        self._rows: Rows = ()  # of the epoch at hand, as is the loss summed over its clips
+        self._loss_sum = torch.zeros((), dtype=torch.float64, device=data.device)
+
+    @property
+    def device(self) -> torch.device:
+        return self._data.device
+
+    def example(self) -> torch.Tensor:
+        """One input as the model sees it, (1, …)."""
+        return next(self._batches.undisturbed((torch.zeros(1, dtype=torch.int64),)))
 
     @property
     def finished(self) -> bool:
@@ -113,9 +114,27 @@ class SeedRun:
         """Validation score of the best epoch so far."""
         return self._progress.best_score
 
+    def best_score_after(self, epoch: int) -> float:
+        """Validation score of the epoch that was the best one when `epoch` was finished."""
+        return self._progress.best_score_after(epoch, select_by=self.config.loop.select_by)
+
+    def note(self, event: str) -> None:
+        """Keeps what a reader of the numbers should know; it becomes part of the result."""
+        self._progress.note(event)
+
     @property
     def history(self) -> list[EpochMetrics]:
         return self._progress.metrics()
+
+    @property
+    def num_steps(self) -> int:
+        """Of all epochs."""
+        return self.config.epochs * self._batches.num_steps
+
+    @property
+    def epoch_is_trained(self) -> bool:
+        """Whether the epoch at hand has had all of its steps and waits for `finish_epoch`."""
+        return self._progress.step >= self._batches.num_steps
 
     def train_epoch(self, pause: Callable[[], bool] = lambda: False) -> EpochMetrics | None:
         """Trains on to the end of the epoch and scores it on validation.
@@ -131,28 +150,54 @@ class SeedRun:
             OutOfMemory: a single clip does not fit into the device's memory.
         """
         started = time.perf_counter()
-        progress = self._progress
-        epoch = progress.epoch + 1
-        rows = epoch_rows(
-            self._data.parts["train"], self.config.input, self.config.loop, self._generator("order", epoch)
-        ).split(self.config.batch_size)
-        learning_rate = self._schedule.learning_rate
-        self._set_up.train()
-        total = torch.tensor(progress.loss_sum, dtype=torch.float64, device=self._data.device)
-        while progress.step < self._num_steps:
-            self._schedule.before_step((epoch - 1) * self._num_steps + progress.step)
-            learning_rate = self._schedule.learning_rate
-            total += self._stepper.step(self._batches(epoch, rows))
-            self._average.after_step()
-            progress.step += 1
-            if progress.step < self._num_steps and pause():
-                progress.loss_sum = float(total)
-                progress.train_seconds += time.perf_counter() - started
+        self.begin_epoch()
+        while True:
+            self.took_step(self.stepper.step(self.next_batches()))
+            if self.epoch_is_trained:
+                return self.finish_epoch(train_seconds=time.perf_counter() - started)
+            if pause():
+                self.put_down(train_seconds=time.perf_counter() - started)
                 return None
-        train_loss = float(total) / sum(map(len, rows))  # the epoch's only wait for the device
+
+    def begin_epoch(self) -> None:
+        """Opens the epoch after the last finished one, or takes up the one that was put down.
+
+        Whoever takes the steps by other means than `train_epoch` calls, in this order: this, `next_batches` and
+        `took_step` until `epoch_is_trained`, then `finish_epoch`; or `put_down` after any step.
+        """
+        self._rows = self._batches.rows(self._progress.epoch + 1)
+        self._loss_sum = torch.tensor(self._progress.loss_sum, dtype=torch.float64, device=self._data.device)
+        self._set_up.train()
+
+    def next_batches(self) -> list[Callable[[], Batch]]:
+        """Those of the step at hand, whose learning rate it sets; each makes the same batch whenever it is called."""
+        step, epoch = self._progress.step, self._progress.epoch + 1
+        self._schedule.before_step((epoch - 1) * self._batches.num_steps + step)
+        return self._batches.of_step(epoch, step, self._rows)
+
+    def took_step(self, loss: torch.Tensor) -> None:
+        """Notes a step. Args: loss: summed over its clips, on the device."""
+        self._loss_sum += loss
+        self._average.after_step()
+        self._progress.step += 1
+
+    def put_down(self, *, train_seconds: float) -> None:
+        """Leaves the epoch unfinished. Args: train_seconds: spent on it since `begin_epoch`."""
+        self._progress.loss_sum = float(self._loss_sum)
+        self._progress.train_seconds += train_seconds
+
+    def finish_epoch(self, *, train_seconds: float) -> EpochMetrics:
+        """Scores a trained epoch on validation. Args: train_seconds: spent on it since `begin_epoch`.
+
+        Raises:
+            TrainingFailed: the loss is not finite.
+        """
+        started, epoch = time.perf_counter(), self._progress.epoch + 1
+        learning_rate = self._schedule.learning_rate
+        train_loss = float(self._loss_sum) / sum(map(len, self._rows))  # the epoch's only wait for the device
         if not math.isfinite(train_loss):
             raise TrainingFailed(f"the training loss is {train_loss} in epoch {epoch}")
-        self._average.after_epoch(epoch, self._undisturbed(rows))
+        self._average.after_epoch(epoch, self._batches.undisturbed(self._rows))
         validation = self.evaluate("validation", self._average.scored(epoch))
         self._schedule.after_epoch(validation.loss)
         metrics = EpochMetrics(
@@ -162,9 +207,9 @@ class SeedRun:
             validation_accuracy=validation.accuracy,
             validation_score=validation.score,
             learning_rate=learning_rate,
-            epoch_seconds=time.perf_counter() - started,
+            epoch_seconds=train_seconds + time.perf_counter() - started,
         )
-        if progress.finish_epoch(metrics, select_by=self.config.loop.select_by):
+        if self._progress.finish_epoch(metrics, select_by=self.config.loop.select_by):
             scored = self._average.scored(epoch)
             self._best_weights = {name: tensor.clone() for name, tensor in scored.state_dict().items()}
         return metrics
@@ -175,7 +220,7 @@ class SeedRun:
         Raises:
             TrainingFailed: the model's output is not finite.
         """
-        evaluation = score(model or self.model, self._data, part, autocast=self._stepper.autocast)
+        evaluation = score(model or self.model, self._data, part, autocast=self.stepper.autocast)
         if evaluation is None:
             raise TrainingFailed(f"the model's output on {part} is not finite after epoch {self._progress.epoch + 1}")
         return evaluation
@@ -202,14 +247,14 @@ class SeedRun:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self._best_weights.items()}
-        for index, slots in self._optimizer.state_dict()["state"].items():
+        for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items() if tensor is not None}
         state = {
             "progress": self._progress.to_dict(),
             "schedule": self._schedule.state(),
-            "stepper": self._stepper.state(),
+            "stepper": self.stepper.state(),
         }
-        step = self._progress.epoch * self._num_steps + self._progress.step
+        step = self._progress.epoch * self._batches.num_steps + self._progress.step
         return Checkpoint(step=step, tensors=tensors, state=state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -222,37 +267,10 @@ class SeedRun:
         for name, tensor in named.get("optimizer", {}).items():
             index, _, slot = name.partition(".")
             slots.setdefault(int(index), {})[slot] = tensor
-        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": slots})
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self._schedule.load(checkpoint.state["schedule"])
-        self._stepper.load(checkpoint.state["stepper"])
+        self.stepper.load(checkpoint.state["stepper"])
         self._progress.load(checkpoint.state["progress"])
-
-    def _batches(self, epoch: int, rows: tuple[torch.Tensor, ...]) -> list[Callable[[], Batch]]:
-        """Those of the step at hand; each makes the same batch whenever it is called."""
-        first = self._progress.step * self.config.optimizer.accumulate
-        of_step = range(first, min(first + self.config.optimizer.accumulate, len(rows)))
-        return [functools.partial(self._batch, epoch, number, rows[number]) for number in of_step]
-
-    def _batch(self, epoch: int, number: int, rows: torch.Tensor) -> Batch:
-        generator = self._generator("augment", epoch, number)
-        torch.manual_seed(derive_seed(self._base, "dropout", epoch, number))
-        train, scaling = self._data.parts["train"], self._data.scaling
-        rows = rows.to(self._data.device)
-        gain_db = gains_db(len(rows), self.config.augment, generator)
-        log_mel = train.log_mel[rows]
-        if gain_db is not None:
-            log_mel = log_mel.float() + gain_db.to(log_mel.device)
-        x_BCMT, targets_BL = augment(scaling.scaled(log_mel), train.targets[rows], self.config.augment, generator)
-        return self._set_up.laid_out(scaling.shaped(x_BCMT)), targets_BL
-
-    def _undisturbed(self, rows: tuple[torch.Tensor, ...]) -> Iterator[torch.Tensor]:
-        train, scaling = self._data.parts["train"], self._data.scaling
-        for of_batch in rows:
-            log_mel = train.log_mel[of_batch.to(self._data.device)]
-            yield self._set_up.laid_out(scaling.shaped(scaling.scaled(log_mel)))
-
-    def _generator(self, *what: Any) -> torch.Generator:
-        return torch.Generator().manual_seed(derive_seed(self._base, *what))
 
 
 def _by_prefix(tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:

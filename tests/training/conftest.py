@@ -40,6 +40,13 @@ def trial_data() -> TrialData:
     return load_trial_data(features, make_split(features))
 
 
+@pytest.fixture(scope="session")
+def large_trial_data() -> TrialData:
+    """Of a size that AlexNet takes; the train part has 14 clips."""
+    features = make_features(20, num_mels=64, num_frames=64)
+    return load_trial_data(features, make_split(features))
+
+
 @pytest.fixture
 def trial_config() -> TrialConfig:
     return TrialConfig(

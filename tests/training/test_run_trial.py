@@ -14,8 +14,9 @@ from training import SeedResult, TrialConfig, TrialData, run_trial
 from training.config import with_values
 from training.inputs import device_data
 from training.progress import EpochMetrics
-from training.run_trial import Paused, TrialResult
+from training.run_trial import TrialResult
 from training.seed_run import SeedRun, TrainingFailed
+from training.seed_turns import Paused
 
 
 class Interrupted(Exception):
