@@ -12,6 +12,7 @@ from pipelines.featurize import FeaturizeResult, featurize
 from pipelines.manifest import Manifest
 from pipelines.sources import read_manifest
 from reports import leaderboard, load_sweep, render_page
+from reports.figures import draw_figures
 from reports.leaderboard import LeaderboardRow
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
@@ -116,7 +117,7 @@ def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore)
 
 
 def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) -> tuple[list[LeaderboardRow], str]:
-    """Writes the page into the report folder and the store.
+    """Writes the page, and beside it its figures as PNG files, into the report folder and the store.
 
     Returns:
         The leaderboard and where the page is: a path here, and for a store elsewhere its key there.
@@ -126,19 +127,22 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
     page = render_page(sweep, rows)
     path = write_page(page, f"{sweep_id}.html", settings)
     store.put(f"reports/{sweep_id}.html", page.encode())
+    for name, png in draw_figures(sweep).items():
+        write_page(png, f"{sweep_id}/{name}", settings)
+        store.put(f"reports/{sweep_id}/{name}", png)
     elsewhere = f" and {store.uri}/reports/{sweep_id}.html" if "://" in store.uri else ""
     return rows, f"{path}{elsewhere}"
 
 
-def write_page(page: str, name: str, settings: ReportSettings) -> str:
-    """Writes a page into the report folder and returns its path.
+def write_page(page: str | bytes, name: str, settings: ReportSettings) -> str:
+    """Writes a page, or a file that belongs to one, into the report folder and returns its path.
 
     Raises:
         InvalidInput: the folder cannot be written.
     """
     folder = LocalObjectStore(Path(settings.folder))
     try:
-        folder.put(name, page.encode())
+        folder.put(name, page.encode() if isinstance(page, str) else page)
     except StorageError as e:
         raise InvalidInput(
             "report.folder", given=settings.folder, allowed="a folder that can be written", remedy=str(e)
