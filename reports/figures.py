@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from reports.label_scores import LabelScores, has_several_labels, label_scores
+from reports.label_scores import LabelScores, epoch_scores, has_several_labels, label_scores
 from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_architecture, leaderboard, summed_confusion
 from reports.text import counted
 from storage.safe_names import safe_names
@@ -64,7 +64,7 @@ def learning_curves(sweep: SweepResults, architecture: str, rows: Sequence[Leade
         _draw_lines(left, [curve.set_index("epoch")[column] for curve in curves], colour=colour, name=name)
     left.legend(frameon=False, loc="upper right")
     left.set_title("loss", loc="left", color=_MUTED)
-    _draw_lines(right, [_score(curve) for curve in curves], colour=_BLUE, name="validation")
+    _draw_lines(right, [epoch_scores(curve.set_index("epoch")) for curve in curves], colour=_BLUE, name="validation")
     is_share = not has_several_labels(sweep)
     right.set_title("validation accuracy" if is_share else "validation macro ROC-AUC", loc="left", color=_MUTED)
     if is_share:
@@ -142,12 +142,6 @@ def _caption(rows: Sequence[LeaderboardRow]) -> str:
 def _curves(sweep: SweepResults, row: LeaderboardRow) -> list[pd.DataFrame]:
     of_trial = sweep.epochs[sweep.epochs["trial_id"] == row.trial_id]
     return [of_seed.sort_values("epoch") for seed, of_seed in of_trial.groupby("seed") if seed in row.seeds]
-
-
-def _score(curve: pd.DataFrame) -> pd.Series:
-    """By epoch; rows of earlier versions have an accuracy alone."""
-    by_epoch = curve.set_index("epoch")
-    return by_epoch["validation_score"].astype(float).fillna(by_epoch["validation_accuracy"])
 
 
 def _draw_lines(axes: Axes, lines: Sequence[pd.Series], *, colour: str, name: str) -> None:

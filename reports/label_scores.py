@@ -45,6 +45,11 @@ def has_several_labels(sweep: SweepResults) -> bool:
     return any(loss.get("kind", "cross_entropy") != "cross_entropy" for loss in losses)
 
 
+def epoch_scores(curve: pd.DataFrame) -> pd.Series:
+    """What epochs are chosen by, for rows of the epochs table; those of earlier versions have an accuracy alone."""
+    return curve["validation_score"].astype(float).fillna(curve["validation_accuracy"])
+
+
 def label_scores(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[LabelScores]:
     """One row per label of the sweep, in its order.
 

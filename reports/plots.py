@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from reports.label_scores import LabelScores, has_several_labels
+from reports.label_scores import LabelScores, epoch_scores, has_several_labels
 from reports.leaderboard import LeaderboardRow, SweepResults, summed_confusion
 from reports.markup import plot_text
 from reports.trials import TrialSummary
@@ -46,16 +46,16 @@ def accuracy_curves(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> 
     """
     figure = _figure(height=360)
     several = has_several_labels(sweep)
-    column, number = ("validation_score", ".3f") if several else ("validation_accuracy", ".1%")
+    number = ".3f" if several else ".1%"
     for architecture, row in best.items():
         style = _architecture_style(sweep, architecture)
         kept = dict(zip(*_columns(sweep.seeds_of(row.trial_id, row.seeds), "seed", "best_epoch"), strict=True))
         for index, seed in enumerate(row.seeds):
             curve = _curve(sweep, row.trial_id, seed)
-            epochs, scores = _columns(curve, "epoch", column)
+            (epochs,) = _columns(curve, "epoch")
             figure.add_scatter(
                 x=epochs,
-                y=scores,
+                y=epoch_scores(curve).tolist(),
                 mode="lines+markers",
                 line={**style, "width": 1.8},
                 marker={"symbol": "circle-open", "size": [10 if epoch == kept[seed] else 0 for epoch in epochs]},

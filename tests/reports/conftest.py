@@ -90,7 +90,14 @@ class InventedSweep:
         )
 
     def train(
-        self, trial_id: str, seed: int, accuracies: Sequence[float], *, architecture: str = "cnn", before: int = 0
+        self,
+        trial_id: str,
+        seed: int,
+        accuracies: Sequence[float],
+        *,
+        architecture: str = "cnn",
+        before: int = 0,
+        scores: Sequence[float] | None = None,
     ) -> None:
         """One epoch per accuracy; `before` epochs of other seeds came first."""
         for epoch, accuracy in enumerate(accuracies, start=1):
@@ -106,6 +113,7 @@ class InventedSweep:
                 train_loss=2.2 * (1 - accuracy),
                 validation_loss=0.4 + 1.9 * (1 - accuracy),
                 validation_accuracy=accuracy,
+                validation_score=None if scores is None else scores[epoch - 1],
                 learning_rate=0.001,
                 epoch_seconds=4.0,
             )
@@ -173,7 +181,7 @@ class InventedSweep:
         num_labels = len(self.labels)
         self.suggest(trial_id, seeds=seeds, loss="bce")
         for seed in seeds:
-            self.train(trial_id, seed, (0.4, 0.5 + 0.01 * seed))
+            self.train(trial_id, seed, (0.4, 0.5), scores=(0.6, 0.7 + 0.01 * seed))
             self.complete_seed(trial_id, seed)
             rng = np.random.default_rng(seed)
             for clip in range(num_clips):

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from reports import leaderboard, render_page
+from reports import best_of_each_architecture, leaderboard, render_page
 from reports.label_scores import area_under_roc, average_precision, has_several_labels, label_scores
+from reports.plots import accuracy_curves
 
 if TYPE_CHECKING:
     from tests.reports.conftest import InventedSweep
@@ -79,6 +80,14 @@ def test_the_page_shows_scores_by_label_in_place_of_a_matrix(new_sweep: NewSweep
     assert "<b>wren</b>" in text
     assert "Confusion matrix" not in text
     assert "Recall by class" not in text
+
+
+def test_the_curves_are_those_of_the_score_that_epochs_are_chosen_by(new_sweep: NewSweep) -> None:
+    invented = new_sweep(labels=("wren", "robin", "owl"))
+    invented.several_labels(seeds=(1, 2))
+    sweep = invented.load()
+    curves = accuracy_curves(sweep, best_of_each_architecture(leaderboard(sweep)))
+    assert [list(trace.y) for trace in curves.data] == [[0.6, 0.71], [0.6, 0.72]]
 
 
 def test_the_page_of_a_sweep_that_has_hardly_begun_says_when_they_come(invented: "InventedSweep") -> None:
