@@ -62,6 +62,7 @@ class WandbLog:
                 return self._init(name, mode=None)
             except Exception as e:  # W&B raises errors of many kinds; whatever it is, the disk is there
                 self._is_offline = True
+                wandb.teardown()  # its process still holds the run's id, and would refuse it (wandb 0.31)
                 reason = " ".join(str(e).split()) or type(e).__name__
                 self._say(f"wandb: {reason}; the run is kept in {self._folder}, and `wandb sync` sends it later")
         return self._init(name, mode="offline")

@@ -13,16 +13,22 @@ class FakeWandb(types.ModuleType):
         self.runs: dict[str, FakeWandbRun] = {}
         self.modes: list[str | None] = []
         self.error: Exception | None = None
+        self.ids_held: set[str] = set()
         self.Settings = dict
 
     def init(self, *, id: str, mode: str | None, **given: Any) -> "FakeWandbRun":
         self.modes.append(mode)
-        if self.error and mode != "offline":
-            raise self.error
+        assert id not in self.ids_held
         assert not any(run.is_open for run in self.runs.values())
+        if self.error and mode != "offline":
+            self.ids_held.add(id)
+            raise self.error
         run = self.runs.setdefault(id, FakeWandbRun(given))
         run.is_open = True
         return run
+
+    def teardown(self) -> None:
+        self.ids_held.clear()
 
 
 class FakeWandbRun:

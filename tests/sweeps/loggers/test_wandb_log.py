@@ -1,6 +1,7 @@
 """W&B, by a stand-in of its module, and, where it is installed, for real without a network."""
 
 import importlib.util
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -69,8 +70,11 @@ def test_without_a_server_the_run_goes_to_the_disk_and_that_is_said_once(
     assert [list(of_seed.rows) for of_seed in wandb.runs.values()] == [[1], [1]]
 
 
+_needs_wandb = pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="the extra wandb is not installed")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="the extra wandb is not installed")
+@_needs_wandb
 def test_the_real_wandb_keeps_a_run_on_the_disk(
     tmp_path: Path, run: RunInfo, make_epoch: Epochs, make_result: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,9 +86,35 @@ def test_the_real_wandb_keeps_a_run_on_the_disk(
     logger.seed(fold=None, result=make_result(1))
     logger.end("finished")
     assert said == []
-    (file,) = (tmp_path / "wandb").rglob("*.wandb")
-    deadline = time.monotonic() + 60  # a process of W&B writes it, a little later
-    while b"final/test/accuracy" not in file.read_bytes() and time.monotonic() < deadline:
+    assert b"final/test/accuracy" in _kept(tmp_path)
+
+
+@pytest.mark.slow
+@_needs_wandb
+def test_the_real_wandb_goes_on_on_the_disk_where_its_server_is_down(
+    tmp_path: Path, run: RunInfo, make_epoch: Epochs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    pytest.importorskip("wandb").teardown()  # it reads the environment once a process
+    said: list[str] = []
+    logger = _open(tmp_path, run, said)
+    for epoch in (1, 2):
+        logger.epoch(seed=1, fold=None, metrics=make_epoch(epoch))
+    logger.end("finished")
+    assert len(said) == 1
+    assert "the run is kept in" in said[0]
+    assert b"loss/train" in _kept(tmp_path)
+
+
+def _kept(folder: Path) -> bytes:
+    """What W&B has on the disk of a run without a server; a process of its own writes it, a little after its end."""
+    (file,) = (folder / "wandb").rglob("offline-run-*/*.wandb")
+    deadline = time.monotonic() + 60
+    while b"state" not in file.read_bytes() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert b"final/test/accuracy" in file.read_bytes()
-    assert b"loss/train" in file.read_bytes()
+    return file.read_bytes()
