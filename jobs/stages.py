@@ -25,6 +25,7 @@ from reports import (
     load_sweep,
     render_page,
 )
+from reports.figures import draw_figures
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
 from storage.object_store import ObjectStore, open_store, probe
@@ -135,7 +136,7 @@ def complete_features_of(
 
 
 def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) -> tuple[SweepResults, str]:
-    """Writes the page of a sweep or an experiment into the report folder and the store.
+    """Writes the page of a sweep or an experiment, and beside it its figures as PNG files, here and into the store.
 
     Returns:
         What it is of and where it is: a path here, and for a store elsewhere its key there.
@@ -144,6 +145,9 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
     page = render_page(sweep, leaderboard(sweep))
     path = write_page(page, f"{sweep_id}.html", settings)
     store.put(f"reports/{sweep_id}.html", page.encode())
+    for name, png in draw_figures(sweep).items():
+        write_page(png, f"{sweep_id}/{name}", settings)
+        store.put(f"reports/{sweep_id}/{name}", png)
     elsewhere = f" and {store.uri}/reports/{sweep_id}.html" if "://" in store.uri else ""
     return sweep, f"{path}{elsewhere}"
 
@@ -165,15 +169,15 @@ def print_scores(sweep: SweepResults) -> None:
         say("no configuration has finished all its seeds; the report says why")
 
 
-def write_page(page: str, name: str, settings: ReportSettings) -> str:
-    """Writes a page into the report folder and returns its path.
+def write_page(page: str | bytes, name: str, settings: ReportSettings) -> str:
+    """Writes a page, or a file that belongs to one, into the report folder and returns its path.
 
     Raises:
         InvalidInput: the folder cannot be written.
     """
     folder = LocalObjectStore(Path(settings.folder))
     try:
-        folder.put(name, page.encode())
+        folder.put(name, page.encode() if isinstance(page, str) else page)
     except StorageError as e:
         raise InvalidInput(
             "report.folder", given=settings.folder, allowed="a folder that can be written", remedy=str(e)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.label_scores import has_several_labels
 from reports.leaderboard import LeaderboardRow, SweepResults, leaderboard
 from reports.text import NO_VALUE, decimal, percent
 
@@ -56,12 +57,6 @@ def is_experiment(sweep: SweepResults) -> bool:
 def is_literature(sweep: SweepResults) -> bool:
     """Whether epochs were chosen on the test fold, which makes its scores too good."""
     return bool(sweep.sweep.get("protocol") == "literature")
-
-
-def is_multi_label(sweep: SweepResults) -> bool:
-    """Whether its trials answer every label on its own."""
-    configurations = [json.loads(text) for text in sweep.suggestions["configuration"]]
-    return any(values.get("loss", {}).get("kind", "cross_entropy") != "cross_entropy" for values in configurations)
 
 
 def fold_rows(sweep: SweepResults) -> list[FoldRow]:
@@ -131,7 +126,7 @@ def _fold_of_trial(sweep: SweepResults) -> dict[str, int]:
 
 
 def _columns(sweep: SweepResults) -> dict[str, tuple[str, bool]]:
-    return MULTI_LABEL if is_multi_label(sweep) else SINGLE_LABEL
+    return MULTI_LABEL if has_several_labels(sweep) else SINGLE_LABEL
 
 
 def _told(row: FoldRow, name: str, *, is_share: bool) -> str:

@@ -11,8 +11,9 @@ from reports.cross_validation import (
     fold_lines,
     fold_rows,
     is_literature,
-    is_multi_label,
 )
+from reports.error_sections import label_section
+from reports.label_scores import has_several_labels
 from reports.leaderboard import SweepResults
 from reports.markup import Markup, element
 from reports.sections import failures_section, what_was_run_section
@@ -32,7 +33,7 @@ def experiment_sections(sweep: SweepResults) -> list[Markup | None]:
     return [
         _scores_section(sweep),
         _curves_section(sweep),
-        _confusion_section(sweep),
+        _errors_section(sweep),
         _groups_section(sweep),
         failures_section(sweep),
         _configuration_section(sweep),
@@ -59,7 +60,7 @@ def _curves_section(sweep: SweepResults) -> Markup:
         return section("Learning curves", empty("Shown once a fold has all its seeds complete."))
     num_lines = sum(len(row.seeds) for row in folds.values())
     score = plotted(
-        "Validation accuracy by epoch",
+        f"Validation {'macro ROC-AUC' if has_several_labels(sweep) else 'accuracy'} by epoch",
         plots.accuracy_curves(sweep, folds),
         f"A colour per fold, {counted(num_lines, 'line')} in all, one per seed. A ring marks the epoch whose weights "
         "were kept.",
@@ -71,11 +72,11 @@ def _curves_section(sweep: SweepResults) -> Markup:
     return section("Learning curves", score, element("div", *losses, class_="pair"))
 
 
-def _confusion_section(sweep: SweepResults) -> Markup:
-    if is_multi_label(sweep):
-        return section(
-            "Confusion matrix", empty("A clip may have several labels here, so no label stands for another.")
-        )
+def _errors_section(sweep: SweepResults) -> Markup:
+    if has_several_labels(sweep):
+        folds = list(by_fold(sweep).values())
+        title = "Scores by label"
+        return label_section(sweep, folds) if folds else section(title, empty("Shown once a fold is complete."))
     if sweep.seeds.empty:
         return section("Confusion matrix", empty("Shown once a seed of a fold is complete."))
     text = (

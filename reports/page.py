@@ -9,17 +9,16 @@ from collections.abc import Sequence
 
 from reports.cross_validation import is_experiment, is_literature
 from reports.document import document
+from reports.error_sections import error_sections
 from reports.experiment_page import LITERATURE, experiment_sections
 from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_architecture
 from reports.markup import Markup, element, join
 from reports.plots import architecture_names, plotly_javascript
 from reports.sections import (
-    confusion_section,
     failures_section,
     headline_section,
     leaderboard_section,
     learning_curves_section,
-    recall_section,
     rungs_section,
     trials_section,
     what_was_run_section,
@@ -56,8 +55,7 @@ def _sweep_sections(
         leaderboard_section(rows),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
-        confusion_section(sweep, rows),
-        recall_section(sweep, rows),
+        *error_sections(sweep, rows),
         trials_section(trials),
         failures_section(sweep),
         what_was_run_section(sweep),

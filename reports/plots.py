@@ -4,13 +4,14 @@ The only file that imports plotly. All numbers go in as lists, so that the page 
 go in through `plot_text`. Classes are placed by index and named by tick text, so no label is ever taken for a number.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from reports.label_scores import LabelScores, epoch_scores, has_several_labels
 from reports.leaderboard import LeaderboardRow, SweepResults, summed_confusion
 from reports.markup import plot_text
 from reports.trials import TrialSummary
@@ -42,20 +43,24 @@ def figure_json(figure: go.Figure) -> str:
 def accuracy_curves(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> go.Figure:
     """Validation accuracy per epoch: a colour per name, a line per seed, a ring at the epoch that was kept.
 
+    Where a clip may have several labels it is the macro ROC-AUC, by which epochs are chosen then.
+
     Args:
         best: what is compared: architectures, or the folds of an experiment.
     """
     figure = _figure(height=360)
     names = architecture_names(sweep)
+    several = has_several_labels(sweep)
+    number = ".3f" if several else ".1%"
     for architecture, row in best.items():
         style = _style(names.index(architecture) if architecture in names else list(best).index(architecture))
         kept = dict(zip(*_columns(sweep.seeds_of(row.trial_id, row.seeds), "seed", "best_epoch"), strict=True))
         for index, seed in enumerate(row.seeds):
             curve = _curve(sweep, row.trial_id, seed)
-            epochs, accuracies = _columns(curve, "epoch", "validation_accuracy")
+            (epochs,) = _columns(curve, "epoch")
             figure.add_scatter(
                 x=epochs,
-                y=accuracies,
+                y=epoch_scores(curve).tolist(),
                 mode="lines+markers",
                 line={**style, "width": 1.8},
                 marker={"symbol": "circle-open", "size": [10 if epoch == kept[seed] else 0 for epoch in epochs]},
@@ -63,9 +68,9 @@ def accuracy_curves(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> 
                 legendgroup=plot_text(architecture),
                 showlegend=index == 0,
                 meta=[plot_text(f"{architecture}, seed {seed}")],
-                hovertemplate="%{meta[0]}<br>epoch %{x}: %{y:.1%}<extra></extra>",
+                hovertemplate=f"%{{meta[0]}}<br>epoch %{{x}}: %{{y:{number}}}<extra></extra>",
             )
-    return _epoch_axis(figure).update_yaxes(tickformat=".0%")
+    return _epoch_axis(figure).update_yaxes(tickformat=".2f" if several else ".0%")
 
 
 def loss_curves(sweep: SweepResults, row: LeaderboardRow, *, highest: float | None = None) -> go.Figure:
@@ -188,6 +193,40 @@ def recall_by_seed(sweep: SweepResults, row: LeaderboardRow) -> go.Figure:
     ]
     figure.update_yaxes(tickvals=positions, ticktext=ticks, range=[len(order) - 0.4, -0.6], zeroline=False)
     return figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.02], title_text="recall")
+
+
+def label_marks(scores: Sequence[LabelScores]) -> go.Figure:
+    """ROC-AUC and average precision of each label on test: a mark per seed, a bar at the mean; the weakest on top."""
+    ordered = sorted(scores, key=lambda label: (label.auc_mean is not None, label.auc_mean or 0.0))
+    names = [plot_text(label.label) for label in ordered]
+    figure = _figure(height=110 + 34 * len(ordered))
+    kinds = (("ROC-AUC", "auc", -0.16, COLOURS[0]), ("average precision", "average_precision", 0.16, COLOURS[1]))
+    for name, field, shift, colour in kinds:
+        values = [(value, place) for place, label in enumerate(ordered) for value in getattr(label, field)]
+        marks = _label_marks(values, names, shift=shift, name=f"{name}, seed")
+        figure.add_scatter(**marks, marker={"color": colour, "size": 7, "opacity": 0.5}, showlegend=False)
+        means = [(getattr(label, f"{field}_mean"), place) for place, label in enumerate(ordered)]
+        bar = {"color": colour, "symbol": "line-ns", "size": 14, "line": {"width": 3, "color": colour}}
+        figure.add_scatter(**_label_marks(means, names, shift=shift, name=name), marker=bar)
+    ticks = [
+        f"{name} ({label.num_clips})"
+        for name, label in zip(_tick_names(label.label for label in ordered), ordered, strict=True)
+    ]
+    figure.update_yaxes(
+        tickvals=list(range(len(ordered))), ticktext=ticks, range=[len(ordered) - 0.4, -0.6], zeroline=False
+    )
+    return figure.update_xaxes(range=[-0.02, 1.02], title_text="label scores")
+
+
+def _label_marks(values: list[tuple[Any, int]], names: list[str], *, shift: float, name: str) -> dict[str, Any]:
+    return {
+        "x": [value for value, _ in values],
+        "y": [place + shift for _, place in values],
+        "customdata": [names[place] for _, place in values],
+        "mode": "markers",
+        "name": name,
+        "hovertemplate": f"%{{customdata}}<br>{name}: %{{x:.3f}}<extra></extra>",
+    }
 
 
 def _figure(*, height: int) -> go.Figure:

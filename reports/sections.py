@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
+from reports.label_scores import has_several_labels
 from reports.leaderboard import LeaderboardRow, SweepResults
 from reports.markup import Markup, element
 from reports.tables import (
@@ -93,8 +94,9 @@ def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardR
     if not best:
         return section("Learning curves", empty("Shown once a configuration has all its seeds complete."))
     num_lines = sum(len(row.seeds) for row in best.values())
+    several = has_several_labels(sweep)
     accuracy = plotted(
-        "Validation accuracy by epoch",
+        f"Validation {'macro ROC-AUC' if several else 'accuracy'} by epoch",
         plots.accuracy_curves(sweep, best),
         f"The best configuration of each architecture; one line per seed (n = {num_lines}). "
         "A ring marks the epoch whose weights were kept.",
@@ -104,7 +106,8 @@ def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardR
         plotted(
             f"Loss by epoch: {architecture}",
             plots.loss_curves(sweep, row, highest=highest),
-            f"Cross-entropy per clip as the trial reported it, {counted(len(row.seeds), 'seed')}; trial {row.number}.",
+            f"{'Binary c' if several else 'C'}ross-entropy per clip as the trial reported it, "
+            f"{counted(len(row.seeds), 'seed')}; trial {row.number}.",
         )
         for architecture, row in best.items()
     ]

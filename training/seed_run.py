@@ -238,7 +238,7 @@ class SeedRun:
             num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             device=self._data.device_name,
             best_weights=self._best_weights,
-            test_embeddings=embeddings(self.model, self._data, "test", autocast=self._stepper.autocast).numpy(),
+            test_embeddings=embeddings(self.model, self._data, "test", autocast=self.stepper.autocast).numpy(),
             events=tuple(self._progress.events),
         )
 

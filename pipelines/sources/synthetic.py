@@ -11,7 +11,6 @@ recordings carry another class faintly. Loudness says nothing about the class.
 import csv
 import io
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.random import Generator
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Manifest
 from pipelines.sources import esc50
+from pipelines.sources.made_trees import claim
 from pipelines.sources.synthetic_sounds import (
     NUM_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -150,7 +150,7 @@ def write_synthetic_dataset(
         "seed": int(seed),
         "num_clips_per_class": int(num_clips_per_class),
     }
-    _claim(root, parameters)
+    claim(root, parameters, stored_as="meta/synthetic.json", table="meta/esc50.csv", audio="audio")
     marker = root / "meta" / "esc50.csv"
     if marker.exists():
         return root
@@ -175,22 +175,6 @@ def _validate(seed: int, num_clips_per_class: int) -> None:
             allowed=f"multiples of {NUM_FOLDS} from {NUM_FOLDS} to {_MAX_CLIPS_PER_CLASS}, as many in every fold",
             remedy="Give 40 for the full set.",
         )
-
-
-def _claim(root: Path, parameters: dict[str, int]) -> None:
-    """Store the parameters before any audio, so that an interrupted set cannot be continued with others."""
-    path = root / "meta" / "synthetic.json"
-    remedy = "Choose an empty root, or delete this one if it is no longer needed."
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found != parameters:
-            given = f"{root}, which holds a synthetic set made with {found}"
-            raise InvalidInput("root", given=given, allowed=f"an empty folder or a set of {parameters}", remedy=remedy)
-    elif (root / "meta" / "esc50.csv").exists() or any((root / "audio").glob("*")):
-        given = f"{root}, which holds audio or a meta table not made here"
-        raise InvalidInput("root", given=given, allowed="an empty folder or a synthetic set", remedy=remedy)
-    if not path.exists():
-        LocalObjectStore(root).put("meta/synthetic.json", (json.dumps(parameters, indent=2) + "\n").encode())
 
 
 def _encode(waveform: Waveform) -> bytes:

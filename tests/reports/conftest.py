@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reports import SweepResults, load_sweep
 from storage.object_store import open_store
 from storage.results_table import ResultsTable
+from storage.schemas import TABLES
 
 START = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
@@ -41,6 +43,8 @@ class InventedSweep:
         architecture: str = "cnn",
         seeds: Sequence[int] = (1, 2, 3),
         parameters: dict[str, Any] | None = None,
+        loss: str = "cross_entropy",
+        **columns: Any,
     ) -> str:
         self._commit(
             "suggestions",
@@ -51,7 +55,10 @@ class InventedSweep:
             parameters=json.dumps({"learning_rate": 0.001, "dropout": 0.3} if parameters is None else parameters),
             untuned_default=parameters == {},
             distributions="{}",
-            configuration=json.dumps({"architecture": architecture, "seeds": list(seeds), "num_epochs": 3}),
+            configuration=json.dumps(
+                {"architecture": architecture, "seeds": list(seeds), "num_epochs": 3, "loss": {"kind": loss}}
+            ),
+            **columns,
         )
         return trial_id
 
@@ -83,7 +90,14 @@ class InventedSweep:
         )
 
     def train(
-        self, trial_id: str, seed: int, accuracies: Sequence[float], *, architecture: str = "cnn", before: int = 0
+        self,
+        trial_id: str,
+        seed: int,
+        accuracies: Sequence[float],
+        *,
+        architecture: str = "cnn",
+        before: int = 0,
+        scores: Sequence[float] | None = None,
     ) -> None:
         """One epoch per accuracy; `before` epochs of other seeds came first."""
         for epoch, accuracy in enumerate(accuracies, start=1):
@@ -99,6 +113,7 @@ class InventedSweep:
                 train_loss=2.2 * (1 - accuracy),
                 validation_loss=0.4 + 1.9 * (1 - accuracy),
                 validation_accuracy=accuracy,
+                validation_score=None if scores is None else scores[epoch - 1],
                 learning_rate=0.001,
                 epoch_seconds=4.0,
             )
@@ -138,7 +153,7 @@ class InventedSweep:
             failed_at=START + timedelta(minutes=minutes),
         )
 
-    def predict(self, trial_id: str, seed: int, clip_id: str, *, label: int, predicted: int) -> None:
+    def predict(self, trial_id: str, seed: int, clip_id: str, *, label: int, predicted: int, **columns: Any) -> None:
         self._commit(
             "predictions",
             f"{trial_id}-seed{seed}-{clip_id}",
@@ -148,7 +163,7 @@ class InventedSweep:
             clip_id=clip_id,
             label=label,
             predicted=predicted,
-            probabilities=[1 / len(self.labels)] * len(self.labels),
+            **{"probabilities": [1 / len(self.labels)] * len(self.labels), **columns},
         )
 
     def finished_trial(self, trial_id: str, *, number: int, architecture: str = "cnn", **seed_columns: Any) -> str:
@@ -161,11 +176,34 @@ class InventedSweep:
         self.end(trial_id, "finished", number=number, architecture=architecture, seed_epochs=9)
         return trial_id
 
+    def several_labels(self, trial_id: str = "t0", *, seeds: Sequence[int] = (1, 2), num_clips: int = 40) -> None:
+        """A finished trial whose clips have one to three labels; the first label is told best, the last by chance."""
+        num_labels = len(self.labels)
+        self.suggest(trial_id, seeds=seeds, loss="bce")
+        for seed in seeds:
+            self.train(trial_id, seed, (0.4, 0.5), scores=(0.6, 0.7 + 0.01 * seed))
+            self.complete_seed(trial_id, seed)
+            rng = np.random.default_rng(seed)
+            for clip in range(num_clips):
+                labels = sorted({(clip * step) % num_labels for step in (1, 3, 7)[: 1 + clip % 3]})
+                strength = np.linspace(2.5, 0.0, num_labels) * np.isin(np.arange(num_labels), labels)
+                given = 1 / (1 + np.exp(1 - strength - rng.normal(0, 1, num_labels)))
+                self.predict(
+                    trial_id,
+                    seed,
+                    f"clip{clip:03d}",
+                    label=labels[0],
+                    predicted=0,
+                    labels=labels,
+                    probabilities=given.tolist(),
+                )
+
     def load(self) -> SweepResults:
         return load_sweep(self.results, self.sweep_id)
 
     def _commit(self, table: str, commit: str, **columns: Any) -> None:
-        row = {"sweep_id": self.sweep_id, **columns}
+        left_out = {field.name: None for field in TABLES[table] if field.nullable}
+        row = {**left_out, "sweep_id": self.sweep_id, **columns}
         assert self.results.commit(table, sweep_id=self.sweep_id, commit=commit, rows=[row])
 
 

@@ -240,7 +240,7 @@ class TestSource:
     def test_a_folder_of_something_else_is_refused_and_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "audio").mkdir()
         (tmp_path / "audio" / "mine.wav").write_bytes(b"mine")
-        with pytest.raises(InvalidInput, match="holds audio or a meta table not made here"):
+        with pytest.raises(InvalidInput, match="holds audio or a table not made here"):
             read_manifest("synthetic", root=str(tmp_path), name="synthetic")
         assert [path.name for path in tmp_path.rglob("*")] == ["audio", "mine.wav"]
 
