@@ -24,6 +24,7 @@ from pipelines.sources.genres import LabelLevel
 from pipelines.splits import SplitSettings
 from storage.errors import InvalidInput, hold_rules, nearest
 from sweeps import ExperimentSettings, SweepSettings
+from sweeps.loggers import LogSettings
 
 T = TypeVar("T")
 _PRESETS = Path(__file__).parent.parent / "search_spaces" / "presets"
@@ -98,7 +99,7 @@ class ReportSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSettings:
-    """All settings: `sweep` and `split` of the main job, `train` and `folds` of jobs/train.py, the others of both."""
+    """All settings: `sweep` and `split` are the main job's, `train`, `folds` and `log` those of jobs/train.py."""
 
     data: DataSettings = field(default_factory=DataSettings)
     features: FeatureSpec = field(default_factory=FeatureSpec)
@@ -107,6 +108,7 @@ class JobSettings:
     folds: FoldSettings = field(default_factory=FoldSettings)
     sweep: SweepSettings = field(default_factory=SweepSettings)
     train: ExperimentSettings = field(default_factory=ExperimentSettings)
+    log: LogSettings = field(default_factory=LogSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     report: ReportSettings = field(default_factory=ReportSettings)

@@ -5,13 +5,15 @@ python jobs/train.py data.root=<ESC-50 tree> train.architecture=cnn folds.test_f
 python jobs/train.py --smoke data.root=<ESC-50 tree>
 
 Every experiment has a number; running the same command again resumes it. Its predictions and embeddings of clips that
-the model has not seen lie in the store under experiments/<number>/, its scores in the results table.
+the model has not seen lie in the store under experiments/<number>/, its scores in the results table. While it trains,
+`tensorboard --logdir workspace/logs` shows it; log.kinds=[tensorboard,wandb,mlflow] tells others, too.
 """
 
+import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.session import ray_session
@@ -26,9 +28,10 @@ from storage.out_of_fold import out_of_fold
 from storage.split import PARTS, Split, save_split
 from sweeps import ExperimentPlan, run_experiment
 from sweeps.configurations import with_weights_hash
+from sweeps.loggers import RunInfo, RunLogger, open_logger
 from sweeps.pooled_scores import mean_scores, pooled_evaluations
 from sweeps.resources import choose_device
-from sweeps.run_experiment import ExperimentOutcome, FoldNews
+from sweeps.run_experiment import ExperimentOutcome, FoldNews, SeedNews
 
 # What --smoke changes: sizes, nothing else.
 SMOKE = ("train.epochs=2", "train.seeds=[42]")
@@ -66,7 +69,7 @@ def _train(words: Sequence[str]) -> int:
         labels = sorted({label for of_clip in features.labels for label in of_clip})
         row = _sweep_row(settings, plan, splits, labels)
         say(f"experiment {number:04d}, {plan.experiment_id}: {_what(plan)}")
-        with progress("train, seed-epochs") as tell:
+        with progress("train, seed-epochs") as tell, _logged(plan, settings, number) as logger:
             outcome = run_experiment(
                 plan,
                 features,
@@ -75,21 +78,40 @@ def _train(words: Sequence[str]) -> int:
                 folder=experiment_folder(number),
                 sweep_row=row,
                 feature_spec=dataclasses.asdict(settings.features),
-                on_epoch=_Watch(plan, tell),
+                on_news=_Watch(plan, tell, logger),
             )
     return _conclude(plan, outcome, store, number, settings, num_labels=len(labels))
 
 
-class _Watch:
-    """Counts seed-epochs over all folds and shows the newest."""
+@contextlib.contextmanager
+def _logged(plan: ExperimentPlan, settings: JobSettings, number: int) -> Iterator[RunLogger]:
+    """TensorBoard's log and the others that are asked for, for the length of the run."""
+    logger = open_logger(settings.log, say=say)
+    configuration = plan.trial_config(plan.folds[0]).to_dict()
+    name = f"{number:04d}-{plan.settings.name}"
+    logger.start(RunInfo(run_id=plan.experiment_id, name=name, group=plan.settings.name, configuration=configuration))
+    try:
+        yield logger
+    except BaseException:
+        logger.end("failed")
+        raise
+    logger.end("finished")
 
-    def __init__(self, plan: ExperimentPlan, tell: Tell) -> None:
+
+class _Watch:
+    """Counts seed-epochs over all folds, shows the newest, and tells the logs."""
+
+    def __init__(self, plan: ExperimentPlan, tell: Tell, logger: RunLogger) -> None:
         self._of_fold: dict[int, int] = {}
         self._total = len(plan.folds) * len(plan.settings.seeds) * plan.settings.epochs
-        self._tell = tell
+        self._tell, self._logger = tell, logger
 
-    def __call__(self, heard: FoldNews) -> None:
+    def __call__(self, heard: FoldNews | SeedNews) -> None:
+        if isinstance(heard, SeedNews):
+            self._logger.seed(fold=heard.fold, result=heard.result)
+            return
         news, metrics = heard.news, heard.news.metrics
+        self._logger.epoch(seed=news.seed, fold=heard.fold, metrics=metrics)
         self._of_fold[heard.fold] = news.seed_epoch
         text = (
             f"fold {heard.fold} seed {news.seed} epoch {metrics.epoch}: loss {metrics.train_loss:.3f}, "

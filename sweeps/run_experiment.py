@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ray
 from ray.util.queue import Queue
 
@@ -49,6 +50,14 @@ class FoldNews:
     news: EpochNews
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedNews:
+    """A seed of a fold is trained to its end; without its weights and embeddings, which lie in the store."""
+
+    fold: int
+    result: SeedResult
+
+
 def run_experiment(
     plan: ExperimentPlan,
     features: Features,
@@ -58,7 +67,7 @@ def run_experiment(
     folder: str,
     sweep_row: Mapping[str, Any],
     feature_spec: Mapping[str, Any] | None = None,
-    on_epoch: Callable[[FoldNews], None] = lambda news: None,
+    on_news: Callable[[FoldNews | SeedNews], None] = lambda news: None,
 ) -> ExperimentOutcome:
     """Trains and records every fold that is not complete.
 
@@ -67,7 +76,7 @@ def run_experiment(
         folder: of the experiment in the store.
         feature_spec: of the features, field by field, for the cards of the models; None where none are kept.
         sweep_row: the remaining columns of the `sweeps` table, recorded once.
-        on_epoch: hears of every epoch that is in the results table; of a resumed fold's last one again.
+        on_news: hears of every epoch and every seed that is in the results table, of a resumed fold's last ones again.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -95,7 +104,7 @@ def run_experiment(
             return task.remote(suggestion, shared, splits[_fold(suggestion)], place, queue)
 
         at_a_time = plan.settings.max_concurrent_trials or len(todo)
-        for suggestion, reference in _ended(todo, start, at_a_time=at_a_time, on_epoch=on_epoch):
+        for suggestion, reference in _ended(todo, start, at_a_time=at_a_time, on_news=on_news):
             reason = _record_end(reference, suggestion, ledger, store)
             if reason:
                 failed[_fold(suggestion)] = reason
@@ -108,7 +117,7 @@ def _ended(
     start: Callable[[Suggestion, Queue], ray.ObjectRef],
     *,
     at_a_time: int,
-    on_epoch: Callable[[FoldNews], None],
+    on_news: Callable[[FoldNews | SeedNews], None],
 ) -> Iterator[tuple[Suggestion, ray.ObjectRef]]:
     """Starts folds, passes on what they tell, and yields each one as it ends."""
     queue = Queue(actor_options={"num_cpus": 0})
@@ -120,7 +129,7 @@ def _ended(
                 running[start(suggestion, queue)] = suggestion
             done, _ = ray.wait(list(running), timeout=_LISTEN_S)
             for news in queue.get_nowait_batch(queue.qsize()):  # a fold tells its last epoch before it ends
-                on_epoch(news)
+                on_news(news)
             for reference in done:
                 yield running.pop(reference), reference
     finally:
@@ -151,7 +160,7 @@ def _train_fold(
         feature_spec=place.feature_spec,
     )
 
-    def keep_embeddings(result: SeedResult) -> None:
+    def on_seed(result: SeedResult) -> None:
         save_embeddings(
             place.store,
             place.folder,
@@ -160,11 +169,13 @@ def _train_fold(
             clip_ids=result.test.clip_ids,
             embeddings=result.test_embeddings,
         )
+        nothing = np.empty((0, 0), np.float32)
+        queue.put(SeedNews(fold=fold, result=dataclasses.replace(result, best_weights={}, test_embeddings=nothing)))
 
     def hear(news: EpochNews) -> None:
         queue.put(FoldNews(fold=fold, news=news))
 
-    ended = train_recorded(suggestion.config, context, hear, keep_embeddings)
+    ended = train_recorded(suggestion.config, context, hear, on_seed)
     # The results are in the table; weights and predictions need not travel.
     return ended if isinstance(ended, FailedTraining) else dataclasses.replace(ended, seeds=())
 

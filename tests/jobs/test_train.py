@@ -48,6 +48,7 @@ def words(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         f"data.root={corpus}",
         f"storage.uri={folder}/store",
         f"report.folder={folder}/reports",
+        f"log.folder={folder}/logs",
         *SMALL,
     ]
 
@@ -76,6 +77,8 @@ class TestRuns:
         page = re.search(r"report: (.*)", told)
         assert page
         assert "Scores by fold" in Path(page[1]).read_text()
+        assert list(Path(page[1]).with_suffix("").glob("*.png"))
+        assert list(Path(page[1]).parents[1].glob("logs/**/events.out.tfevents*"))
 
     def test_the_same_command_again_trains_nothing_and_has_the_same_number(
         self, words: list[str], capsys: pytest.CaptureFixture[str]

@@ -17,7 +17,7 @@ from storage.results_table import ResultsTable
 from storage.split import Part, Split
 from sweeps import ExperimentPlan, ExperimentSettings, run_experiment
 from sweeps.pooled_scores import mean_scores, pooled_evaluations
-from sweeps.run_experiment import ExperimentOutcome, FoldNews
+from sweeps.run_experiment import ExperimentOutcome, FoldNews, SeedNews
 
 FOLDER = "experiments/0001"
 NUM_CLIPS, NUM_FOLDS = 40, 2
@@ -75,7 +75,7 @@ def make_plan(**settings: Any) -> ExperimentPlan:
     )
 
 
-def run(plan: ExperimentPlan, store: ObjectStore, heard: list[FoldNews] | None = None) -> ExperimentOutcome:
+def run(plan: ExperimentPlan, store: ObjectStore, heard: list[FoldNews | SeedNews] | None = None) -> ExperimentOutcome:
     features = toy_features()
     return run_experiment(
         plan,
@@ -84,7 +84,7 @@ def run(plan: ExperimentPlan, store: ObjectStore, heard: list[FoldNews] | None =
         store,
         folder=FOLDER,
         sweep_row={**SWEEP_ROW, "protocol": "honest"},
-        on_epoch=lambda news: heard.append(news) if heard is not None else None,
+        on_news=lambda news: heard.append(news) if heard is not None else None,
     )
 
 
@@ -122,14 +122,14 @@ class TestPlan:
 
 
 @pytest.fixture(scope="module")
-def finished(ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, list[FoldNews]]:
-    store, heard = open_store(str(tmp_path_factory.mktemp("experiment"))), list[FoldNews]()
+def finished(ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, list[FoldNews | SeedNews]]:
+    store, heard = open_store(str(tmp_path_factory.mktemp("experiment"))), list[FoldNews | SeedNews]()
     outcome = run(make_plan(), store, heard)
     assert outcome == ExperimentOutcome(num_found=0, num_run=2, failed={})
     return store, heard
 
 
-Finished = tuple[ObjectStore, list[FoldNews]]
+Finished = tuple[ObjectStore, list[FoldNews | SeedNews]]
 
 
 def table(store: ObjectStore, name: str) -> list[dict[str, Any]]:
@@ -139,9 +139,10 @@ def table(store: ObjectStore, name: str) -> list[dict[str, Any]]:
 
 def test_every_fold_and_seed_is_trained_once_and_heard_of(finished: Finished) -> None:
     store, heard = finished
-    assert sorted((news.fold, news.news.seed, news.news.metrics.epoch) for news in heard) == [
-        (fold, seed, epoch) for fold in (1, 2) for seed in (1, 2) for epoch in (1, 2)
-    ]
+    epochs = [(news.fold, news.news.seed, news.news.metrics.epoch) for news in heard if isinstance(news, FoldNews)]
+    assert sorted(epochs) == [(fold, seed, epoch) for fold in (1, 2) for seed in (1, 2) for epoch in (1, 2)]
+    seeds = [(news.fold, news.result.seed) for news in heard if isinstance(news, SeedNews)]
+    assert sorted(seeds) == [(fold, seed) for fold in (1, 2) for seed in (1, 2)]
     assert [row["state"] for row in table(store, "trials")] == ["finished"] * 2
     assert sorted(row["fold"] for row in table(store, "suggestions")) == [1, 2]
     assert table(store, "sweeps")[0]["kind"] == "experiment"
@@ -176,7 +177,7 @@ def test_the_scores_of_all_folds_together_are_those_of_their_clips(finished: Fin
 
 
 def test_the_same_experiment_again_trains_nothing(finished: Finished) -> None:
-    store, heard = finished[0], list[FoldNews]()
+    store, heard = finished[0], list[FoldNews | SeedNews]()
     before = {info.key: store.get(info.key) for info in store.list("")}
     assert run(make_plan(), store, heard) == ExperimentOutcome(num_found=2, num_run=0, failed={})
     assert heard == []
