@@ -77,7 +77,10 @@ class EmbeddingStore:
             embedding: (rows, embedding_size), all finite.
         """
         schema = embedding_schema(embedding.shape[1])
-        values = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(embedding))
+        tensor = schema.field("embedding").type
+        flat = pa.array(np.ascontiguousarray(embedding).ravel(), pa.float32())
+        # from_numpy_ndarray refuses an array without rows: those of a part all of whose clips are quarantined.
+        values = pa.ExtensionArray.from_storage(tensor, pa.FixedSizeListArray.from_arrays(flat, embedding.shape[1]))
         columns = [*(keys.column(name).combine_chunks() for name in ROW_KEY), values]
         data = to_parquet(pa.Table.from_arrays(columns, schema=schema))
         key = self._parts.key(index, clips_hash)
@@ -151,6 +154,8 @@ class EmbeddingStore:
         position = 0
         for part in marker["parts"]:
             table = read_parquet(self.store, self._parts.key(*part))
+            if not table.num_rows:
+                continue
             values = table.column("embedding").combine_chunks().to_numpy_ndarray()
             if values.shape[1:] != embedding.shape[1:] or position + len(values) > len(embedding):
                 raise StorageError(f"{self.uri}: parts do not agree. Delete the folder and run the same command again.")

@@ -62,12 +62,14 @@ def run_sweep(
     *,
     sweep_row: dict[str, Any],
     on_progress: Callable[[SweepProgress], None] = lambda progress: None,
+    embedded: tuple[TrialData, ...] = (),
 ) -> SweepOutcome:
     """Plans, trains and records every trial that has not ended yet.
 
     Args:
         sweep_row: the remaining columns of the `sweeps` table (dataset, settings, versions …), recorded once.
         on_progress: called after every epoch and every end of a trial.
+        embedded: of `embeddings.embed_for_plan`; trials that these fit train their heads alone.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -90,7 +92,7 @@ def run_sweep(
         resources = _resources(plan)
         searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
         scheduler = SeedEpochHalving(plan, records, searcher)
-        context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data)
+        context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data, embedded=embedded)
         _tune(plan, context, searcher, scheduler, watch, resources)
         if fault.error:
             raise fault.error

@@ -13,6 +13,7 @@ from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
 from training import SeedResult, TrialConfig, TrialData, run_trial
+from training.embeddings import data_for
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
 from training.steps import OutOfMemory
@@ -20,11 +21,16 @@ from training.steps import OutOfMemory
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialContext:
-    """What every trial of a sweep shares; travels once through Ray's object store."""
+    """What every trial of a sweep shares; travels once through Ray's object store.
+
+    Attributes:
+        embedded: the data with embeddings of frozen backbones, for the trials that they fit.
+    """
 
     sweep_id: str
     store: ObjectStore
     data: TrialData
+    embedded: tuple[TrialData, ...] = ()
 
 
 def checkpoint_prefix(sweep_id: str, trial_id: str) -> str:
@@ -53,7 +59,8 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
         ledger.seed(config, result)
 
     try:
-        run_trial(config, context.data, report, checkpoints, on_seed=on_seed)
+        data = data_for(config, context.data, context.embedded)
+        run_trial(config, data, report, checkpoints, on_seed=on_seed)
     except (TrainingFailed, OutOfMemory) as e:
         reason = "not_finite" if isinstance(e, TrainingFailed) else "out_of_memory"
         ledger.failure(config.trial_id, reason=reason, detail=str(e))
