@@ -23,7 +23,7 @@ def _features(store: ObjectStore) -> tuple[FeatureStore, list[Shard]]:
 
 
 def _values(index: int) -> NDArray[np.float32]:
-    return np.random.default_rng(index).normal(size=(4, 5)).astype(np.float32)
+    return np.random.default_rng(index).normal(size=(4, 400)).astype(np.float32)
 
 
 def _keys(index: int) -> pa.Table:
@@ -95,7 +95,7 @@ def test_a_lost_part_makes_them_incomplete_and_a_damaged_one_is_named(store: Obj
     embeddings.commit(parts, num_rows=8, spec={}, versions={})
     key = embeddings.uri.removeprefix(store.uri + "/") + "part-00001-0001.parquet"
     data = bytearray(store.get(key))
-    data[len(data) // 3] ^= 0xFF
+    data[len(data) // 2] ^= 0xFF
     store.put(key, bytes(data))
     with pytest.raises(StorageError, match=r"part-00001-0001\.parquet' is damaged"):
         embeddings.load()
