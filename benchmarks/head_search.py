@@ -79,8 +79,10 @@ def _measure(
     half = len(heads) // 2
 
     def train(numbered: Sequence[int]) -> None:
+        torch.set_num_threads(1)
         for number in numbered:
             _run(with_values(config, heads[number]), found[0], store, f"head-{number}")
+        torch.set_num_threads(NUM_CORES)
 
     return {
         "embeddings": _timed(lambda: found.append(embed(config, data, features, split))),

@@ -142,7 +142,7 @@ def _compute(
     rows = [{"index": index, "clips_hash": clips_hash} for index, clips_hash in parts]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         EmbeddingActor,
-        # In a list, as Ray would otherwise fetch the model for the constructor's arguments of every task.
+        # By reference, so that the weights travel once to every node.
         fn_constructor_args=([ray.put(model)], spec, store),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
