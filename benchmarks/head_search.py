@@ -5,9 +5,10 @@ python benchmarks/head_search.py [--quick] [--clips 160] [--heads 32] [--epochs 
 System S1: ResNet-50, frozen, at 3 × 224 × 224, S1's head and settings, 15 epochs, batch 16. The plain run passes every
 training and validation clip through the backbone in every epoch, as notebooks do; it is ours too (`run_trial` on
 log-mels), with all cores. The search makes the embeddings of all clips by Ray Data into a store, from nothing and with
-the start of its actors, and then trains 32 other heads one after the other, each a whole trial with its checkpoints.
-Both leave the weights of the best epoch. Ray itself is started before the clock. Half of the heads are trained before
-the plain run and half after it. The log-mels are noise and the weights random: neither changes the time.
+the start of its actors, and then trains 32 heads on one core, one after the other, each a whole trial with its
+checkpoints. Both leave the weights of the best epoch. Ray itself is started before the clock. Half of the heads are
+trained before the plain run and half after it. The log-mels are noise and the weights random, which does not change the
+time.
 """
 
 import argparse
