@@ -93,11 +93,20 @@ def hash_of_backbone(backbone: nn.Module) -> str:
 
 
 def frozen_backbone(config: TrialConfig, weights: Mapping[str, torch.Tensor]) -> Classifier:
-    """A trial's model with its first weights, on the CPU, in evaluation mode; of its head nothing is meant."""
+    """A trial's model with its first weights, on the CPU, in evaluation mode; of its head nothing is meant.
+
+    Raises:
+        InvalidInput: the weights are not of this architecture.
+    """
     model = create_model(
         config.architecture, num_classes=1, in_channels=config.input.channels, seed=0, options=config.model
     )
-    load_weights(model, weights)
+    try:
+        load_weights(model, weights)
+    except ValueError as e:
+        raise InvalidInput(
+            "trial.weights", given=config.weights, allowed=f"weights of {config.architecture}", remedy=f"{e}."
+        ) from e
     return model.requires_grad_(False).eval()
 
 

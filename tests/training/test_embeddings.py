@@ -160,6 +160,11 @@ def test_weights_that_changed_since_the_embeddings_were_made_are_refused(
         run(frozen, data, tmp_path)
 
 
+def test_weights_of_another_architecture_are_refused(frozen: TrialConfig, trial_data: TrialData) -> None:
+    with pytest.raises(InvalidInput, match=r"trial\.weights.*weights of cnn.*do not fit the backbone"):
+        spec_of(with_values(frozen, {"model.width": 8}), trial_data)
+
+
 def test_embeddings_of_other_inputs_are_refused_and_not_chosen(
     frozen: TrialConfig, trial_data: TrialData, tmp_path: Path
 ) -> None:
