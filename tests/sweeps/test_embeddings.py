@@ -1,5 +1,7 @@
 """Embeddings of whole feature stores by Ray Data: counts close, what is missing alone is computed, sweeps use them."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,85 +80,116 @@ def embedding_objects(store: ObjectStore) -> dict[str, bytes]:
     return {info.key.rpartition("/")[2]: store.get(info.key) for info in store.list("embeddings/")}
 
 
-def test_every_row_gets_the_embedding_that_its_own_backbone_gives(store: ObjectStore, weights: str) -> None:
-    features, split, data = make_store(store)
-    heard: list[tuple[int, int]] = []
-    config = make_config(weights)
-    found = embed(config, data, features, split, on_progress=lambda *counts: heard.append(counts))
-    assert heard == [(0, 60), (20, 60), (40, 60), (60, 60)]
-    assert sorted(embedding_objects(store)) == ["_MANIFEST.json", *(f"part-0000{n}-000{n}.parquet" for n in range(3))]
+def key_of_part(store: ObjectStore, index: int) -> str:
+    return next(info.key for info in store.list("embeddings/") if f"part-{index:05d}" in info.key)
+
+
+class Made:
+    """A local store with features and their embeddings, made once; tests change a copy."""
+
+    def __init__(self, folder: Path, weights: str) -> None:
+        self._folder, self.config = folder, make_config(weights)
+        self.heard: list[tuple[int, int]] = []
+        features, self.split, self.data = make_store(open_store(str(folder)))
+        self.embedded = embed(
+            self.config, self.data, features, self.split, on_progress=lambda *counts: self.heard.append(counts)
+        )
+
+    def copy_to(self, folder: Path) -> ObjectStore:
+        shutil.copytree(self._folder, folder / "store")
+        return open_store(str(folder / "store"))
+
+    def embed(self, store: ObjectStore, on_progress: Any = lambda done, total: None) -> TrialData:
+        features = FeatureStore(store, dataset="toy-0", fingerprint="f" * 16)
+        return embed(self.config, self.data, features, self.split, on_progress=on_progress)
+
+
+@pytest.fixture(scope="module")
+def made(ray_local: None, weights: str, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return Made(tmp_path_factory.mktemp("made"), weights)
+
+
+def test_every_row_gets_the_embedding_that_its_own_backbone_gives(made: Made) -> None:
     model = create_model("timm/resnet10t", num_classes=3, seed=3).eval()
-    for name, part in found.parts.items():
+    for name, part in made.embedded.parts.items():
+        data = made.data
         inputs = torch.from_numpy(data.parts[name].log_mel).float().sub(data.mean_db).div(data.deviation_db)
         with torch.no_grad():
             expected = model.embed(inputs[:, None]).numpy()
         np.testing.assert_allclose(part.log_mel, expected, rtol=1e-4, atol=1e-5)
         assert part.clip_ids == data.parts[name].clip_ids
-    again: list[tuple[int, int]] = []
+
+
+def test_rows_are_counted_while_they_are_embedded_and_a_rerun_does_nothing(made: Made, tmp_path: Path) -> None:
+    assert made.heard == [(0, 60), (20, 60), (40, 60), (60, 60)]
+    store, again = made.copy_to(tmp_path), list[int]()
     before = embedding_objects(store)
-    second = embed(config, data, features, split, on_progress=lambda *counts: again.append(counts))
+    assert sorted(before) == ["_MANIFEST.json", *(f"part-0000{n}-000{n}.parquet" for n in range(_NUM_PARTS))]
+    marker = json.loads(before["_MANIFEST.json"])
+    assert (marker["num_rows"], marker["embedding_size"]) == (60, 512)
+    found = made.embed(store, lambda done, total: again.append(done))
     assert again == []
     assert embedding_objects(store) == before
-    assert np.array_equal(second.parts["train"].log_mel, found.parts["train"].log_mel)
+    assert np.array_equal(found.parts["train"].log_mel, made.embedded.parts["train"].log_mel)
+
+
+def test_embeddings_on_s3_are_those_on_a_disk(made: Made, s3_uri: str) -> None:
+    store = open_store(s3_uri)
+    make_store(store)
+    found = made.embed(store)
+    assert len(embedding_objects(store)) == _NUM_PARTS + 1
+    for name, part in made.embedded.parts.items():
+        np.testing.assert_allclose(found.parts[name].log_mel, part.log_mel, rtol=1e-5, atol=1e-6)
 
 
 class Interrupted(Exception):
     """Stands for a driver that ends in the middle."""
 
 
-def test_what_an_interrupted_run_left_is_not_computed_again(tmp_path: Path, weights: str) -> None:
+def test_what_an_interrupted_run_left_is_not_computed_again(made: Made, tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
-    features, split, data = make_store(store)
-    config = make_config(weights)
+    make_store(store)
 
     def end_after_one(done: int, total: int) -> None:
         if done >= _ROWS_PER_PART:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        embed(config, data, features, split, on_progress=end_after_one)
-    left = embedding_objects(store)
-    assert "_MANIFEST.json" not in left
-    # Whatever Ray had in hand when the driver ended may be there too; one part at least is missing in what follows.
-    last = max(left)
-    for info in list(store.list("embeddings/")):
-        if info.key.endswith(last):
-            kept = (info.key, info.modified_at)
-        else:
-            store.delete(info.key)
+        made.embed(store, end_after_one)
+    left = {info.key: info.modified_at for info in store.list("embeddings/")}
+    assert not any(key.endswith("_MANIFEST.json") for key in left)
+    assert left
+    store.delete(max(left))  # or Ray may have had all parts in hand already
+    del left[max(left)]
     heard: list[int] = []
-    embed(config, data, features, split, on_progress=lambda done, total: heard.append(done))
-    assert heard == [20, 40, 60]
+    made.embed(store, lambda done, total: heard.append(done))
+    assert heard == list(range(len(left) * _ROWS_PER_PART, 61, _ROWS_PER_PART))
     now = {info.key: info.modified_at for info in store.list("embeddings/")}
-    assert now[kept[0]] == kept[1]
+    assert left.items() <= now.items()
     assert len(now) == _NUM_PARTS + 1
 
 
-def test_a_damaged_part_is_named_and_once_deleted_made_again(tmp_path: Path, weights: str) -> None:
-    store = open_store(str(tmp_path / "store"))
-    features, split, data = make_store(store)
-    config = make_config(weights)
-    expected = embed(config, data, features, split)
-    key = next(info.key for info in store.list("embeddings/") if "part-00001" in info.key)
+def test_a_damaged_part_is_named_and_once_deleted_made_again(made: Made, tmp_path: Path) -> None:
+    store = made.copy_to(tmp_path)
+    key = key_of_part(store, 1)
     whole = store.get(key)
     middle = len(whole) // 2
     store.put(key, whole[:middle] + b"damage" + whole[middle + 6 :])
     with pytest.raises(StorageError, match=r"part-00001-0001\.parquet' is damaged .* Delete it"):
-        embed(config, data, features, split)
+        made.embed(store)
     store.delete(key)
     heard: list[int] = []
-    found = embed(config, data, features, split, on_progress=lambda done, total: heard.append(done))
+    found = made.embed(store, lambda done, total: heard.append(done))
     assert heard == [40, 60]
-    assert store.get(key) == whole
-    assert np.array_equal(found.parts["train"].log_mel, expected.parts["train"].log_mel)
+    np.testing.assert_allclose(found.parts["train"].log_mel, made.embedded.parts["train"].log_mel, rtol=1e-5, atol=1e-6)
 
 
-def test_a_damaged_part_of_the_features_is_named(tmp_path: Path, weights: str) -> None:
-    store = open_store(str(tmp_path / "store"))
-    features, split, data = make_store(store)
-    store.put(f"{features.prefix}part-00002-0002.parquet", b"PAR1 and then nothing")
+def test_a_damaged_part_of_the_features_is_named(made: Made, tmp_path: Path) -> None:
+    store = made.copy_to(tmp_path)
+    store.delete(key_of_part(store, 2))
+    store.put(f"features/toy-0/{'f' * 16}/part-00002-0002.parquet", b"PAR1 and then nothing")
     with pytest.raises(StorageError, match=r"part-00002-0002\.parquet' is damaged"):
-        embed(make_config(weights), data, features, split)
+        made.embed(store)
 
 
 def test_a_sweep_over_a_frozen_backbone_trains_heads_and_has_the_numbers_of_one_on_log_mels(
