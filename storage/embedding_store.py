@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from storage.errors import StorageError
 from storage.feature_store import FeatureStore
+from storage.features import decode_into, loaded_type
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
 from storage.parts import Parts
@@ -68,6 +69,18 @@ class EmbeddingStore:
     @property
     def uri(self) -> str:
         return self._parts.uri
+
+    def read_features(self, index: int, clips_hash: str) -> tuple[pa.Table, NDArray[np.floating[Any]]]:
+        """What one part is made from: the keys of the features' rows, for `write_part`, and their log-mels in dB.
+
+        Raises:
+            StorageError: the features' part is missing or damaged.
+        """
+        part = self.features.read_shard(index, clips_hash, columns=[*ROW_KEY, "log_mel"])
+        field = part.schema.field("log_mel")
+        log_mel = np.empty((part.num_rows, *field.type.shape), dtype=loaded_type(field))
+        decode_into(log_mel, part.column("log_mel"), field)
+        return part.select(list(ROW_KEY)), log_mel
 
     def write_part(self, index: int, clips_hash: str, keys: pa.Table, embedding: NDArray[np.float32]) -> None:
         """Stores the embeddings of one part of the features; one that is there and not empty is never replaced.

@@ -14,17 +14,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 import torch
 from numpy.typing import NDArray
 
 from cluster.session import ClusterResources, cluster_resources
 from models import Classifier
-from storage.embedding_store import ROW_KEY, EmbeddingStore
+from storage.embedding_store import EmbeddingStore
 from storage.errors import InvalidInput, StorageError
 from storage.feature_store import FeatureStore
-from storage.features import decode_into, loaded_type
 from storage.split import Split
 from sweeps.plan import SweepPlan
 from training import TrialConfig, TrialData
@@ -197,11 +195,16 @@ class EmbeddingActor:
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         index, clips_hash = int(batch["index"][0]), str(batch["clips_hash"][0])
         try:
-            part = self._store.features.read_shard(index, clips_hash, columns=[*ROW_KEY, "log_mel"])
-            self._store.write_part(index, clips_hash, part, self._embedder.embed_part(part))
+            keys, log_mel = self._store.read_features(index, clips_hash)
+            embedding = self._embedder.embed(torch.from_numpy(log_mel))
+            finite = np.isfinite(embedding).all(axis=1)
+            if not finite.all():
+                clip_id = keys.column("clip_id")[int(np.flatnonzero(~finite)[0])]
+                raise StorageError(f"the embedding of clip {clip_id} is not finite. Use other weights or fp32.")
+            self._store.write_part(index, clips_hash, keys, embedding)
         except StorageError as e:  # Ray would wrap it into pages of its own
             return {"num_rows": [0], "error": [str(e)]}
-        return {"num_rows": [part.num_rows], "error": [""]}
+        return {"num_rows": [len(embedding)], "error": [""]}
 
 
 class Embedder:
@@ -215,24 +218,18 @@ class Embedder:
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._rows_per_batch = _ROWS_PER_BATCH[spec.device]
 
-    def embed_part(self, part: pa.Table) -> NDArray[np.float32]:
-        """Embeddings of the rows of a part of the features: (rows, embedding_size).
+    def embed(self, log_mel: torch.Tensor) -> NDArray[np.float32]:
+        """Embeddings of log-mels, batch by batch, in smaller ones where memory runs out.
+
+        Args:
+            log_mel: (rows, mels, frames), dB.
+
+        Returns:
+            (rows, embedding_size).
 
         Raises:
-            StorageError: an embedding is not finite, or a single row does not fit into the device's memory.
+            StorageError: a single row does not fit into the device's memory.
         """
-        field = part.schema.field("log_mel")
-        log_mel = np.empty((part.num_rows, *field.type.shape), dtype=loaded_type(field))
-        decode_into(log_mel, part.column("log_mel"), field)
-        embedding = self.embed(torch.from_numpy(log_mel))
-        finite = np.isfinite(embedding).all(axis=1)
-        if not finite.all():
-            clip_id = part.column("clip_id")[int(np.flatnonzero(~finite)[0])].as_py()
-            raise StorageError(f"the embedding of clip {clip_id} is not finite. Use other weights or precision=fp32.")
-        return embedding
-
-    def embed(self, log_mel: torch.Tensor) -> NDArray[np.float32]:
-        """Embeddings of log-mels (rows, mels, frames) in dB, batch by batch, in smaller ones where memory runs out."""
         found = np.empty((len(log_mel), self._size), dtype=np.float32)
         position = 0
         while position < len(log_mel):
