@@ -1,6 +1,6 @@
-"""The leaderboard and the HTML page of a sweep, from the results table alone.
+"""The leaderboard and the HTML page of a sweep, or the scores of an experiment, from the results table alone.
 
-python jobs/report.py storage.uri=s3://bucket/prefix                  the newest sweep
+python jobs/report.py storage.uri=s3://bucket/prefix                  the newest sweep or experiment
 python jobs/report.py sweep_id=first-0123456789ab format=json         the leaderboard for programs
 """
 
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jobs.console import print_table, run_job, say
+from jobs.console import run_job, say
 from jobs.settings import ReportSettings, StorageSettings, parse_settings, usage
-from jobs.stages import write_report
-from reports import LEADERBOARD_HEADER, leaderboard, leaderboard_lines, load_sweep, newest_sweep, to_json
+from jobs.stages import print_scores, write_report
+from reports import fold_rows, is_experiment, leaderboard, load_sweep, newest_sweep, to_json
 from storage.object_store import open_store
 from storage.results_table import ResultsTable
 
@@ -37,10 +37,11 @@ def _report(words: Sequence[str]) -> None:
     results = ResultsTable(store)
     sweep_id = settings.sweep_id or newest_sweep(results)
     if settings.format == "json":
-        print(to_json(leaderboard(load_sweep(results, sweep_id))))
+        sweep = load_sweep(results, sweep_id)
+        print(to_json(fold_rows(sweep) if is_experiment(sweep) else leaderboard(sweep)))
         return
-    rows, path = write_report(store, sweep_id, settings.report)
-    print_table(f"Leaderboard of {sweep_id} (ranked by validation)", LEADERBOARD_HEADER, leaderboard_lines(rows))
+    sweep, path = write_report(store, sweep_id, settings.report)
+    print_scores(sweep)
     say(f"report: {path}")
 
 

@@ -19,10 +19,11 @@ from yaml import YAMLError
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
+from pipelines.folds import FoldSettings
 from pipelines.sources.genres import LabelLevel
 from pipelines.splits import SplitSettings
 from storage.errors import InvalidInput, hold_rules, nearest
-from sweeps import SweepSettings
+from sweeps import ExperimentSettings, SweepSettings
 
 T = TypeVar("T")
 _PRESETS = Path(__file__).parent.parent / "search_spaces" / "presets"
@@ -97,13 +98,15 @@ class ReportSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSettings:
-    """All settings of the main job; the other jobs use some of them."""
+    """All settings: `sweep` and `split` of the main job, `train` and `folds` of jobs/train.py, the others of both."""
 
     data: DataSettings = field(default_factory=DataSettings)
     features: FeatureSpec = field(default_factory=FeatureSpec)
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
+    folds: FoldSettings = field(default_factory=FoldSettings)
     sweep: SweepSettings = field(default_factory=SweepSettings)
+    train: ExperimentSettings = field(default_factory=ExperimentSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
@@ -203,7 +206,9 @@ def _check_word(word: str, defaults: Mapping[str, Any]) -> None:
 
 def _check_key(key: str, defaults: Mapping[str, Any]) -> None:
     known = {*_dotted(_plain(defaults)), "preset"}
-    if key in known or key.startswith("sweep.trial."):  # its names are checked against TrialConfig later
+    if key in known or key.startswith(
+        ("sweep.trial.", "train.trial.")
+    ):  # their names are checked against TrialConfig later
         return
     if any(name.startswith(f"{key}.") for name in known):
         allowed = f"a key below it, as {next(name for name in sorted(known) if name.startswith(f'{key}.'))}"

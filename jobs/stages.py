@@ -6,13 +6,24 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from cluster.session import cluster_resources
-from jobs.console import progress, say
+from jobs.console import print_table, progress, say
 from jobs.settings import DataSettings, JobSettings, ReportSettings, StorageSettings
 from pipelines.featurize import FeaturizeResult, featurize
 from pipelines.manifest import Manifest
 from pipelines.sources import read_manifest
-from reports import leaderboard, load_sweep, render_page
-from reports.leaderboard import LeaderboardRow
+from reports import (
+    LEADERBOARD_HEADER,
+    SweepResults,
+    fold_header,
+    fold_lines,
+    fold_rows,
+    is_experiment,
+    is_literature,
+    leaderboard,
+    leaderboard_lines,
+    load_sweep,
+    render_page,
+)
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
 from storage.object_store import ObjectStore, open_store, probe
@@ -115,19 +126,35 @@ def make_features(manifest: Manifest, settings: JobSettings, store: ObjectStore)
     return result
 
 
-def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) -> tuple[list[LeaderboardRow], str]:
-    """Writes the page into the report folder and the store.
+def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) -> tuple[SweepResults, str]:
+    """Writes the page of a sweep or an experiment into the report folder and the store.
 
     Returns:
-        The leaderboard and where the page is: a path here, and for a store elsewhere its key there.
+        What it is of and where it is: a path here, and for a store elsewhere its key there.
     """
     sweep = load_sweep(ResultsTable(store), sweep_id)
-    rows = leaderboard(sweep)
-    page = render_page(sweep, rows)
+    page = render_page(sweep, leaderboard(sweep))
     path = write_page(page, f"{sweep_id}.html", settings)
     store.put(f"reports/{sweep_id}.html", page.encode())
     elsewhere = f" and {store.uri}/reports/{sweep_id}.html" if "://" in store.uri else ""
-    return rows, f"{path}{elsewhere}"
+    return sweep, f"{path}{elsewhere}"
+
+
+def print_scores(sweep: SweepResults) -> None:
+    """The leaderboard of a sweep, or the scores by fold of an experiment, as a table; a line where there are none."""
+    if is_experiment(sweep):
+        folds = fold_rows(sweep)
+        if folds:
+            print_table(f"Test scores of {sweep.sweep_id}", fold_header(sweep), fold_lines(sweep, folds))
+        if is_literature(sweep):
+            say("protocol literature: epochs were chosen on the test folds; these scores are too good by that choice")
+        return
+    rows = leaderboard(sweep)
+    if rows:
+        title = f"Leaderboard of {sweep.sweep_id} (ranked by validation)"
+        print_table(title, LEADERBOARD_HEADER, leaderboard_lines(rows))
+    else:
+        say("no configuration has finished all its seeds; the report says why")
 
 
 def write_page(page: str, name: str, settings: ReportSettings) -> str:

@@ -12,17 +12,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.session import ray_session
-from jobs.console import print_table, progress, run_job, say
+from jobs.console import progress, run_job, say
 from jobs.settings import SMOKE, JobSettings, parse_settings, usage
-from jobs.stages import find_recordings, make_features, open_checked_store, versions, write_report
+from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
-from reports import LEADERBOARD_HEADER, leaderboard_lines
 from storage.feature_store import FeatureStore
 from storage.object_store import ObjectStore
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
+from sweeps.configurations import with_weights_hash
 from sweeps.embeddings import embed_for_plan
-from sweeps.run_sweep import SweepProgress, choose_device
+from sweeps.resources import choose_device
+from sweeps.run_sweep import SweepProgress
 from training import TrialData, load_trial_data
 from training.embeddings import can_train_head
 
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sweep(words: Sequence[str]) -> int:
     settings = parse_settings(JobSettings, words, smoke=SMOKE)
+    searched = dataclasses.replace(settings.sweep, trial=with_weights_hash(settings.sweep.trial))
+    settings = dataclasses.replace(settings, sweep=searched)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
     plan = SweepPlan(
@@ -53,13 +56,8 @@ def _sweep(words: Sequence[str]) -> int:
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
         embedded = _embed(plan, data, result.features, split)
         num_given_up = _search(plan, data, store, _sweep_row(settings, plan, split, data), embedded)
-    rows, path = write_report(store, plan.sweep_id, settings.report)
-    if rows:
-        print_table(
-            f"Leaderboard of {plan.sweep_id} (ranked by validation)", LEADERBOARD_HEADER, leaderboard_lines(rows)
-        )
-    else:
-        say("no configuration has finished all its seeds; the report says why")
+    sweep, path = write_report(store, plan.sweep_id, settings.report)
+    print_scores(sweep)
     say(f"report: {path}")
     return 1 if num_given_up else 0
 

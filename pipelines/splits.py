@@ -165,27 +165,31 @@ def _by_groups(manifest: Manifest, settings: SplitSettings) -> tuple[dict[str, P
         )
     parts: dict[str, Part] = {clip.clip_id: "train" for clip in clips}
     held_out: tuple[Part, Part] = ("test", "validation")
-    few = num_groups <= _MOST_GROUPS_DRAWN
-    for part, rows in zip(held_out, (_drawn if few else _dealt)(labels, groups, settings), strict=False):
+    drawn = stratified_parts(labels, groups, num_parts=settings.num_parts, seed=settings.seed)
+    for part, rows in zip(held_out, drawn, strict=False):
         parts |= {clips[row].clip_id: part for row in rows}
     policy = (
         f"grouped and stratified by label: 1 of {settings.num_parts} parts test, 1 validation, seed {settings.seed}"
     )
-    return parts, policy if few else f"{policy}, dealt"
+    return parts, policy if num_groups <= _MOST_GROUPS_DRAWN else f"{policy}, dealt"
 
 
-def _drawn(labels: list[str], groups: list[str], settings: SplitSettings) -> Iterator[NDArray[np.integer]]:
-    """The clips of one part after the other, by scikit-learn."""
-    folds = StratifiedGroupKFold(settings.num_parts, shuffle=True, random_state=settings.seed)
-    return (rows for _, rows in folds.split(np.zeros(len(labels)), np.array(labels), np.array(groups)))
+def stratified_parts(
+    labels: list[str], groups: list[str], *, num_parts: int, seed: int
+) -> Iterator[NDArray[np.integer]]:
+    """The rows of one part after the other: groups whole, labels about alike in all parts.
 
-
-def _dealt(labels: list[str], groups: list[str], settings: SplitSettings) -> Iterator[NDArray[np.integer]]:
-    """The same by `deal_groups`."""
-    generator = np.random.default_rng(derive_seed("split", settings.seed))
+    Args:
+        labels, groups: one per row.
+        seed: below 2^32.
+    """
+    if len(set(groups)) <= _MOST_GROUPS_DRAWN:
+        folds = StratifiedGroupKFold(num_parts, shuffle=True, random_state=seed)
+        return (rows for _, rows in folds.split(np.zeros(len(labels)), np.array(labels), np.array(groups)))
+    generator = np.random.default_rng(derive_seed("split", seed))
     group = _numbered(groups)
-    part_of = deal_groups(_numbered(labels), group, num_parts=settings.num_parts, generator=generator)[group]
-    return (np.flatnonzero(part_of == part) for part in range(settings.num_parts))
+    part_of = deal_groups(_numbered(labels), group, num_parts=num_parts, generator=generator)[group]
+    return (np.flatnonzero(part_of == part) for part in range(num_parts))
 
 
 def _numbered(names: list[str]) -> NDArray[np.integer]:

@@ -1,5 +1,6 @@
 """From the results table to what people read: leaderboard, JSON, terminal cells and one self-contained HTML page."""
 
+from reports.cross_validation import fold_header, fold_lines, fold_rows, is_experiment, is_literature
 from reports.leaderboard import (
     LeaderboardRow,
     SweepResults,
@@ -26,4 +27,9 @@ __all__ = [
     "TrialSummary",
     "trial_summaries",
     "render_page",
+    "fold_header",
+    "fold_lines",
+    "fold_rows",
+    "is_experiment",
+    "is_literature",
 ]

@@ -192,8 +192,8 @@ def best_of_each_architecture(rows: Iterable[LeaderboardRow]) -> dict[str, Leade
     return best
 
 
-def to_json(rows: Iterable[LeaderboardRow]) -> str:
-    """The leaderboard as a JSON array, best first; whatever has no value is null, never NaN."""
+def to_json(rows: Iterable[Any]) -> str:
+    """Rows, which are dataclasses, as a JSON array in their order; whatever has no value is null, never NaN."""
     return json.dumps([_without_nan(asdict(row)) for row in rows], indent=2, ensure_ascii=False, allow_nan=False)
 
 

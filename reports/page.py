@@ -1,4 +1,4 @@
-"""One sweep as one HTML page. Enters: a `SweepResults` and its leaderboard. Leaves: the page as text.
+"""One sweep, or one experiment, as one HTML page. Enters: a `SweepResults` and its leaderboard. Leaves: text.
 
 The page is self-contained: plotly.js, style, script and all numbers are inlined, and its content security policy lets
 it fetch nothing and run nothing but the two scripts whose hashes it names. It opens from a file, without a network.
@@ -7,7 +7,9 @@ it fetch nothing and run nothing but the two scripts whose hashes it names. It o
 from collections import Counter
 from collections.abc import Sequence
 
+from reports.cross_validation import is_experiment, is_literature
 from reports.document import document
+from reports.experiment_page import LITERATURE, experiment_sections
 from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_architecture
 from reports.markup import Markup, element, join
 from reports.plots import architecture_names, plotly_javascript
@@ -38,8 +40,18 @@ def render_page(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> str:
         A whole HTML document, UTF-8, about 5 MB (nearly all of it plotly.js).
     """
     trials = trial_summaries(sweep)
-    body = element(
-        "main",
+    sections: list[Markup | None] = (
+        experiment_sections(sweep) if is_experiment(sweep) else [*_sweep_sections(sweep, rows, trials)]
+    )
+    content = join(_header(sweep, trials), element("main", *sections), _footer(sweep))
+    scripts = [Markup(plotly_javascript()), Markup(DRAW_SCRIPT)]
+    return document(f"{sweep.sweep_id}: {_kind(sweep)} report", content, scripts=scripts)
+
+
+def _sweep_sections(
+    sweep: SweepResults, rows: Sequence[LeaderboardRow], trials: Sequence[TrialSummary]
+) -> list[Markup]:
+    return [
         headline_section(sweep, rows),
         leaderboard_section(rows),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
@@ -49,20 +61,22 @@ def render_page(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> str:
         trials_section(trials),
         failures_section(sweep),
         what_was_run_section(sweep),
-    )
-    content = join(_header(sweep, trials), body, _footer(sweep))
-    scripts = [Markup(plotly_javascript()), Markup(DRAW_SCRIPT)]
-    return document(f"{sweep.sweep_id}: sweep report", content, scripts=scripts)
+    ]
+
+
+def _kind(sweep: SweepResults) -> str:
+    return "experiment" if is_experiment(sweep) else "sweep"
 
 
 def _header(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
     num_open = sum(trial.state in ("open", "waiting") for trial in trials)
-    notices = []
+    kind = _kind(sweep)
+    notices = [LITERATURE] if is_literature(sweep) else []
     if num_open:
-        notices.append(f"This sweep has not ended: {num_open} of {len(trials)} trials are open. Numbers may change.")
+        notices.append(f"This {kind} has not ended: {num_open} of {len(trials)} trials are open. Numbers may change.")
     return element(
         "header",
-        element("p", "Sweep report", class_="eyebrow"),
+        element("p", f"{kind.capitalize()} report", class_="eyebrow"),
         element("h1", sweep.sweep_id),
         element("p", _summary_sentence(sweep, trials), class_="lead"),
         *(element("p", notice, class_="notice", role="note") for notice in notices),
@@ -82,10 +96,16 @@ def _summary_sentence(sweep: SweepResults, trials: Sequence[TrialSummary]) -> st
     told = ", ".join(f"{counts[state]} {fates[state]}" for state in STATES if counts[state])
     if not trials:
         return f"A search on {sweep.sweep['dataset']} over {len(sweep.labels)} classes; no trial has been planned yet."
+    started = f"Started {sweep.sweep['started_at']:%d %B %Y, %H:%M} UTC."
+    if is_experiment(sweep):
+        return (
+            f"One configuration of {', '.join(architectures)} over {counted(len(trials), 'fold')} of "
+            f"{sweep.sweep['dataset']}, {counted(len(sweep.labels), 'class', 'classes')}: {told}. {started}"
+        )
     return (
         f"{counted(len(trials), 'configuration')} of {counted(len(architectures), 'architecture')} "
         f"({', '.join(architectures)}) on {sweep.sweep['dataset']}, {counted(len(sweep.labels), 'class', 'classes')}: "
-        f"{told}. Started {sweep.sweep['started_at']:%d %B %Y, %H:%M} UTC."
+        f"{told}. {started}"
     )
 
 

@@ -26,6 +26,7 @@ _SHARE_SCALE = [[0.0, "#f7fafc"], [0.25, "#c6dbef"], [0.5, "#6baed6"], [0.75, "#
 _MAX_LABEL_CHARACTERS = 22
 MAX_LABELS_WITH_COUNTS = 20
 _MAX_RUNG_LINES = 12
+_CELL_PIXELS, _SMALL_CELL_PIXELS, _MATRIX_MARGIN_PIXELS = 36, 15, 190
 
 
 def plotly_javascript() -> str:
@@ -39,10 +40,15 @@ def figure_json(figure: go.Figure) -> str:
 
 
 def accuracy_curves(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> go.Figure:
-    """Validation accuracy per epoch: a colour per architecture, a line per seed, a ring at the epoch that was kept."""
+    """Validation accuracy per epoch: a colour per name, a line per seed, a ring at the epoch that was kept.
+
+    Args:
+        best: what is compared: architectures, or the folds of an experiment.
+    """
     figure = _figure(height=360)
+    names = architecture_names(sweep)
     for architecture, row in best.items():
-        style = _architecture_style(sweep, architecture)
+        style = _style(names.index(architecture) if architecture in names else list(best).index(architecture))
         kept = dict(zip(*_columns(sweep.seeds_of(row.trial_id, row.seeds), "seed", "best_epoch"), strict=True))
         for index, seed in enumerate(row.seeds):
             curve = _curve(sweep, row.trial_id, seed)
@@ -111,8 +117,13 @@ def rung_picture(sweep: SweepResults, trials: Iterable[TrialSummary]) -> go.Figu
 
 
 def confusion_matrix(sweep: SweepResults, row: LeaderboardRow) -> go.Figure:
-    """Test clips by true and predicted label, summed over seeds; colour is the share of the row, text the count."""
-    counts = summed_confusion(sweep.seeds_of(row.trial_id, row.seeds)).tolist()
+    """Test clips by true and predicted label, summed over the seeds of a row."""
+    return confusion_of(sweep, sweep.seeds_of(row.trial_id, row.seeds))
+
+
+def confusion_of(sweep: SweepResults, seeds: pd.DataFrame) -> go.Figure:
+    """The same summed over rows of the seeds table; colour is the share of the line, text the count."""
+    counts = summed_confusion(seeds).tolist()
     shares = [[count / sum(line) if sum(line) else None for count in line] for line in counts]
     names = [plot_text(label) for label in sweep.labels]
     positions = list(range(len(names)))
@@ -138,6 +149,12 @@ def confusion_matrix(sweep: SweepResults, row: LeaderboardRow) -> go.Figure:
     ticks = {"tickvals": positions, "ticktext": _tick_names(sweep.labels), "showgrid": False, "zeroline": False}
     figure.update_xaxes(**ticks, title_text="predicted", tickangle=-45 if shows_counts(sweep) else -90)
     return figure.update_yaxes(**ticks, title_text="true", autorange="reversed")
+
+
+def confusion_width_pixels(sweep: SweepResults) -> int:
+    """What the matrix needs to be readable."""
+    cell = _CELL_PIXELS if shows_counts(sweep) else _SMALL_CELL_PIXELS
+    return _MATRIX_MARGIN_PIXELS + cell * len(sweep.labels)
 
 
 def shows_counts(sweep: SweepResults) -> bool:
@@ -265,7 +282,10 @@ def architecture_names(sweep: SweepResults) -> list[str]:
 
 def _architecture_style(sweep: SweepResults, architecture: str) -> dict[str, str]:
     """Colour and dash by place in the alphabet, so that an architecture looks the same in every figure."""
-    place = architecture_names(sweep).index(architecture)
+    return _style(architecture_names(sweep).index(architecture))
+
+
+def _style(place: int) -> dict[str, str]:
     return {
         "color": COLOURS[place % len(COLOURS)],
         "dash": _DASHES[place // len(COLOURS) % len(_DASHES)],

@@ -4,11 +4,11 @@ Every section has a caption that names units and n, and says in words what is mi
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from reports import plots
+from reports.blocks import caption, empty, plotted, section
 from reports.leaderboard import LeaderboardRow, SweepResults
-from reports.markup import Markup, element, script_json
+from reports.markup import Markup, element
 from reports.tables import (
     confusion_table,
     facts,
@@ -23,13 +23,11 @@ from reports.tables import (
 from reports.text import counted, decimal, percent
 from reports.trials import TrialSummary
 
-_CELL_PIXELS, _SMALL_CELL_PIXELS, _MATRIX_MARGIN_PIXELS = 36, 15, 190
-
 
 def headline_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
     if not rows:
-        return _section(
-            "Best configuration", _empty("No configuration has all its seeds complete, so there is no result yet.")
+        return section(
+            "Best configuration", empty("No configuration has all its seeds complete, so there is no result yet.")
         )
     best = rows[0]
     deviation = "" if best.test_accuracy_std is None else f" ± {100 * best.test_accuracy_std:.1f}"
@@ -82,20 +80,20 @@ def _headline_facts(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list
 
 def leaderboard_section(rows: Sequence[LeaderboardRow]) -> Markup:
     if not rows:
-        return _section("Leaderboard", _empty("Empty until a configuration has all its seeds complete."))
-    caption = (
+        return section("Leaderboard", empty("Empty until a configuration has all its seeds complete."))
+    text = (
         "Configurations with all seeds complete, ranked by mean validation accuracy (ties: validation macro-F1). Test "
         "numbers play no part in the order. Each ± is the sample standard deviation over seeds; it says nothing about "
         "which clips happened to be in the test set. Rows closer than their deviations are not shown to differ."
     )
-    return _section("Leaderboard", _caption(caption), leaderboard_table(rows))
+    return section("Leaderboard", caption(text), leaderboard_table(rows))
 
 
 def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> Markup:
     if not best:
-        return _section("Learning curves", _empty("Shown once a configuration has all its seeds complete."))
+        return section("Learning curves", empty("Shown once a configuration has all its seeds complete."))
     num_lines = sum(len(row.seeds) for row in best.values())
-    accuracy = _figure(
+    accuracy = plotted(
         "Validation accuracy by epoch",
         plots.accuracy_curves(sweep, best),
         f"The best configuration of each architecture; one line per seed (n = {num_lines}). "
@@ -103,7 +101,7 @@ def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardR
     )
     highest = _highest_loss(sweep, best)
     losses = [
-        _figure(
+        plotted(
             f"Loss by epoch: {architecture}",
             plots.loss_curves(sweep, row, highest=highest),
             f"Cross-entropy per clip as the trial reported it, {counted(len(row.seeds), 'seed')}; trial {row.number}.",
@@ -112,11 +110,11 @@ def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardR
     ]
     missing = [name for name in plots.architecture_names(sweep) if name not in best]
     note = (
-        _empty(f"Not shown, since no configuration has all its seeds complete: {', '.join(missing)}.")
+        empty(f"Not shown, since no configuration has all its seeds complete: {', '.join(missing)}.")
         if missing
         else None
     )
-    return _section("Learning curves", accuracy, element("div", *losses, class_="pair"), note)
+    return section("Learning curves", accuracy, element("div", *losses, class_="pair"), note)
 
 
 def _highest_loss(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> float | None:
@@ -132,10 +130,10 @@ def _highest_loss(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> fl
 def rungs_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
     trained = [trial for trial in trials if trial.seed_epochs]
     if not trained:
-        return _section("What was stopped where", _empty("No trial has trained an epoch yet."))
-    return _section(
+        return section("What was stopped where", empty("No trial has trained an epoch yet."))
+    return section(
         "What was stopped where",
-        _figure(
+        plotted(
             "Objective by epochs spent",
             plots.rung_picture(sweep, trained),
             f"All {counted(len(trained), 'trial')} that trained; one faint line each, its mark says how it ended. "
@@ -147,53 +145,52 @@ def rungs_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup
 
 def confusion_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
     if not rows:
-        return _section("Confusion matrix", _empty("Shown once a configuration has all its seeds complete."))
+        return section("Confusion matrix", empty("Shown once a configuration has all its seeds complete."))
     best = rows[0]
     num_clips = best.num_test_clips * len(best.seeds)
     how_counted = "The number is the count (none: 0)" if plots.shows_counts(sweep) else "Point at a cell for its count"
-    caption = (
+    text = (
         f"{best.architecture}, trial {best.number}; {counted(best.num_test_clips, 'test clip')} × "
         f"{counted(len(best.seeds), 'seed')} = {num_clips} predictions. {how_counted}; the colour is the share of the "
         "row, that is of the clips whose true label is the row's."
     )
-    cell = _CELL_PIXELS if plots.shows_counts(sweep) else _SMALL_CELL_PIXELS
-    figure = _figure(
+    figure = plotted(
         "Where the best configuration errs",
         plots.confusion_matrix(sweep, best),
-        caption,
-        min_width_pixels=_MATRIX_MARGIN_PIXELS + cell * len(sweep.labels),
+        text,
+        min_width_pixels=plots.confusion_width_pixels(sweep),
     )
-    return _section("Confusion matrix", figure, folded("The same counts as a table", confusion_table(sweep, best)))
+    return section("Confusion matrix", figure, folded("The same counts as a table", confusion_table(sweep, best)))
 
 
 def recall_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
     if not rows:
-        return _section("Recall by class and seed", _empty("Shown once a configuration has all its seeds complete."))
+        return section("Recall by class and seed", empty("Shown once a configuration has all its seeds complete."))
     best = rows[0]
-    figure = _figure(
+    figure = plotted(
         "Which classes a seed gains or loses",
         plots.recall_by_seed(sweep, best),
         f"Share of a class's test clips that were recognised, by {best.architecture}, trial {best.number}; a mark per "
         "seed and a bar at their mean, the weakest class on top. In brackets: n, the test clips of the class.",
     )
-    return _section("Recall by class and seed", figure, folded("The same as a table", recall_table(sweep, best)))
+    return section("Recall by class and seed", figure, folded("The same as a table", recall_table(sweep, best)))
 
 
 def trials_section(trials: Sequence[TrialSummary]) -> Markup:
     if not trials:
-        return _section("All trials", _empty("No trial has been planned yet."))
-    caption = (
+        return section("All trials", empty("No trial has been planned yet."))
+    text = (
         "In the order of suggestion. Objective: the mean of the best validation accuracies of the trial's seeds; for a "
         "trial that has not ended, what the scheduler compared last. Seed-epochs: epochs trained, over all its seeds."
     )
-    return _section("All trials", _caption(caption), trials_table(trials))
+    return section("All trials", caption(text), trials_table(trials))
 
 
 def failures_section(sweep: SweepResults) -> Markup:
     if sweep.failures.empty:
-        return _section("Failures", _empty("No failure was recorded."))
-    caption = "Every recorded failure, oldest first. A trial may fail, be tried again and finish."
-    return _section("Failures", _caption(caption), failures_table(sweep))
+        return section("Failures", empty("No failure was recorded."))
+    text = "Every recorded failure, oldest first. A trial may fail, be tried again and finish."
+    return section("Failures", caption(text), failures_table(sweep))
 
 
 def what_was_run_section(sweep: SweepResults) -> Markup:
@@ -209,9 +206,9 @@ def what_was_run_section(sweep: SweepResults) -> Markup:
         ]
     )
     labels = element("ul", *(element("li", label) for label in sweep.labels), class_="labels")
-    return _section(
+    return section(
         "What was run",
-        _caption(
+        caption(
             "The same fingerprint means that the same numbers went in; the same split, the same clips in each part."
         ),
         identity,
@@ -221,28 +218,3 @@ def what_was_run_section(sweep: SweepResults) -> Markup:
         json_block("The whole resolved configuration", sweep.settings),
         json_block("Packages, Python and machine", sweep.versions),
     )
-
-
-def _figure(title: str, figure: Any, caption: str, *, min_width_pixels: int = 0) -> Markup:
-    """A figure with its heading and caption; one wider than the screen scrolls in its own box."""
-    place = element(
-        "div",
-        role="img",
-        aria_label=title,
-        style=f"height: {figure.layout.height}px; min-width: {min_width_pixels}px",
-    )
-    data = element("script", script_json(plots.figure_json(figure)), type="application/json")
-    box = element("div", place, data, class_="plot-box")
-    return element("figure", element("h3", title), box, element("figcaption", caption))
-
-
-def _section(title: str, *content: object) -> Markup:
-    return element("section", element("h2", title), *content)
-
-
-def _caption(text: str) -> Markup:
-    return element("p", text, class_="caption")
-
-
-def _empty(text: str) -> Markup:
-    return element("p", text, class_="empty")

@@ -34,7 +34,7 @@ class ResultsTable:
 
         Args:
             commit: the deterministic name of this piece of work; letters, digits and `._=-`.
-            rows: one mapping per row with exactly the table's columns.
+            rows: one mapping per row with the table's columns; those that may be null may be left out.
 
         Returns:
             True if this call wrote them, False if this commit was there already.
@@ -80,11 +80,13 @@ class ResultsTable:
 
 def _encode(table: str, rows: list[Mapping[str, Any]], schema: pa.Schema) -> bytes:
     integers = [field.name for field in schema if pa.types.is_integer(field.type)]
+    required = {field.name for field in schema if not field.nullable}
     for row in rows:
-        if row.keys() != set(schema.names):
-            raise ValueError(f"{table}: columns differ from the schema: {sorted(row.keys() ^ set(schema.names))}")
+        if not required <= row.keys() <= set(schema.names):
+            wrong = (required - row.keys()) | (row.keys() - set(schema.names))
+            raise ValueError(f"{table}: columns differ from the schema: {sorted(wrong)}")
         for name in integers:
-            if isinstance(row[name], float):  # Arrow would cut the fraction off
+            if isinstance(row.get(name), float):  # Arrow would cut the fraction off
                 raise ValueError(f"{table}.{name}: got {row[name]!r}; allowed: an integer")
     try:
         return to_parquet(pa.Table.from_pylist(rows, schema=schema))

@@ -9,7 +9,7 @@ def _required(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
 
-# One row per sweep: what was asked for, on which data, with which versions.
+# One row per sweep or experiment: what was asked for, on which data, with which versions.
 SWEEPS = pa.schema(
     [
         _required("sweep_id", pa.string()),
@@ -21,6 +21,8 @@ SWEEPS = pa.schema(
         _required("settings", pa.string()),  # the whole resolved configuration, JSON
         _required("versions", pa.string()),  # packages, Python and machine, JSON
         _required("started_at", _STAMP),
+        pa.field("kind", pa.string()),  # sweep (null: likewise), or experiment: one configuration, cross-validated
+        pa.field("protocol", pa.string()),  # honest (null: likewise), or literature: epochs chosen on test
     ]
 )
 
@@ -35,6 +37,7 @@ SUGGESTIONS = pa.schema(
         _required("distributions", pa.string()),  # name → Optuna distribution, JSON
         _required("configuration", pa.string()),  # the whole TrialConfig, JSON
         _required("untuned_default", pa.bool_()),  # the architecture's default, with nothing chosen by the searcher
+        pa.field("fold", pa.int32()),  # that is tested on, in an experiment
     ]
 )
 
@@ -111,6 +114,7 @@ PREDICTIONS = pa.schema(
         pa.field("labels", pa.list_(pa.int32())),  # all of them
         _required("predicted", pa.int32()),
         _required("probabilities", pa.list_(pa.float32())),
+        pa.field("group", pa.string()),  # speaker, recording, site: for scores by group
     ]
 )
 

@@ -3,11 +3,12 @@
 Enters: an assignment of clips with their groups. Leaves: a `Split` that cannot be leaky, addressed by its hash.
 """
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.identity import canonical_json, content_hash
@@ -15,6 +16,8 @@ from storage.object_store import ObjectStore
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+Protocol = Literal["honest", "literature"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,12 +29,15 @@ class Split:
         policy: how it was drawn, in words for the report.
         parts: clip_id → part.
         groups: clip_id → group.
+        protocol: `honest`, or `literature`, which has no validation part: epochs are chosen on the test part itself, as
+            many papers do, and the test numbers are too good by what that choice is worth.
     """
 
     dataset: str
     policy: str
     parts: Mapping[str, Part]
     groups: Mapping[str, str]
+    protocol: Protocol = "honest"
 
     def __post_init__(self) -> None:
         if self.parts.keys() != self.groups.keys():
@@ -46,15 +52,26 @@ class Split:
             raise InvalidInput(
                 "split", given=sorted(unknown), allowed=", ".join(PARTS), remedy="Put every clip in one of these parts."
             )
-        empty = set(PARTS) - set(self.parts.values())
-        if empty:
+        self._refuse_empty_parts()
+        self._refuse_leaks()
+
+    def _refuse_empty_parts(self) -> None:
+        wanted = set(PARTS) if self.protocol == "honest" else {"train", "test"}
+        there = set(self.parts.values())
+        if wanted - there:
             raise InvalidInput(
                 "split",
-                given=f"no clip in {', '.join(sorted(empty))}",
-                allowed="three parts with clips in each",
+                given=f"no clip in {', '.join(sorted(wanted - there))}",
+                allowed=f"{'three' if len(wanted) == 3 else 'two'} parts with clips in each",
                 remedy="Choose other folds or larger fractions.",
             )
-        self._refuse_leaks()
+        if there - wanted:
+            raise InvalidInput(
+                "split.protocol",
+                given=f"{self.protocol}, with clips in {', '.join(sorted(there - wanted))}",
+                allowed=f"{', '.join(sorted(wanted))} alone",
+                remedy="The literature's protocol has no validation part; use protocol honest for one.",
+            )
 
     def _refuse_leaks(self) -> None:
         parts_of_group: dict[str, set[str]] = defaultdict(set)
@@ -74,16 +91,29 @@ class Split:
     @property
     def split_hash(self) -> str:
         """Content address of the assignment (16 hexadecimal digits)."""
-        return content_hash(self)
+        return content_hash(self._content())
 
     def clip_ids(self, part: Part) -> tuple[str, ...]:
-        """The clips of a part, sorted."""
-        return tuple(sorted(clip_id for clip_id, its_part in self.parts.items() if its_part == part))
+        """The clips of a part, sorted; by the literature's protocol those of test are those of validation, too."""
+        return tuple(sorted(clip_id for clip_id in self.parts if self.has(clip_id, part)))
+
+    def has(self, clip_id: str, part: Part) -> bool:
+        """Whether a clip is in a part; False for one that the split does not know."""
+        if part == "validation" and self.protocol == "literature":
+            part = "test"
+        return self.parts.get(clip_id) == part
+
+    def _content(self) -> dict[str, Any]:
+        """All fields, less a protocol that is the usual one: splits were hashed without it before there were two."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.protocol == "honest":
+            del fields["protocol"]
+        return fields
 
 
 def save_split(store: ObjectStore, split: Split) -> str:
     """Stores the split under its hash and returns the hash; storing it again changes nothing."""
-    store.put_if_absent(_key(split.dataset, split.split_hash), canonical_json(split).encode())
+    store.put_if_absent(_key(split.dataset, split.split_hash), canonical_json(split._content()).encode())
     return split.split_hash
 
 

@@ -1,6 +1,19 @@
-"""The search: Optuna suggests, Ray Tune runs, successive halving stops, and the results table remembers."""
+"""The search: Optuna suggests, Ray Tune runs, successive halving stops, and the results table remembers.
 
+And what is trained without a search: experiments, one configuration cross-validated over folds and seeds.
+"""
+
+from sweeps.experiment import ExperimentPlan, ExperimentSettings
 from sweeps.plan import SweepPlan, SweepSettings
+from sweeps.run_experiment import run_experiment
 from sweeps.run_sweep import SweepOutcome, run_sweep
 
-__all__ = ["SweepOutcome", "SweepPlan", "SweepSettings", "run_sweep"]
+__all__ = [
+    "ExperimentPlan",
+    "ExperimentSettings",
+    "SweepOutcome",
+    "SweepPlan",
+    "SweepSettings",
+    "run_experiment",
+    "run_sweep",
+]

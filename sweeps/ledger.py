@@ -24,13 +24,18 @@ TrialState = Literal["finished", "stopped", "failed"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suggestion:
-    """A planned trial: its number in the sweep, what the searcher chose and from which distributions (Optuna JSON)."""
+    """A planned trial: its number in the sweep, what the searcher chose and from which distributions (Optuna JSON).
+
+    Attributes:
+        fold: that it is tested on, in an experiment.
+    """
 
     number: int
     config: TrialConfig
     parameters: Parameters
     distributions: Mapping[str, str]
     untuned_default: bool
+    fold: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +63,7 @@ class Ledger:
 
     def start(self, row: Mapping[str, Any]) -> None:
         """Records the sweep itself; the first start's record stays."""
-        self._commit("sweeps", "sweep", [{**row, "started_at": _now()}])
+        self._commit("sweeps", "sweep", [{"kind": "sweep", "protocol": "honest", **row, "started_at": _now()}])
 
     def suggest(self, suggestion: Suggestion) -> None:
         """Records a suggestion before its trial starts.
@@ -74,6 +79,7 @@ class Ledger:
             "distributions": json.dumps(dict(suggestion.distributions)),
             "configuration": json.dumps(suggestion.config.to_dict()),
             "untuned_default": suggestion.untuned_default,
+            "fold": suggestion.fold,
         }
         if self._commit("suggestions", f"number{suggestion.number:05d}", [row]):
             return
@@ -180,6 +186,7 @@ class Ledger:
                 parameters=json.loads(row["parameters"]),
                 distributions=json.loads(row["distributions"]),
                 untuned_default=row["untuned_default"],
+                fold=row["fold"],
             )
             state = end.get("state")
             if state == "finished" and not {(row["trial_id"], seed) for seed in suggestion.config.seeds} <= whole:
@@ -219,6 +226,7 @@ def _prediction_rows(config: TrialConfig, seed: int, part: str, evaluation: Eval
             "labels": evaluation.has_label[row].nonzero()[0].tolist(),
             "predicted": int(evaluation.predicted[row]),
             "probabilities": evaluation.probabilities[row].tolist(),
+            "group": evaluation.groups[row],
         }
         for row, clip_id in enumerate(evaluation.clip_ids)
     ]

@@ -5,22 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import torch
-
-from models import create_model, freeze
 from search_spaces import SearchSpace, get_space, list_spaces
-from storage.errors import InvalidInput, hold_rules, nearest
+from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
+from sweeps.configurations import check_model, configuration
 from training import TrialConfig
-from training.config import TRAINING_VERSION, list_names, with_values
+from training.config import TRAINING_VERSION
 
 Parameters = Mapping[str, float | int | bool | str]
 
 # Raised by one whenever the same plan searches otherwise than before; the sweep is then another one.
 SEARCH_VERSION = 1
-
-# What the plan itself fixes for every trial.
-_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device"}
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
 # threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.)
@@ -136,16 +131,6 @@ class SweepPlan:
         Raises:
             InvalidInput: sweep.trial names an unknown field, or a value is not allowed.
         """
-        values: dict[str, Any] = {**self.space(architecture).default, **parameters}
-        known = set(list_names()) - _NOT_OF_A_TRIAL
-        unknown = sorted(name for name in values if name not in known and not name.startswith("model."))
-        if unknown:
-            raise InvalidInput(
-                f"sweep.trial.{unknown[0]}",
-                given=values[unknown[0]],
-                allowed="a known name, or model.<option>",
-                remedy=f"{nearest(unknown[0], known)}Known: {', '.join(sorted(known))}.",
-            )
         plain = TrialConfig(
             architecture=architecture,
             dataset=self.dataset,
@@ -155,7 +140,7 @@ class SweepPlan:
             epochs=self.settings.epochs,
             device=self.device,
         )
-        return with_values(plain, values)
+        return configuration(plain, {**self.space(architecture).default, **parameters}, section="sweep.trial")
 
     def check(self, *, feature_shape: tuple[int, ...]) -> None:
         """Holds, before anything is computed, that every architecture's default makes a trial and takes the features.
@@ -164,27 +149,6 @@ class SweepPlan:
             InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value, or
                 the features are too small for an architecture or have two channels.
         """
-        if len(feature_shape) != 2:
-            raise InvalidInput(
-                "features.representation",
-                given=f"features of shape {feature_shape}",
-                allowed="features of one channel, (bands, frames), in a sweep",
-                remedy="Set features.representation=iq_magnitude; jobs/featurize.py makes two channels all the same.",
-            )
         for architecture in self.settings.architectures:
             config = self.trial_config(architecture, {})
-            shape = config.input.shape_of(feature_shape)
-            try:
-                model = create_model(
-                    architecture, num_classes=2, in_channels=config.input.channels, seed=0, options=config.model
-                )
-                freeze(model, config.freeze)
-                # On the device `meta` shapes are worked out and no memory is taken, however large the features.
-                model.to("meta")(torch.zeros(2, *shape, device="meta"))
-            except ValueError as e:
-                raise InvalidInput(
-                    f"sweep.architectures: {architecture}",
-                    given={**config.model, "freeze": config.freeze, "input": shape},
-                    allowed="options of the architecture, and inputs that are large enough for it",
-                    remedy=str(e),
-                ) from e
+            check_model(config, feature_shape=feature_shape, field="sweep.architectures")

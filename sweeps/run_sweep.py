@@ -9,18 +9,17 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ray import tune
 
-from cluster.session import cluster_resources
 from storage.checkpoints import Checkpoints
-from storage.errors import InvalidInput
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
-from sweeps.plan import SweepPlan, SweepSettings
+from sweeps.plan import SweepPlan
+from sweeps.resources import trial_resources
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
 from training import TrialData
@@ -89,11 +88,11 @@ def run_sweep(
 
     num_given_up = 0
     if len(ended) < plan.num_trials:
-        resources = _resources(plan)
+        num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
         searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
         scheduler = SeedEpochHalving(plan, records, searcher)
         context = TrialContext(sweep_id=plan.sweep_id, store=store, data=data, embedded=embedded)
-        _tune(plan, context, searcher, scheduler, watch, resources)
+        _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})
         if fault.error:
             raise fault.error
         num_given_up = searcher.num_given_up
@@ -104,32 +103,6 @@ def run_sweep(
         num_failed=watch.num_failed,
         num_given_up=num_given_up,
     )
-
-
-def choose_device(settings: SweepSettings) -> Literal["cpu", "cuda"]:
-    """The GPUs of the session's cluster, where it has some and the settings do not say otherwise."""
-    num_gpus = cluster_resources().num_gpus if settings.gpus_per_trial is None else settings.gpus_per_trial
-    return "cuda" if num_gpus else "cpu"
-
-
-def _resources(plan: SweepPlan) -> dict[str, float]:
-    """What Ray reserves for a trial. Refuses what the cluster can never give: Tune would wait without a word."""
-    settings, cluster = plan.settings, cluster_resources()
-    num_gpus = settings.gpus_per_trial
-    if num_gpus is None:
-        num_gpus = 1.0 if plan.device == "cuda" else 0.0
-    for name, asked, there in (
-        ("cpus_per_trial", settings.cpus_per_trial, cluster.num_cpus),
-        ("gpus_per_trial", num_gpus, cluster.num_gpus),
-    ):
-        if asked > there:
-            raise InvalidInput(
-                f"sweep.{name}",
-                given=asked,
-                allowed=f"at most {there:g}, which is what the cluster has now",
-                remedy="Lower it, or start larger nodes first.",
-            )
-    return {"cpu": settings.cpus_per_trial, "gpu": num_gpus}
 
 
 def _tune(

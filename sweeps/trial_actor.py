@@ -1,7 +1,8 @@
-"""A trial inside its own Ray process: run_trial, with every number committed before Ray Tune hears of it."""
+"""A trial inside its own Ray process: run_trial, with every number committed before anybody else hears of it."""
 
 import os
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from storage.checkpoints import Checkpoints
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
-from training import SeedResult, TrialConfig, TrialData, run_trial
+from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
@@ -33,6 +34,24 @@ class TrialContext:
     embedded: tuple[TrialData, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochNews:
+    """An epoch of a trial, as told to whoever watches; the ledger has it already."""
+
+    seed: int
+    seed_epoch: int
+    objective: float
+    metrics: EpochMetrics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedTraining:
+    """Training itself failed, and would again: a loss that is not finite, a clip too large for the device's memory."""
+
+    reason: str
+    detail: str
+
+
 def checkpoint_prefix(sweep_id: str, trial_id: str) -> str:
     """Where a trial's checkpoints lie: known from its identity alone, so that any process finds them."""
     return f"checkpoints/{sweep_id}/{trial_id}"
@@ -45,26 +64,51 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
     device's memory, ends the trial with `failed` set; other errors are recorded and raised, so that Tune tries again
     from the newest checkpoint.
     """
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+
+    def hear(news: EpochNews) -> None:
+        # Returns once Tune has decided; if the scheduler stops the trial, Tune ends this process here.
+        epoch = news.metrics.epoch
+        tune.report({"seed": news.seed, "seed_epoch": news.seed_epoch, "objective": news.objective, "epoch": epoch})
+
     config = TrialConfig.from_dict(tune_config["configuration"])
+    if isinstance(train_recorded(config, context, hear), FailedTraining):
+        tune.report({"failed": True})
+
+
+def train_recorded(
+    config: TrialConfig,
+    context: TrialContext,
+    hear: Callable[[EpochNews], None],
+    on_seed: Callable[[SeedResult], None] = lambda result: None,
+) -> TrialResult | FailedTraining:
+    """Runs a trial with everything it does in the results table.
+
+    Args:
+        hear: of every epoch that the table has.
+        on_seed: receives a seed's result before the table does, so that a row there means that this was done, too.
+
+    Raises:
+        Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
+    """
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     ledger = Ledger(ResultsTable(context.store), context.sweep_id)
     checkpoints = Checkpoints(context.store, checkpoint_prefix(context.sweep_id, config.trial_id))
 
     def report(*, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics) -> None:
         ledger.epoch(config, seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics)
-        # Returns once Tune has decided; if the scheduler stops the trial, Tune ends this process here.
-        tune.report({"seed": seed, "seed_epoch": seed_epoch, "objective": objective, "epoch": metrics.epoch})
+        hear(EpochNews(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics))
 
-    def on_seed(result: SeedResult) -> None:
+    def record(result: SeedResult) -> None:
+        on_seed(result)
         ledger.seed(config, result)
 
     try:
         data = data_for(config, context.data, context.embedded)
-        run_trial(config, data, report, checkpoints, on_seed=on_seed)
+        return run_trial(config, data, report, checkpoints, on_seed=record)
     except (TrainingFailed, OutOfMemory) as e:
         reason = "not_finite" if isinstance(e, TrainingFailed) else "out_of_memory"
         ledger.failure(config.trial_id, reason=reason, detail=str(e))
-        tune.report({"failed": True})
+        return FailedTraining(reason=reason, detail=str(e))
     except Exception as e:
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise

@@ -117,7 +117,7 @@ def rows_of_part(clip_ids: Sequence[str], variants: Sequence[str], split: Split,
     rows = [
         row
         for row, (clip_id, variant) in enumerate(zip(clip_ids, variants, strict=True))
-        if split.parts.get(clip_id) == part and (part == "train" or variant == "original")
+        if split.has(clip_id, part) and (part == "train" or variant == "original")
     ]
     if not rows:
         raise InvalidInput(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from models import Classifier
 from storage.split import Part
 from training.inputs import DeviceData
 from training.metrics import Evaluation, evaluate
@@ -50,6 +51,23 @@ def answers(
     with torch.inference_mode(), autocast():
         logits_RL = torch.cat([model(batch).float() for batch in _batches(data, part, rows_per_batch)])
     return logits_RL.sigmoid() if data.is_multi_label else logits_RL.softmax(dim=1)
+
+
+def embeddings(
+    model: Classifier,
+    data: DeviceData,
+    part: Part,
+    *,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    rows_per_batch: int = _ROWS_PER_BATCH,
+) -> torch.Tensor:
+    """What the head sees of every clip, the mean over its windows; float32 (clips, D) on the CPU."""
+    model.eval()
+    embed = model.embed if data.embedding is None else torch.nn.Identity()
+    with torch.inference_mode(), autocast():
+        of_rows_RD = torch.cat([embed(batch).float() for batch in _batches(data, part, rows_per_batch)])
+    of_part = data.parts[part]
+    return clip_means(of_rows_RD.cpu(), of_part.clip_of_row, len(of_part.clip_ids)).float()
 
 
 def clip_means(of_rows_RL: torch.Tensor, clip_of_row: torch.Tensor, num_clips: int) -> torch.Tensor:

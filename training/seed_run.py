@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from storage.checkpoints import Checkpoint
@@ -32,7 +34,7 @@ from training.optimizer import create_optimizer
 from training.progress import EpochMetrics, Progress
 from training.sampling import epoch_rows
 from training.schedule import Schedule
-from training.scoring import score
+from training.scoring import embeddings, score
 from training.steps import Batch, Stepper
 
 _LOG_MELS = "log-mels"
@@ -49,6 +51,7 @@ class SeedResult:
     Attributes:
         best_weights: of that epoch and the whole model, by name; on the device, or, of a backbone whose embeddings were
             trained on, on the CPU.
+        test_embeddings: what the head sees of every test clip, in the order of `test.clip_ids`; float32 (clips, D).
         events: what happened that a reader of the numbers should know, one sentence each.
     """
 
@@ -61,6 +64,7 @@ class SeedResult:
     num_parameters: int
     device: str
     best_weights: Mapping[str, torch.Tensor] = field(repr=False)
+    test_embeddings: NDArray[np.float32] = field(repr=False)
     events: tuple[str, ...] = ()
 
 
@@ -199,6 +203,9 @@ class SeedRun:
             num_parameters=sum(parameter.numel() for parameter in self._set_up.classifier.parameters()),
             device=self._data.device_name,
             best_weights=self._set_up.whole(self._best_weights),
+            test_embeddings=embeddings(
+                self._set_up.classifier, self._data, "test", autocast=self._stepper.autocast
+            ).numpy(),
             events=(*self._how_trained(), *self._progress.events),
         )
 

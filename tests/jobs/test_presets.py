@@ -1,6 +1,7 @@
-"""The feature presets of the systems to run: their numbers do not change by accident, and each runs on its corpus."""
+"""The presets of the systems to run: their numbers do not change by accident, and each runs on its corpus."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile
 from radioml_files import write_2018
 
 from jobs.settings import JobSettings, parse_settings
+from models import create_model
 from pipelines.backends.mel_filters import kaldi_mel_filters, mel_filters
 from pipelines.feature_spec import FeatureSpec
 from pipelines.shards.plan import plan_shards
@@ -16,6 +18,7 @@ from pipelines.shards.worker import ShardWorker
 from pipelines.sources import read_manifest
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store
+from sweeps import ExperimentPlan
 
 # fingerprint, shape of a feature
 PINNED = {
@@ -103,7 +106,8 @@ def test_a_preset_runs_from_files_to_rows(preset: str, tmp_path: Path) -> None:
 
 def test_every_feature_preset_is_pinned_and_run() -> None:
     folder = Path(__file__).parents[2] / "search_spaces" / "presets"
-    assert {path.stem for path in folder.glob("s[0-9]*.yaml")} == PINNED.keys() == CORPORA.keys()
+    found = {path.stem for path in folder.glob("s[0-9]*.yaml") if "\nfeatures:" in path.read_text()}
+    assert found == PINNED.keys() == CORPORA.keys()
 
 
 @pytest.mark.parametrize("preset", [name for name in PINNED if name != "s4_radioml"])
@@ -115,8 +119,93 @@ def test_no_mel_band_is_empty(preset: str) -> None:
     assert num_empty == (0 if spec.representation == "log_mel" else 1)
 
 
-def _settings(preset: str) -> JobSettings:
-    return parse_settings(JobSettings, [f"preset={preset}"])
+def _settings(*presets: str) -> JobSettings:
+    return parse_settings(JobSettings, [f"preset={preset}" for preset in presets])
+
+
+# What SYSTEMS.md's recipes say, name by name; the search may vary it, the preset may not.
+_S5 = {"optimizer.kind": "adamw", "optimizer.weight_decay": 1e-2, "loop.early_stopping_patience": 10}
+RECIPES: dict[tuple[str, ...], dict[str, object]] = {
+    ("s1",): {
+        "architecture": "timm/resnet50.tv_in1k",
+        "freeze": "backbone",
+        "batch_size": 16,
+        "epochs": 15,
+        "input.scaling": "unit",
+        "input.channels": 3,
+        "input.height": 224,
+        "input.width": 224,
+        "optimizer.kind": "adam",
+        "optimizer.learning_rate": 0.01,
+        "optimizer.weight_decay": 1e-2,
+        "schedule.kind": "plateau",
+        "schedule.plateau_factor": 0.5,
+        "schedule.plateau_patience": 3,
+        "loss.kind": "cross_entropy",
+    },
+    ("s2",): {
+        "epochs": 20,
+        "input.channels": 1,
+        "input.train_windows": "random",
+        "loss.kind": "bce",
+        "optimizer.kind": "adamw",
+        "schedule.kind": "cosine",
+        "schedule.warmup_epochs": 1,
+        "augment.mix": "resizemix",
+        "loop.early_stopping_patience": 4,
+    },
+    ("s5_esc50",): {**_S5, "architecture": "resnet50", "batch_size": 64, "epochs": 30, "optimizer.learning_rate": 5e-4},
+    ("s5_emodb",): {**_S5, "architecture": "resnet50", "batch_size": 64, "epochs": 30, "optimizer.learning_rate": 5e-4},
+    ("s5_esc50", "s5_cnn"): {
+        **_S5,
+        "architecture": "cnn",
+        "batch_size": 32,
+        "epochs": 20,
+        "optimizer.learning_rate": 5e-4,
+    },
+    ("s5_esc50", "s5_alexnet"): {
+        **_S5,
+        "architecture": "alexnet",
+        "batch_size": 64,
+        "epochs": 20,
+        "optimizer.learning_rate": 2.5e-4,
+    },
+}
+
+
+@pytest.mark.parametrize("presets", RECIPES, ids="+".join)
+def test_a_training_preset_has_the_values_of_its_recipe_and_a_model_that_takes_its_features(
+    presets: tuple[str, ...],
+) -> None:
+    settings = _settings(*presets)
+    plan = ExperimentPlan(
+        settings=settings.train,
+        dataset="corpus-0",
+        fingerprint=settings.features.fingerprint,
+        split_hashes={5: "0" * 16},
+        device="cpu",
+    )
+    plan.check(feature_shape=settings.features.feature_shape)
+    config = plan.trial_config(5)
+    for name, value in RECIPES[presets].items():
+        assert attrgetter(name)(config) == value, name
+    assert settings.folds.protocol == "literature"  # all of them chose epochs on the fold that they report
+
+
+def test_s1_ends_in_the_head_of_its_recipe() -> None:
+    plan = ExperimentPlan(
+        settings=_settings("s1").train, dataset="c", fingerprint="f", split_hashes={5: "0"}, device="cpu"
+    )
+    config = plan.trial_config(5)
+    model = create_model(config.architecture, num_classes=50, in_channels=3, seed=0, options=config.model)
+    told = [str(layer) for layer in model.head.children()]
+    assert told == [
+        "Dropout(p=0.5, inplace=False)",
+        "Linear(in_features=2048, out_features=512, bias=True)",
+        "ReLU(inplace=True)",
+        "Dropout(p=0.3, inplace=False)",
+        "Linear(in_features=512, out_features=50, bias=True)",
+    ]
 
 
 def _write(path: Path, duration_s: float, rate_hz: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from store_toys import keys_of
 
 from storage.errors import InvalidInput, StorageError
+from storage.identity import content_hash
 from storage.object_store import ObjectStore, open_store
 from storage.split import PARTS, Part, Split, load_split, save_split
 
@@ -127,3 +129,34 @@ def test_every_assignment_that_tears_a_group_apart_is_refused(
     groups = {**groups, "torn away": groups[torn]}
     with pytest.raises(InvalidInput, match="more than one part"):
         _split(parts={**parts, "torn away": other_part}, groups=groups)
+
+
+class TestLiterature:
+    """Papers that choose epochs on the test fold: one clip is in validation and test at once, and it is said."""
+
+    _TWO: ClassVar[dict[str, Part]] = {"c0": "train", "c1": "train", "c2": "test", "c3": "test", "c4": "train"}
+
+    def _split(self, parts: Mapping[str, Part] | None = None) -> Split:
+        return Split(dataset="esc50", policy="fold 5", parts=parts or self._TWO, groups=_GROUPS, protocol="literature")
+
+    def test_validation_is_the_test_part(self) -> None:
+        split = self._split()
+        assert split.clip_ids("validation") == split.clip_ids("test") == ("c2", "c3")
+        assert split.has("c2", "validation")
+        assert not split.has("c0", "validation")
+
+    def test_a_validation_part_of_its_own_is_refused(self) -> None:
+        with pytest.raises(InvalidInput, match=r"literature, with clips in validation.*allowed: test, train alone"):
+            self._split(_PARTS)
+
+    def test_it_has_a_hash_of_its_own_and_comes_back_as_it_was(self, store: ObjectStore) -> None:
+        split = self._split()
+        assert split.split_hash != _split().split_hash
+        save_split(store, split)
+        assert load_split(store, dataset="esc50", split_hash=split.split_hash) == split
+
+
+def test_the_hash_of_an_honest_split_is_that_of_before_there_was_a_protocol() -> None:
+    assert _split().split_hash == content_hash(
+        {"dataset": "esc50", "policy": "by speaker", "parts": _PARTS, "groups": _GROUPS}
+    )

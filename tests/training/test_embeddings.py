@@ -102,6 +102,7 @@ def test_a_head_on_embeddings_trains_to_the_numbers_of_the_whole_frozen_model(
     for ours, theirs in zip(head.seeds, whole.seeds, strict=True):
         assert (ours.best_epoch, ours.num_parameters) == (theirs.best_epoch, theirs.num_parameters)
         np.testing.assert_allclose(ours.test.probabilities, theirs.test.probabilities, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(ours.test_embeddings, theirs.test_embeddings, rtol=1e-4, atol=1e-5)
         assert ours.best_weights.keys() == theirs.best_weights.keys()
         for name, tensor in theirs.best_weights.items():
             torch.testing.assert_close(ours.best_weights[name], tensor, rtol=1e-4, atol=1e-6)

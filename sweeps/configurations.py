@@ -1,0 +1,84 @@
+"""From names and values, as people and searchers give them, to a checked trial configuration.
+
+Enters: `optimizer.learning_rate` → 0.01 and the like. Leaves: a `TrialConfig` whose model takes the features.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from models import create_model, freeze
+from storage.errors import InvalidInput, nearest
+from training import TrialConfig
+from training.config import list_names, with_values
+from training.first_weights import hash_of_weights
+
+# What a plan itself fixes for every trial.
+_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device"}
+
+
+def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str) -> TrialConfig:
+    """`plain` with other values.
+
+    Args:
+        section: what users write before the names (`sweep.trial`), for messages.
+
+    Raises:
+        InvalidInput: an unknown name, or a value that is not allowed.
+    """
+    known = set(list_names()) - _NOT_OF_A_TRIAL
+    unknown = sorted(name for name in values if name not in known and not name.startswith("model."))
+    if unknown:
+        raise InvalidInput(
+            f"{section}.{unknown[0]}",
+            given=values[unknown[0]],
+            allowed="a known name, or model.<option>",
+            remedy=f"{nearest(unknown[0], known)}Known: {', '.join(sorted(known))}.",
+        )
+    return with_values(plain, values)
+
+
+def with_weights_hash(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds what the named weights file holds, so that another file of the same name makes another trial.
+
+    Raises:
+        InvalidInput: there is no such file.
+    """
+    weights_hash = hash_of_weights(str(values.get("weights", "")))
+    return {**values, "weights_hash": weights_hash} if weights_hash else dict(values)
+
+
+def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: str) -> None:
+    """Holds, before anything is computed, that the architecture has these options and takes these features.
+
+    Args:
+        feature_shape: of a stored row: (bands, frames).
+        field: the setting that named the architecture, for messages.
+
+    Raises:
+        InvalidInput: there is no such architecture, an option is unknown or has a bad value, or the features are too
+            small for it or have two channels.
+    """
+    if len(feature_shape) != 2:
+        raise InvalidInput(
+            "features.representation",
+            given=f"features of shape {feature_shape}",
+            allowed="features of one channel, (bands, frames), in a trial",
+            remedy="Set features.representation=iq_magnitude; jobs/featurize.py makes two channels all the same.",
+        )
+    shape = config.input.shape_of(feature_shape)
+    try:
+        model = create_model(
+            config.architecture, num_classes=2, in_channels=config.input.channels, seed=0, options=config.model
+        )
+        freeze(model, config.freeze)
+        # On the device `meta` shapes are worked out and no memory is taken, however large the features.
+        model.to("meta")(torch.zeros(2, *shape, device="meta"))
+    except ValueError as e:
+        raise InvalidInput(
+            f"{field}: {config.architecture}",
+            given={**config.model, "freeze": config.freeze, "input": shape},
+            allowed="options of the architecture, and inputs that are large enough for it",
+            remedy=str(e),
+        ) from e
