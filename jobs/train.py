@@ -25,6 +25,7 @@ from storage.out_of_fold import out_of_fold
 from storage.split import PARTS, Split, save_split
 from sweeps import ExperimentPlan, run_experiment
 from sweeps.configurations import with_weights_hash
+from sweeps.embeddings import embed_folds
 from sweeps.pooled_scores import mean_scores, pooled_evaluations
 from sweeps.resources import choose_device
 from sweeps.run_experiment import ExperimentOutcome, FoldNews
@@ -57,7 +58,8 @@ def _train(words: Sequence[str]) -> int:
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.train))
-        features = make_features(manifest, settings, store).features.load()
+        stored = make_features(manifest, settings, store).features
+        features = stored.load()
         for fold, split in splits.items():
             save_split(store, split)
             say(f"fold {fold}: {_counts(split)} clips, split {split.split_hash}")
@@ -65,6 +67,8 @@ def _train(words: Sequence[str]) -> int:
         labels = sorted({label for of_clip in features.labels for label in of_clip})
         row = _sweep_row(settings, plan, splits, labels)
         say(f"experiment {number:04d}, {plan.experiment_id}: {_what(plan)}")
+        with progress("embed, rows") as tell_rows:
+            embedded = embed_folds(plan, features, stored, splits, on_progress=lambda *rows: tell_rows(*rows))
         with progress("train, seed-epochs") as tell:
             outcome = run_experiment(
                 plan,
@@ -74,6 +78,7 @@ def _train(words: Sequence[str]) -> int:
                 folder=experiment_folder(number),
                 sweep_row=row,
                 on_epoch=_Watch(plan, tell),
+                embedded=embedded,
             )
     return _conclude(plan, outcome, store, number, settings, num_labels=len(labels))
 

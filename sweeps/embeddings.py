@@ -9,7 +9,7 @@ import importlib.metadata
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,10 +22,11 @@ from cluster.session import ClusterResources, cluster_resources
 from models import Classifier
 from storage.embedding_store import EmbeddingStore
 from storage.errors import InvalidInput, StorageError
-from storage.feature_store import FeatureStore
+from storage.feature_store import Features, FeatureStore
 from storage.split import Split
+from sweeps.experiment import ExperimentPlan
 from sweeps.plan import SweepPlan
-from training import TrialConfig, TrialData
+from training import TrialConfig, TrialData, load_trial_data
 from training.embedding_spec import EmbeddingSpec
 from training.embeddings import (
     can_train_head,
@@ -69,6 +70,31 @@ def embed_for_plan(
         for config in configs
         if can_train_head(config) is None
     )
+
+
+def embed_folds(
+    plan: ExperimentPlan,
+    loaded: Features,
+    features: FeatureStore,
+    splits: Mapping[int, Split],
+    *,
+    on_progress: Progress = lambda rows_done, rows_in_all: None,
+) -> dict[int, TrialData]:
+    """Fold → its trial data with embeddings, or nothing where the backbone has to run in every epoch.
+
+    With `unit` scaling all folds have the same embeddings; with `standard` every fold has its own.
+
+    Args:
+        loaded: the rows of `features`.
+
+    Raises:
+        InvalidInput, StorageError: as `embed`.
+    """
+    return {
+        fold: embed(plan.trial_config(fold), load_trial_data(loaded, split), features, split, on_progress=on_progress)
+        for fold, split in splits.items()
+        if can_train_head(plan.trial_config(fold)) is None
+    }
 
 
 def embed(

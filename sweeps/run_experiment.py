@@ -7,6 +7,7 @@ sweep, and the embeddings of every fold's test clips. Folds are Ray tasks: as ma
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import ray
@@ -22,7 +23,7 @@ from sweeps.experiment import ExperimentPlan
 from sweeps.ledger import Ledger, Suggestion
 from sweeps.resources import trial_resources
 from sweeps.trial_actor import EpochNews, FailedTraining, TrialContext, checkpoint_prefix, train_recorded
-from training import SeedResult, TrialResult, load_trial_data
+from training import SeedResult, TrialData, TrialResult, load_trial_data
 
 _LISTEN_S = 0.5
 
@@ -58,6 +59,7 @@ def run_experiment(
     folder: str,
     sweep_row: Mapping[str, Any],
     on_epoch: Callable[[FoldNews], None] = lambda news: None,
+    embedded: Mapping[int, TrialData] = MappingProxyType({}),
 ) -> ExperimentOutcome:
     """Trains and records every fold that is not complete.
 
@@ -66,6 +68,7 @@ def run_experiment(
         folder: of the experiment in the store.
         sweep_row: the remaining columns of the `sweeps` table, recorded once.
         on_epoch: hears of every epoch that is in the results table; of a resumed fold's last one again.
+        embedded: fold → its data with embeddings (`embeddings.embed_folds`), where it trains its head alone.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -84,7 +87,9 @@ def run_experiment(
         task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=plan.settings.max_failures)(_train_fold)
 
         def start(suggestion: Suggestion, queue: Queue) -> ray.ObjectRef:
-            return task.remote(suggestion, shared, splits[_fold(suggestion)], plan.experiment_id, store, folder, queue)
+            fold = _fold(suggestion)
+            of_fold = ray.put(embedded.get(fold))
+            return task.remote(suggestion, shared, splits[fold], plan.experiment_id, store, folder, queue, of_fold)
 
         at_a_time = plan.settings.max_concurrent_trials or len(todo)
         for suggestion, reference in _ended(todo, start, at_a_time=at_a_time, on_epoch=on_epoch):
@@ -129,10 +134,12 @@ def _train_fold(
     store: ObjectStore,
     folder: str,
     queue: Queue,
+    embedded: TrialData | None,
 ) -> TrialResult | FailedTraining:
     """Runs in a Ray worker."""
     fold = _fold(suggestion)
-    context = TrialContext(sweep_id=experiment_id, store=store, data=load_trial_data(features, split))
+    data = load_trial_data(features, split) if embedded is None else embedded
+    context = TrialContext(sweep_id=experiment_id, store=store, data=data)
 
     def keep_embeddings(result: SeedResult) -> None:
         save_embeddings(

@@ -131,7 +131,7 @@ def _with_embeddings(data: PartData, embeddings: Embeddings, split: Split, part:
 
 
 def data_for(config: TrialConfig, data: TrialData, embedded: tuple[TrialData, ...]) -> TrialData:
-    """The first of some embedded data that a trial can be trained on; its log-mels where there is none."""
+    """The first of some embedded data that a trial can be trained on; `data` itself where there is none."""
     if can_train_head(config) is not None:
         return data
     fits = (found for found in embedded if found.embedding is not None and is_of(config, data, found.embedding))

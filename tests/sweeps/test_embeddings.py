@@ -21,8 +21,8 @@ from storage.feature_store import FeatureStore
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
 from storage.split import Part, Split
-from sweeps import SweepPlan, run_sweep
-from sweeps.embeddings import Embedder, embed, embed_for_plan, place
+from sweeps import ExperimentPlan, ExperimentSettings, SweepPlan, run_experiment, run_sweep
+from sweeps.embeddings import Embedder, embed, embed_folds, embed_for_plan, place
 from training import TrialConfig, TrialData, load_trial_data, run_trial
 from training.embeddings import embedding_spec
 
@@ -219,6 +219,29 @@ def _frozen_plan(folder: Path) -> SweepPlan:
     off |= {"augment.time_mask_frames": 0, "augment.frequency_mask_bands": 0}
     trial = {"model.width": 4, "weights": str(path), "freeze": "backbone", **off}
     return make_plan(num_trials=1, seeds=(1,), epochs=2, trial=trial)
+
+
+def test_the_folds_of_an_experiment_share_embeddings_that_belong_to_no_split(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    features, split, _ = make_store(store)
+    turned: dict[Part, Part] = {"train": "train", "validation": "test", "test": "validation"}
+    other = replace(split, parts={clip_id: turned[part] for clip_id, part in split.parts.items()})
+    splits = {1: split, 2: other}
+    trial = {**_frozen_plan(tmp_path).settings.trial, "input.scaling": "unit"}
+    plan = ExperimentPlan(
+        settings=ExperimentSettings(name="toy", begin_with="plain", trial=trial, seeds=(1,), epochs=2),
+        dataset="toy-0",
+        fingerprint="f" * 16,
+        split_hashes={fold: of_fold.split_hash for fold, of_fold in splits.items()},
+        device="cpu",
+    )
+    loaded = features.load()
+    embedded = embed_folds(plan, loaded, features, splits)
+    assert len({data.embedding.embedding_id for data in embedded.values() if data.embedding}) == 1
+    outcome = run_experiment(plan, loaded, splits, store, folder="e/1", sweep_row=SWEEP_ROW, embedded=embedded)
+    assert (outcome.num_run, dict(outcome.failed)) == (2, {})
+    seeds = ResultsTable(store).read("seeds", sweep_id=plan.experiment_id).to_pandas()
+    assert [events[0].startswith("the head was trained on embeddings") for events in seeds["events"]] == [True, True]
 
 
 def test_a_plan_whose_default_disturbs_its_inputs_gets_no_embeddings(tmp_path: Path) -> None:
