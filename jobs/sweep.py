@@ -17,14 +17,17 @@ from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
 from reports import leaderboard
+from storage.feature_store import FeatureStore
 from storage.model_file import model_key
 from storage.object_store import ObjectStore
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
 from sweeps.configurations import with_weights_hash
+from sweeps.embeddings import embed_for_plan
 from sweeps.resources import choose_device
 from sweeps.run_sweep import SweepProgress
 from training import TrialData, load_trial_data
+from training.embeddings import can_train_head
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +56,9 @@ def _sweep(words: Sequence[str]) -> int:
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
         data = load_trial_data(result.features.load(), split)
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
-        num_given_up = _search(plan, data, store, settings, _sweep_row(settings, plan, split, data))
+        embedded = _embed(plan, data, result.features, split)
+        row = _sweep_row(settings, plan, split, data)
+        num_given_up = _search(plan, data, store, settings, row, embedded)
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
     rows = leaderboard(sweep)
@@ -65,7 +70,25 @@ def _sweep(words: Sequence[str]) -> int:
     return 1 if num_given_up else 0
 
 
-def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, settings: JobSettings, row: dict[str, Any]) -> int:
+def _embed(plan: SweepPlan, data: TrialData, features: FeatureStore, split: Split) -> tuple[TrialData, ...]:
+    """Runs frozen backbones once; says why where one has to run in every epoch."""
+    for architecture in plan.settings.architectures:
+        config = plan.trial_config(architecture, {})
+        reason = can_train_head(config)
+        if reason is not None and config.freeze == "backbone":
+            say(f"{architecture}: the frozen backbone runs in every epoch: {reason}")
+    with progress("embed, rows") as tell:
+        return embed_for_plan(plan, data, features, split, on_progress=lambda done, total: tell(done, total))
+
+
+def _search(
+    plan: SweepPlan,
+    data: TrialData,
+    store: ObjectStore,
+    settings: JobSettings,
+    row: dict[str, Any],
+    embedded: tuple[TrialData, ...],
+) -> int:
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
     with progress("sweep, trials") as tell:
@@ -75,7 +98,9 @@ def _search(plan: SweepPlan, data: TrialData, store: ObjectStore, settings: JobS
             tell(now.trials_ended, now.trials_in_all, f"{now.seed_epochs} seed-epochs{best} | {now.last}")
 
         spec = dataclasses.asdict(settings.features)
-        outcome = run_sweep(plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress)
+        outcome = run_sweep(
+            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded
+        )
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")
     if outcome.num_given_up:

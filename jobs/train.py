@@ -28,6 +28,7 @@ from storage.out_of_fold import out_of_fold
 from storage.split import PARTS, Split, save_split
 from sweeps import ExperimentPlan, run_experiment
 from sweeps.configurations import with_weights_hash
+from sweeps.embeddings import embed_folds
 from sweeps.loggers import RunInfo, RunLogger, open_logger
 from sweeps.pooled_scores import mean_scores, pooled_evaluations
 from sweeps.resources import choose_device
@@ -61,7 +62,8 @@ def _train(words: Sequence[str]) -> int:
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.train))
-        features = make_features(manifest, settings, store).features.load()
+        stored = make_features(manifest, settings, store).features
+        features = stored.load()
         for fold, split in splits.items():
             save_split(store, split)
             say(f"fold {fold}: {_counts(split)} clips, split {split.split_hash}")
@@ -69,6 +71,8 @@ def _train(words: Sequence[str]) -> int:
         labels = sorted({label for of_clip in features.labels for label in of_clip})
         row = _sweep_row(settings, plan, splits, labels)
         say(f"experiment {number:04d}, {plan.experiment_id}: {_what(plan)}")
+        with progress("embed, rows") as tell_rows:
+            embedded = embed_folds(plan, features, stored, splits, on_progress=lambda *rows: tell_rows(*rows))
         with progress("train, seed-epochs") as tell, _logged(plan, settings, number) as logger:
             outcome = run_experiment(
                 plan,
@@ -79,6 +83,7 @@ def _train(words: Sequence[str]) -> int:
                 sweep_row=row,
                 feature_spec=dataclasses.asdict(settings.features),
                 on_news=_Watch(plan, tell, logger),
+                embedded=embedded,
             )
     return _conclude(plan, outcome, store, number, settings, num_labels=len(labels))
 

@@ -9,6 +9,9 @@ from models.options import check_at_least_one, check_choice, check_dropout
 
 HEADS = ("linear", "mlp")
 
+# Options that leave a backbone in evaluation mode as it is: those of the head, and dropout wherever it stands.
+HEAD_OPTIONS = ("head", "head_hidden", "dropout")
+
 # SYSTEMS.md, S1: Dropout(0.5) → Linear(2048, 512) → ReLU → Dropout(0.3) → Linear(512, 50).
 _MLP_DROPOUT = 0.5
 _MLP_HIDDEN_DROPOUT = 0.3

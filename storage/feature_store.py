@@ -10,7 +10,6 @@ Enters: tables of feature rows, shard by shard, from any process. Leaves: one ta
     _MANIFEST.json                    written last: the shards, the counts, the spec
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from storage.feature_schemas import CLIPS_SCHEMA, FEATURE_COLUMNS, KEY_COLUMNS, 
 from storage.features import Features, LoadedType, gather
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
+from storage.parts import MARKER, Parts
 from storage.shards import COUNTS, Shard, ShardContent
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "feature_schema",
 ]
 
-MARKER = "_MANIFEST.json"
 _CLIPS = "_CLIPS.parquet"
 _MARKER_FIELDS = ("dataset", "fingerprint", *COUNTS, "shards", "spec", "versions")
 
@@ -53,6 +52,8 @@ class FeatureStore:
     def __init__(self, store: ObjectStore, *, dataset: str, fingerprint: str) -> None:
         self.store, self.dataset, self.fingerprint = store, dataset, fingerprint
         self.prefix = f"features/{dataset}/{fingerprint}/"
+        absent_once = {"num_variants_quarantined": 0}  # where there were no variants yet
+        self._parts = Parts(store, self.prefix, fields=_MARKER_FIELDS, defaults=absent_once)
 
     @property
     def uri(self) -> str:
@@ -125,8 +126,15 @@ class FeatureStore:
             quarantine = self._read_quarantine(self._key("quarantine", shard.index, shard.clips_hash))
         return ShardContent(with_rows=_pairs(part), quarantined=_pairs(quarantine), num_rows=part.num_rows)
 
-    def read_shard(self, index: int, clips_hash: str, *, where: Where | None = None) -> pa.Table:
-        """Rows of one part, committed or not.
+    def read_shard(
+        self,
+        index: int,
+        clips_hash: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Where | None = None,
+    ) -> pa.Table:
+        """Rows of one part, committed or not; of all columns, or of those named.
 
         Raises:
             ObjectNotFound: there is no such part.
@@ -134,7 +142,9 @@ class FeatureStore:
         """
         with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
             schema = part.schema_arrow.remove_metadata()
-            return pa.concat_tables([schema.empty_table(), *iterate_rows(part, None, where)])
+            if columns is not None:
+                schema = pa.schema([schema.field(name) for name in columns])
+            return pa.concat_tables([schema.empty_table(), *iterate_rows(part, columns, where)])
 
     def write_clips(self, clips: Sequence[Mapping[str, str | int]]) -> None:
         """Stores, before the commit, which clips later versions of the data set may copy: rows of CLIPS_SCHEMA."""
@@ -149,10 +159,7 @@ class FeatureStore:
 
     def finished_shards(self) -> set[tuple[int, str]]:
         """(index, clips_hash) of every part that is there; one listing."""
-        there = (info for info in self.store.list(self.prefix + "part-") if info.size_bytes)
-        keys = (info.key.removeprefix(self.prefix) for info in there)
-        names = (key.removeprefix("part-").removesuffix(".parquet").partition("-") for key in keys)
-        return {(int(index), clips_hash) for index, _, clips_hash in names}
+        return self._parts.finished()
 
     def commit(self, shards: Sequence[Shard], *, spec: dict[str, Any], versions: dict[str, str]) -> dict[str, Any]:
         """Writes the commit marker; the caller has reconciled the counts. A second commit changes nothing.
@@ -168,8 +175,7 @@ class FeatureStore:
             "spec": spec,
             "versions": versions,
         }
-        data = json.dumps(marker, indent=1, sort_keys=True).encode()
-        return marker if self.store.put_if_absent(self.prefix + MARKER, data) else self.marker() or marker
+        return self._parts.commit(marker)
 
     def marker(self) -> dict[str, Any] | None:
         """What the commit marker says, or None while the features are not complete.
@@ -177,24 +183,15 @@ class FeatureStore:
         Raises:
             StorageError: the marker is damaged.
         """
-        try:
-            marker = json.loads(self.store.get(self.prefix + MARKER))
-            marker.setdefault("num_variants_quarantined", 0)  # absent where there were no variants yet
-            return {name: marker[name] for name in _MARKER_FIELDS}
-        except ObjectNotFound:
-            return None
-        except (ValueError, TypeError, KeyError, AttributeError) as e:
-            raise StorageError(
-                f"{self.uri}{MARKER} is damaged ({e!r}). Delete it and run again; nothing is recomputed."
-            ) from e
+        return self._parts.marker()
 
     def withdraw(self) -> None:
         """Takes the commit marker away: the features are no longer complete, their shards stay."""
-        self.store.delete(self.prefix + MARKER)
+        self._parts.withdraw()
 
     def has_all_objects(self, marker: dict[str, Any]) -> bool:
         """Whether every object that a commit marker names is there and not empty; one listing."""
-        return self.object_keys(marker) <= {info.key for info in self.store.list(self.prefix) if info.size_bytes}
+        return self._parts.has_all(self.object_keys(marker))
 
     def object_keys(self, marker: dict[str, Any]) -> set[str]:
         """The keys of all shards that a commit marker names."""
@@ -318,7 +315,7 @@ class FeatureStore:
         ]
 
     def _key(self, kind: str, index: int, clips_hash: str) -> str:
-        return f"{self.prefix}{kind}-{index:05d}-{clips_hash}.parquet"
+        return self._parts.key(index, clips_hash, kind=kind)
 
 
 def _pairs(table: pa.Table) -> frozenset[tuple[str, str]]:

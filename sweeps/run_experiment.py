@@ -7,6 +7,7 @@ sweep, and the embeddings of every fold's test clips. Folds are Ray tasks: as ma
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from sweeps.experiment import ExperimentPlan
 from sweeps.ledger import Ledger, Suggestion
 from sweeps.resources import trial_resources
 from sweeps.trial_actor import EpochNews, FailedTraining, TrialContext, checkpoint_prefix, train_recorded
-from training import SeedResult, TrialResult, load_trial_data
+from training import SeedResult, TrialData, TrialResult, load_trial_data
 
 _LISTEN_S = 0.5
 
@@ -68,6 +69,7 @@ def run_experiment(
     sweep_row: Mapping[str, Any],
     feature_spec: Mapping[str, Any] | None = None,
     on_news: Callable[[FoldNews | SeedNews], None] = lambda news: None,
+    embedded: Mapping[int, TrialData] = MappingProxyType({}),
 ) -> ExperimentOutcome:
     """Trains and records every fold that is not complete.
 
@@ -77,6 +79,7 @@ def run_experiment(
         feature_spec: of the features, field by field, for the cards of the models; None where none are kept.
         sweep_row: the remaining columns of the `sweeps` table, recorded once.
         on_news: hears of every epoch and every seed that is in the results table, of a resumed fold's last ones again.
+        embedded: fold → its data with embeddings (`embeddings.embed_folds`), where it trains its head alone.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -101,7 +104,8 @@ def run_experiment(
         task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=plan.settings.max_failures)(_train_fold)
 
         def start(suggestion: Suggestion, queue: Queue) -> ray.ObjectRef:
-            return task.remote(suggestion, shared, splits[_fold(suggestion)], place, queue)
+            fold = _fold(suggestion)
+            return task.remote(suggestion, shared, splits[fold], place, queue, ray.put(embedded.get(fold)))
 
         at_a_time = plan.settings.max_concurrent_trials or len(todo)
         for suggestion, reference in _ended(todo, start, at_a_time=at_a_time, on_news=on_news):
@@ -149,14 +153,19 @@ class _Place:
 
 
 def _train_fold(
-    suggestion: Suggestion, features: Features, split: Split, place: _Place, queue: Queue
+    suggestion: Suggestion,
+    features: Features,
+    split: Split,
+    place: _Place,
+    queue: Queue,
+    embedded: TrialData | None,
 ) -> TrialResult | FailedTraining:
     """Runs in a Ray worker."""
     fold = _fold(suggestion)
     context = TrialContext(
         sweep_id=place.experiment_id,
         store=place.store,
-        data=load_trial_data(features, split),
+        data=load_trial_data(features, split) if embedded is None else embedded,
         feature_spec=place.feature_spec,
     )
 

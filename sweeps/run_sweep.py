@@ -63,6 +63,7 @@ def run_sweep(
     sweep_row: dict[str, Any],
     feature_spec: Mapping[str, Any] | None = None,
     on_progress: Callable[[SweepProgress], None] = lambda progress: None,
+    embedded: tuple[TrialData, ...] = (),
 ) -> SweepOutcome:
     """Plans, trains and records every trial that has not ended yet.
 
@@ -70,6 +71,7 @@ def run_sweep(
         sweep_row: the remaining columns of the `sweeps` table (dataset, settings, versions …), recorded once.
         feature_spec: of the data, field by field, for the cards of the models; without one no models are kept.
         on_progress: called after every epoch and every end of a trial.
+        embedded: of `embeddings.embed_for_plan`; trials that these fit train their heads alone.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -97,6 +99,7 @@ def run_sweep(
             store=store,
             data=data,
             feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
+            embedded=embedded,
         )
         _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})
         if fault.error:

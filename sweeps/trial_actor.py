@@ -15,6 +15,7 @@ from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
+from training.embeddings import data_for
 from training.model_card import model_card
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
@@ -27,12 +28,14 @@ class TrialContext:
 
     Attributes:
         feature_spec: of the data, field by field, for the cards of the models; None where no models are kept.
+        embedded: the data with embeddings of frozen backbones, for the trials that they fit.
     """
 
     sweep_id: str
     store: ObjectStore
     data: TrialData
     feature_spec: Mapping[str, Any] | None = None
+    embedded: tuple[TrialData, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +108,8 @@ def train_recorded(
         ledger.seed(config, result)
 
     try:
-        return run_trial(config, context.data, report, checkpoints, on_seed=record)
+        data = data_for(config, context.data, context.embedded)
+        return run_trial(config, data, report, checkpoints, on_seed=record)
     except (TrainingFailed, OutOfMemory) as e:
         reason = "not_finite" if isinstance(e, TrainingFailed) else "out_of_memory"
         ledger.failure(config.trial_id, reason=reason, detail=str(e))

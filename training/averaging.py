@@ -3,11 +3,12 @@
 Enters: a model while it trains. Leaves: the model that is scored.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.recipe import LoopConfig
 
@@ -35,7 +36,8 @@ class WeightAverage:
         """Args: epoch: counted from 1; inputs: batches of the train part, undisturbed, for BatchNorm."""
         if self._averaged is not None and self._config.swa_epochs and epoch >= self._first_swa_epoch:
             self._averaged.update_parameters(self._model)
-            update_bn(inputs, self._averaged)
+            frozen = {name for name, module in _norms(self._model) if not module.training}
+            _measure_statistics(self._averaged.module, inputs, frozen=frozen)
 
     def scored(self, epoch: int) -> nn.Module:
         """The model to score after `epoch` epochs."""
@@ -49,3 +51,27 @@ class WeightAverage:
     def load_state_dict(self, tensors: dict[str, torch.Tensor]) -> None:
         if self._averaged is not None:
             self._averaged.load_state_dict(tensors)
+
+
+def _norms(model: nn.Module) -> list[tuple[str, _BatchNorm]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+
+
+def _measure_statistics(model: nn.Module, inputs: Iterable[torch.Tensor], *, frozen: Collection[str]) -> None:
+    """Mean and variance of every BatchNorm but the frozen ones, over all inputs; leaves the model in evaluation mode.
+
+    torch's `update_bn` would measure those of a frozen backbone anew, too, and so change what is frozen.
+    """
+    norms = [norm for name, norm in _norms(model) if name not in frozen]
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over batches
+        norm.train()
+    with torch.no_grad():
+        for batch in inputs if norms else ():
+            model(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()

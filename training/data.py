@@ -4,7 +4,7 @@ Enters: features and a split, both at rest. Leaves: `TrialData`, plain arrays th
 them onto the device.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from storage.errors import InvalidInput
 from storage.feature_store import Features
 from storage.split import PARTS, Part, Split
+from training.embedding_spec import EmbeddingSpec
 from training.moments import moments, selected_rows
 
 
@@ -22,7 +23,7 @@ class PartData:
     """The rows of one part.
 
     Attributes:
-        log_mel: (rows, num_mels, num_frames), dB, as stored.
+        log_mel: (rows, num_mels, num_frames), dB, as stored; of embedded data float32 (rows, embedding_size).
         has_label: bool (rows, labels).
         first_label: int64 (rows,), index into the labels of the one that the corpus names first.
         clip_ids, groups: one per row; a clip cut into several windows has several rows.
@@ -37,12 +38,17 @@ class PartData:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialData:
-    """All parts, with the label vocabulary, mean and deviation (dB) of the train part."""
+    """All parts, with the label vocabulary, mean and deviation (dB) of the train part.
+
+    Attributes:
+        embedding: what made the embeddings that stand in the place of log-mels; None for log-mels.
+    """
 
     labels: tuple[str, ...]
     mean_db: float
     deviation_db: float
     parts: Mapping[Part, PartData]
+    embedding: EmbeddingSpec | None = None
 
     @property
     def is_multi_label(self) -> bool:
@@ -58,7 +64,7 @@ def load_trial_data(features: Features, split: Split) -> TrialData:
             whose clips were quarantined.
     """
     _refuse_channels(features)
-    rows = {part: _rows_of_part(features, split, part) for part in PARTS}
+    rows = {part: rows_of_part(features.clip_ids, features.variants, split, part) for part in PARTS}
     labels = tuple(sorted({label for row in rows["train"] for label in features.labels[row]}))
     parts = {part: _part(features, rows[part], part, labels) for part in PARTS}
     train = moments(selected_rows(features.log_mel, rows["train"]))
@@ -102,10 +108,15 @@ def _refuse_channels(features: Features) -> None:
         )
 
 
-def _rows_of_part(features: Features, split: Split, part: Part) -> list[int]:
+def rows_of_part(clip_ids: Sequence[str], variants: Sequence[str], split: Split, part: Part) -> list[int]:
+    """Row numbers of a part, of rows with these clip ids and variants.
+
+    Raises:
+        InvalidInput: there are none.
+    """
     rows = [
         row
-        for row, (clip_id, variant) in enumerate(zip(features.clip_ids, features.variants, strict=True))
+        for row, (clip_id, variant) in enumerate(zip(clip_ids, variants, strict=True))
         if split.has(clip_id, part) and (part == "train" or variant == "original")
     ]
     if not rows:

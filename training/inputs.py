@@ -1,7 +1,7 @@
 """A trial's data on its device: stored log-mels stay resident as they are, batches are made of them there.
 
 Enters: `TrialData`. Leaves: `DevicePart`s, and from them batches, scaled, repeated over channels and resized. Shapes:
-B = batch, C = channels, M = mel bands, T = frames, L = labels.
+B = batch, C = channels, M = mel bands, T = frames, L = labels, D = size of an embedding.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from storage.errors import InvalidInput
 from storage.split import PARTS, Part
 from training.config import TrialConfig
 from training.data import PartData, TrialData
+from training.embedding_spec import EmbeddingSpec
 from training.recipe import InputConfig, LossConfig
 
 
@@ -23,7 +24,7 @@ class DevicePart:
     """One part on the device.
 
     Attributes:
-        log_mel: (rows, M, T) in dB, of the stored dtype: half the memory of float32.
+        log_mel: (rows, M, T) in dB, of the stored dtype: half the memory of float32; or embeddings, float32 (rows, D).
         targets: float32 (rows, L), in [0, 1].
         clip_of_row: int64 (rows,), index into `clip_ids`; on the CPU, where orders are drawn.
         clip_ids, groups: one per clip, sorted by clip id.
@@ -104,20 +105,32 @@ class Scaling:
         return x_B1MT.expand(-1, config.channels, -1, -1)
 
 
+class AsStored:
+    """In the place of `Scaling` where the inputs are embeddings, which the head takes as they are."""
+
+    def scaled(self, embedding_BD: torch.Tensor) -> torch.Tensor:
+        return embedding_BD
+
+    def shaped(self, embedding_BD: torch.Tensor) -> torch.Tensor:
+        return embedding_BD
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceData:
     """Everything that a seed trains and is scored on.
 
     Attributes:
+        embedding: what made the embeddings that are trained on; None for log-mels.
         labels: the vocabulary; an index into it is a column of targets and logits.
         is_multi_label: by the loss; it decides how outputs become probabilities.
     """
 
     parts: Mapping[Part, DevicePart]
-    scaling: Scaling
+    scaling: Scaling | AsStored
     labels: tuple[str, ...]
     is_multi_label: bool
     device: torch.device
+    embedding: EmbeddingSpec | None = None
 
     @property
     def num_labels(self) -> int:
@@ -134,10 +147,12 @@ def device_data(data: TrialData, config: TrialConfig, device: torch.device) -> D
     Raises:
         InvalidInput: a clip has several labels and the loss takes one.
     """
+    log_mels = Scaling(config=config.input, mean_db=data.mean_db, deviation_db=data.deviation_db)
     return DeviceData(
         parts=to_device(data, config.loss, device),
-        scaling=Scaling(config=config.input, mean_db=data.mean_db, deviation_db=data.deviation_db),
+        scaling=log_mels if data.embedding is None else AsStored(),
         labels=data.labels,
         is_multi_label=config.loss.is_multi_label,
         device=device,
+        embedding=data.embedding,
     )

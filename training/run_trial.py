@@ -16,6 +16,7 @@ from storage.checkpoints import Checkpoints
 from storage.errors import InvalidInput
 from training.config import TrialConfig
 from training.data import TrialData
+from training.embeddings import refuse_other_embeddings
 from training.first_weights import first_weights
 from training.fuse_choice import FuseSeeds, choose
 from training.inputs import device_data
@@ -64,6 +65,9 @@ def run_trial(
 ) -> TrialResult:
     """Trains every seed of a trial, going on from its newest checkpoints.
 
+    On data with embeddings (`embeddings.with_embeddings`) the head alone is trained, to the numbers that a run over the
+    log-mels gives within float tolerance; the weights in a result are the whole model's all the same.
+
     On the CPU a run that was stopped after any step and started again equals the undisturbed one bit for bit, given
     the same number of threads; on a GPU with `loop.deterministic`.
 
@@ -80,11 +84,14 @@ def run_trial(
 
     Raises:
         InvalidInput: the configuration asks for a GPU, or for bf16 on one, and this process has none; the loss does not
-            fit the labels; or there are no such weights.
+            fit the labels; there are no such weights; or the data are embeddings and the configuration needs log-mels,
+            or other embeddings.
+        StorageError: a checkpoint or embeddings that do not belong to this run.
         TrainingFailed: the loss became NaN or infinite.
         OutOfMemory: a single clip does not fit into the device's memory.
         Paused: `pause` answered True.
     """
+    refuse_other_embeddings(config, data)
     on_device = device_data(data, config, _device(config))
     weights = first_weights(config)
 
@@ -137,7 +144,7 @@ def _turns(
         return all_together([make_run(seed) for seed in config.seeds], saved_together, pace)
     if saved or fuse_seeds == "never" or len(config.seeds) == 1:
         return one_after_the_other(config.seeds, make_run, saved, pace)
-    choice = choose(config, make_run, fuse_seeds)
+    choice = choose(config, make_run, fuse_seeds if data.embedding is None else "never")
 
     def make_noted(seed: int) -> SeedRun:
         run = make_run(seed)

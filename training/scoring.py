@@ -63,8 +63,9 @@ def embeddings(
 ) -> torch.Tensor:
     """What the head sees of every clip, the mean over its windows; float32 (clips, D) on the CPU."""
     model.eval()
+    embed = model.embed if data.embedding is None else torch.nn.Identity()
     with torch.inference_mode(), autocast():
-        of_rows_RD = torch.cat([model.embed(batch).float() for batch in _batches(data, part, rows_per_batch)])
+        of_rows_RD = torch.cat([embed(batch).float() for batch in _batches(data, part, rows_per_batch)])
     of_part = data.parts[part]
     return clip_means(of_rows_RD.cpu(), of_part.clip_of_row, len(of_part.clip_ids)).float()
 

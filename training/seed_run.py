@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from storage.checkpoints import Checkpoint
+from storage.errors import StorageError
 from storage.identity import derive_seed
 from storage.split import Part
 from training.averaging import WeightAverage
@@ -30,6 +31,8 @@ from training.schedule import Schedule
 from training.scoring import embeddings, score
 from training.steps import Batch, Stepper
 
+_LOG_MELS = "log-mels"
+
 
 class TrainingFailed(Exception):
     """The loss or the output became NaN or infinite; training on would waste the device."""
@@ -40,7 +43,8 @@ class SeedResult:
     """A seed trained to its end, scored with the weights of the epoch that was best on validation.
 
     Attributes:
-        best_weights: of that epoch, by name; on the device.
+        best_weights: of that epoch and the whole model, by name; on the device, or, of a backbone whose embeddings were
+            trained on, on the CPU.
         test_embeddings: what the head sees of every test clip, in the order of `test.clip_ids`; float32 (clips, D).
         events: what happened that a reader of the numbers should know, one sentence each.
     """
@@ -76,11 +80,17 @@ class SeedRun:
         """Args: weights: that the model begins with, as a file names them; None for random ones."""
         self.config, self.seed, self._data = config, seed, data
         base = derive_seed(config.trial_id, seed)
+        self._inputs = f"embeddings {data.embedding.embedding_id}" if data.embedding else _LOG_MELS
         self._set_up = TrialModel(
-            config, num_labels=data.num_labels, seed=base % 2**31, device=data.device, weights=weights
+            config,
+            num_labels=data.num_labels,
+            seed=base % 2**31,
+            device=data.device,
+            weights=weights,
+            embedding=data.embedding,
         )
         self.model = self._set_up.model
-        self.optimizer = create_optimizer(self.model, config.optimizer, fused=data.device.type == "cuda")
+        self.optimizer = create_optimizer(self._set_up.classifier, config.optimizer, fused=data.device.type == "cuda")
         self._batches = Batches(config, data, base=base, laid_out=self._set_up.laid_out)
         self._schedule = Schedule(
             self.optimizer, config.schedule, steps_per_epoch=self._batches.num_steps, epochs=config.epochs
@@ -235,12 +245,17 @@ class SeedRun:
             validation=self.evaluate("validation"),
             test=self.evaluate("test"),
             train_seconds=self._progress.train_seconds,
-            num_parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            num_parameters=sum(parameter.numel() for parameter in self._set_up.classifier.parameters()),
             device=self._data.device_name,
-            best_weights=self._best_weights,
-            test_embeddings=embeddings(self.model, self._data, "test", autocast=self.stepper.autocast).numpy(),
-            events=tuple(self._progress.events),
+            best_weights=self._set_up.whole(self._best_weights),
+            test_embeddings=embeddings(
+                self._set_up.classifier, self._data, "test", autocast=self.stepper.autocast
+            ).numpy(),
+            events=(*self._how_trained(), *self._progress.events),
         )
+
+    def _how_trained(self) -> tuple[str, ...]:
+        return (f"the head was trained on {self._inputs}",) if self._data.embedding else ()
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the next step depends on."""
@@ -250,6 +265,7 @@ class SeedRun:
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items() if tensor is not None}
         state = {
+            "inputs": self._inputs,
             "progress": self._progress.to_dict(),
             "schedule": self._schedule.state(),
             "stepper": self.stepper.state(),
@@ -258,7 +274,18 @@ class SeedRun:
         return Checkpoint(step=step, tensors=tensors, state=state)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Takes up where `checkpoint` was made: the steps that follow equal those of an undisturbed run."""
+        """Takes up where `checkpoint` was made: the steps that follow equal those of an undisturbed run.
+
+        Raises:
+            StorageError: it was made on log-mels and this run has embeddings, or the other way round: the steps would
+                no longer equal anything.
+        """
+        made_on = checkpoint.state.get("inputs", _LOG_MELS)
+        if made_on != self._inputs:
+            raise StorageError(
+                f"the checkpoint of seed {self.seed} was made on {made_on}, and this run trains on {self._inputs}. "
+                "Go on as it began, or delete the trial's checkpoints to start the seed anew."
+            )
         named = _by_prefix(checkpoint.tensors)
         self.model.load_state_dict(named["model"])
         self._average.load_state_dict(named.get("average", {}))

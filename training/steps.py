@@ -78,8 +78,7 @@ class Stepper:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Where the model is called."""
-        dtype = _AUTOCAST.get(self._config.precision_resolved)
-        return nullcontext() if dtype is None else torch.autocast(self._device.type, dtype=dtype)
+        return autocast(self._config.precision_resolved, self._device)
 
     def state(self) -> dict[str, Any]:
         """JSON."""
@@ -102,6 +101,12 @@ class Stepper:
                 self._scaler.scale(loss * share).backward()
                 total += loss.detach() * len(x_BCMT)
         return total
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Where a model is called in a precision: `fp32`, `bf16` or `fp16`."""
+    dtype = _AUTOCAST.get(precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 def _pieces(inputs: torch.Tensor, targets: torch.Tensor, num_pieces: int) -> list[Batch]:
