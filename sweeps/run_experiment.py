@@ -25,6 +25,7 @@ from sweeps.ledger import Ledger, Suggestion
 from sweeps.resources import trial_resources
 from sweeps.trial_actor import EpochNews, FailedTraining, TrialContext, checkpoint_prefix, train_recorded
 from training import SeedResult, TrialData, TrialResult, load_trial_data
+from training.fuse_choice import FuseSeeds
 
 _LISTEN_S = 0.5
 
@@ -100,6 +101,7 @@ def run_experiment(
             folder=folder,
             store=store,
             feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
+            fuse_seeds=plan.fuse_seeds,
         )
         task = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus, max_retries=plan.settings.max_failures)(_train_fold)
 
@@ -150,6 +152,7 @@ class _Place:
     folder: str
     store: ObjectStore
     feature_spec: Mapping[str, Any] | None
+    fuse_seeds: FuseSeeds
 
 
 def _train_fold(
@@ -184,7 +187,7 @@ def _train_fold(
     def hear(news: EpochNews) -> None:
         queue.put(FoldNews(fold=fold, news=news))
 
-    ended = train_recorded(suggestion.config, context, hear, on_seed)
+    ended = train_recorded(suggestion.config, context, hear, on_seed, fuse_seeds=place.fuse_seeds)
     # The results are in the table; weights and predictions need not travel.
     return ended if isinstance(ended, FailedTraining) else dataclasses.replace(ended, seeds=())
 

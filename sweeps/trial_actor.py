@@ -16,6 +16,7 @@ from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
+from training.fuse_choice import FuseSeeds
 from training.model_card import model_card
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
@@ -84,12 +85,15 @@ def train_recorded(
     context: TrialContext,
     hear: Callable[[EpochNews], None],
     on_seed: Callable[[SeedResult], None] = lambda result: None,
+    *,
+    fuse_seeds: FuseSeeds = "never",
 ) -> TrialResult | FailedTraining:
     """Runs a trial with everything it does in the results table.
 
     Args:
         hear: of every epoch that the table has.
         on_seed: receives a seed's result before the table does, so that a row there means that this was done, too.
+        fuse_seeds: as in `run_trial`; a sweep, whose trials begin with their first seed, has no use for it.
 
     Raises:
         Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
@@ -109,7 +113,7 @@ def train_recorded(
 
     try:
         data = data_for(config, context.data, context.embedded)
-        return run_trial(config, data, report, checkpoints, on_seed=record)
+        return run_trial(config, data, report, checkpoints, on_seed=record, fuse_seeds=fuse_seeds)
     except (TrainingFailed, OutOfMemory) as e:
         reason = "not_finite" if isinstance(e, TrainingFailed) else "out_of_memory"
         ledger.failure(config.trial_id, reason=reason, detail=str(e))

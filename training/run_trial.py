@@ -102,7 +102,9 @@ def run_trial(
     best_scores: list[float] = []
     with torch.random.fork_rng(), _modes(config):
         pace = Pace(checkpoints, pause, checkpoint_every_s)
-        for run, epochs in _turns(config, make_run, checkpoints, pace, fuse_seeds):
+        for run, epochs in _turns(
+            config, make_run, checkpoints, pace, fuse_seeds if data.embedding is None else "never"
+        ):
             result: SeedResult | None = None
             for metrics in epochs:
                 is_last = run.finished and metrics.epoch == len(run.history)
@@ -144,7 +146,7 @@ def _turns(
         return all_together([make_run(seed) for seed in config.seeds], saved_together, pace)
     if saved or fuse_seeds == "never" or len(config.seeds) == 1:
         return one_after_the_other(config.seeds, make_run, saved, pace)
-    choice = choose(config, make_run, fuse_seeds if data.embedding is None else "never")
+    choice = choose(config, make_run, fuse_seeds)
 
     def make_noted(seed: int) -> SeedRun:
         run = make_run(seed)
