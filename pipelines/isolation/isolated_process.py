@@ -1,8 +1,8 @@
 """Work on clips in a child process: a decoder that crashes or hangs takes its own clip along, and nothing else.
 
-Enters: requests. Leaves: what came of each, as plain data. The child (`server.py`) does all the work and says which
-clip it has in hand, so that healthy files pay two small messages through a pipe and no sample is copied. When the child
-dies, the parent starts another one; a clip that kills two of them is lost for the reason that the child is then told.
+Enters: requests. Leaves: what came of each, as plain data. The child (`server.py`) does all the work and notes in
+shared memory which clip it has in hand, so that healthy files pay next to nothing and no sample is copied. When the
+child dies, the parent starts another one; a clip that kills two of them is lost for the reason that it is then told.
 
 The parent hands requests on unread and imports nothing that computes: it lives in Ray's worker processes, too, and what
 they import is what a run waits for at its start.
@@ -18,6 +18,8 @@ from collections import Counter
 from multiprocessing import Pipe
 from typing import Any
 
+from pipelines.isolation.clip_in_hand import ClipInHand
+
 # A decoder's fault comes again; one that does not come again was something else's (a cosmic ray, an unplugged disk).
 _FAULTS_OF_A_CLIP = 2
 # Deaths that are nobody's fault in particular: SIGKILL from the out-of-memory killer or a person, or between clips.
@@ -25,7 +27,8 @@ _DEATHS_OF_A_WORKER = 5
 # glibc gives memory beyond these thresholds back to the system and gets it anew for the next clip, page fault by page
 # fault. A child does the same to every clip and keeps up to 64 MiB: 7 % faster on 5-s WAV files (2026-11-21).
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-_CHILD = "import sys; from {} import serve; serve(int(sys.argv[1]), int(sys.argv[2]))"
+_CHILD = "import sys; from {} import serve; serve(*map(int, sys.argv[1:]))"
+_LOOK_EVERY_S = 1.0  # at what the child has in hand
 
 
 class IsolatedProcess:
@@ -110,10 +113,11 @@ class _Child:
     def __init__(self, make_worker: bytes, server: str) -> None:
         ours, theirs = Pipe()
         read_end, self._lifeline = os.pipe()
+        self._hand = ClipInHand()
         environment = {**_MALLOC, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD.format(server), str(theirs.fileno()), str(read_end)],
-            pass_fds=(theirs.fileno(), read_end),
+            [sys.executable, "-c", _CHILD.format(server), *map(str, (theirs.fileno(), read_end, self._hand.fd))],
+            pass_fds=(theirs.fileno(), read_end, self._hand.fd),
             env=environment,
         )
         theirs.close()
@@ -123,30 +127,30 @@ class _Child:
             self._pipe.send_bytes(make_worker)
 
     def answer(self, request: Any, lost: dict[str, tuple[str, str]], limit_s: float) -> dict[str, Any] | _Death:
-        clip_id: str | None = None
         try:
             self._pipe.send((request, lost))
-            while True:
-                # Reading and writing wait for servers, which have time limits of their own.
-                if not self._pipe.poll(None if clip_id is None else limit_s):
+            while not self._pipe.poll(min(_LOOK_EVERY_S, limit_s)):
+                in_hand = self._hand.clip()  # reading and writing wait for servers, which have limits of their own
+                if in_hand and in_hand[1] > limit_s:
                     detail = f"not decoded within pipeline.clip_time_limit_s = {limit_s:g} s"
-                    return _Death(clip_id=clip_id, reason="timed_out", detail=detail, by_the_clip=True)
-                message = self._pipe.recv()
-                if isinstance(message, dict):
-                    return message
-                clip_id = message
+                    return _Death(clip_id=in_hand[0], reason="timed_out", detail=detail, by_the_clip=True)
+            answer: dict[str, Any] = self._pipe.recv()
+            return answer
         except (EOFError, OSError):
-            return self._how_it_died(clip_id)
+            return self._how_it_died()
 
     def end(self) -> None:
         self._pipe.close()
         os.close(self._lifeline)
         self._process.kill()
         self._process.wait()
+        self._hand.close()
 
-    def _how_it_died(self, clip_id: str | None) -> _Death:
+    def _how_it_died(self) -> _Death:
         code = self._process.wait()
+        in_hand = self._hand.clip()
         end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         outside = code in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
         detail = f"the decoder's process {end}"
+        clip_id = in_hand[0] if in_hand else None
         return _Death(clip_id=clip_id, reason="decoder_crashed", detail=detail, by_the_clip=not outside)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from pipelines.isolation.clip_in_hand import ClipInHand
 from pipelines.isolation.outcomes import error_as_data
 
 OnClip = Callable[[str | None], None]
@@ -19,7 +20,9 @@ Lost = Mapping[str, tuple[str, str]]
 Answer = Callable[[Any, Lost, OnClip], dict[str, Any]]
 
 
-def serve(pipe_fd: int, lifeline_fd: int, *, answer_of: Callable[[Any], Answer] = lambda worker: worker) -> None:
+def serve(
+    pipe_fd: int, lifeline_fd: int, hand_fd: int, *, answer_of: Callable[[Any], Answer] = lambda worker: worker
+) -> None:
     """The child's whole life: makes a worker, then answers requests until the parent is gone.
 
     Args:
@@ -27,7 +30,14 @@ def serve(pipe_fd: int, lifeline_fd: int, *, answer_of: Callable[[Any], Answer] 
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
-    pipe = Connection(pipe_fd)
+    pipe, hand = Connection(pipe_fd), ClipInHand(hand_fd)
+
+    def on_clip(clip_id: str | None) -> None:
+        if clip_id is None:
+            hand.end()
+        else:
+            hand.begin(clip_id)
+
     with contextlib.suppress(EOFError, OSError):
         make_worker: Callable[[], Any] = pickle.loads(pipe.recv_bytes())
         answer: Answer | None = None
@@ -37,9 +47,11 @@ def serve(pipe_fd: int, lifeline_fd: int, *, answer_of: Callable[[Any], Answer] 
             request, lost = pipe.recv()
             try:
                 answer = answer or answer_of(make_worker())
-                pipe.send(answer(request, lost, pipe.send))
+                pipe.send(answer(request, lost, on_clip))
             except Exception as e:
                 pipe.send(error_as_data(e))
+            finally:
+                hand.end()
 
 
 def _die_with_parent(lifeline_fd: int) -> None:

@@ -10,9 +10,9 @@ from pipelines.shards.request import ShardRequest
 from pipelines.shards.worker import ShardWorker
 
 
-def serve(pipe_fd: int, lifeline_fd: int) -> None:
+def serve(pipe_fd: int, lifeline_fd: int, hand_fd: int) -> None:
     """The child's whole life: makes a worker, then computes shards until the parent is gone."""
-    server.serve(pipe_fd, lifeline_fd, answer_of=_answer_of)
+    server.serve(pipe_fd, lifeline_fd, hand_fd, answer_of=_answer_of)
 
 
 def _answer_of(worker: ShardWorker) -> Answer:
