@@ -112,6 +112,7 @@ class TestMany:
         assert predict.main([*words, "aggregate=max"]) == 2
         assert "a part of the same predictions" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_a_prefix_on_s3_into_the_store_there(
         self, trained: Trained, s3_uri: str, capsys: pytest.CaptureFixture[str]
     ) -> None:

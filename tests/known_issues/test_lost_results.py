@@ -3,6 +3,7 @@
 The remedy of a damaged file is to delete it and run the same command again, so this must bring every row back.
 """
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +18,17 @@ from sweeps import SweepPlan, run_sweep
 PLAN = make_plan(num_trials=1)
 
 
+@pytest.fixture(scope="module")
+def once(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep that no test changes."""
+    folder = tmp_path_factory.mktemp("swept")
+    assert run_sweep(PLAN, make_data(), open_store(str(folder)), sweep_row=SWEEP_ROW).num_trials_run == 1
+    return folder
+
+
 @pytest.fixture
-def swept(ray_local: None, tmp_path: Path) -> ObjectStore:
-    store = open_store(str(tmp_path))
-    assert run_sweep(PLAN, make_data(), store, sweep_row=SWEEP_ROW).num_trials_run == 1
-    return store
+def swept(once: Path, tmp_path: Path) -> ObjectStore:
+    return open_store(str(shutil.copytree(once, tmp_path / "swept")))
 
 
 @pytest.mark.parametrize("table", ["seeds", "predictions"])

@@ -133,6 +133,7 @@ def test_rows_are_counted_while_they_are_embedded_and_a_rerun_does_nothing(made:
     assert np.array_equal(found.parts["train"].log_mel, made.embedded.parts["train"].log_mel)
 
 
+@pytest.mark.slow
 def test_embeddings_on_s3_are_those_on_a_disk(made: Made, s3_uri: str) -> None:
     store = open_store(s3_uri)
     make_store(store)
@@ -146,6 +147,7 @@ class Interrupted(Exception):
     """Stands for a driver that ends in the middle."""
 
 
+@pytest.mark.slow
 def test_what_an_interrupted_run_left_is_not_computed_again(made: Made, tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     make_store(store)
@@ -184,6 +186,7 @@ def test_a_damaged_part_is_named_and_once_deleted_made_again(made: Made, tmp_pat
     np.testing.assert_allclose(found.parts["train"].log_mel, made.embedded.parts["train"].log_mel, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_damaged_part_of_the_features_is_named(made: Made, tmp_path: Path) -> None:
     store = made.copy_to(tmp_path)
     store.delete(key_of_part(store, 2))
@@ -192,6 +195,7 @@ def test_a_damaged_part_of_the_features_is_named(made: Made, tmp_path: Path) -> 
         made.embed(store)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_a_frozen_backbone_trains_heads_and_has_the_numbers_of_one_on_log_mels(
     tmp_path: Path, weights: str
 ) -> None:
@@ -221,6 +225,7 @@ def _frozen_plan(folder: Path) -> SweepPlan:
     return make_plan(num_trials=1, seeds=(1,), epochs=2, trial=trial)
 
 
+@pytest.mark.slow
 def test_the_folds_of_an_experiment_share_embeddings_that_belong_to_no_split(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     features, split, _ = make_store(store)
