@@ -31,7 +31,7 @@ def swept(once: Path, tmp_path: Path) -> ObjectStore:
     return open_store(str(shutil.copytree(once, tmp_path / "swept")))
 
 
-@pytest.mark.parametrize("table", ["seeds", "predictions"])
+@pytest.mark.parametrize("table", ["seeds", pytest.param("predictions", marks=pytest.mark.slow)])
 def test_a_lost_row_of_a_finished_trial_is_made_again(swept: ObjectStore, table: str) -> None:
     before = _rows(swept, table)
     first = next(iter(swept.list(f"results/{table}/")))

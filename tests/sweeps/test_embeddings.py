@@ -171,6 +171,7 @@ def test_what_an_interrupted_run_left_is_not_computed_again(made: Made, tmp_path
     assert len(now) == _NUM_PARTS + 1
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_named_and_once_deleted_made_again(made: Made, tmp_path: Path) -> None:
     store = made.copy_to(tmp_path)
     key = key_of_part(store, 1)

@@ -123,7 +123,8 @@ class Stopped(Exception):
     """Stands for a driver that ends in the middle."""
 
 
-@pytest.mark.parametrize("after", [7, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [7, 2])
 def test_a_sweep_taken_up_again_ends_as_the_undisturbed_one(
     data: TrialData, tmp_path: Path, undisturbed: dict[str, pd.DataFrame], after: int
 ) -> None:

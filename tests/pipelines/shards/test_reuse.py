@@ -26,6 +26,11 @@ SETTINGS = PipelineSettings(clips_per_shard=3, num_actors=1, backend="cpu")
 pytestmark = pytest.mark.usefixtures("ray_local")
 
 
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest) -> ObjectStore:
+    return open_store(request.getfixturevalue(f"{request.param}_uri"))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "audio").mkdir()
