@@ -94,32 +94,38 @@ def sessions(home: Path) -> list[dict[str, Any]]:
             process.wait()
 
 
+@pytest.mark.cluster
 def test_private_sessions_do_not_disturb_each_other(sessions: list[dict[str, Any]]) -> None:
     assert [(found["num_cpus"], found["num_nodes"], found["num_gcs"]) for found in sessions] == [(1.0, 1, 1)] * 2
     assert len({found["address"] for found in sessions}) == 2
     assert not any(found["initialised"] for found in sessions)
 
 
+@pytest.mark.cluster
 def test_a_job_keeps_its_own_way_to_leave_on_sigterm(sessions: list[dict[str, Any]]) -> None:
     assert all(found["kept_handler"] for found in sessions)
 
 
+@pytest.mark.cluster
 def test_workers_of_a_private_session_import_the_project_from_here(sessions: list[dict[str, Any]]) -> None:
     assert {found["place"] for found in sessions} == {str(_PROJECT / "sweeps" / "__init__.py")}
 
 
+@pytest.mark.cluster
 def test_a_private_session_listens_on_loopback_only(sessions: list[dict[str, Any]]) -> None:
     for found in sessions:
         assert len(found["listeners"]) >= 4  # GCS, raylet, agent, driver
         assert {address.removeprefix("::ffff:") for address in found["listeners"]} == {"127.0.0.1"}
 
 
+@pytest.mark.cluster
 def test_a_private_session_keeps_its_files_closed_and_leaves_none(sessions: list[dict[str, Any]]) -> None:
     for found in sessions:
         assert found["mode"] == "0o700"
         assert not Path(found["folder"]).exists()
 
 
+@pytest.mark.cluster
 def test_the_token_is_readable_by_its_owner_only(sessions: list[dict[str, Any]], home: Path) -> None:
     token = home / ".ray" / "auth_token"
     assert token.stat().st_mode & 0o777 == 0o600

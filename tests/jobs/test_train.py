@@ -89,6 +89,7 @@ class TestRuns:
         assert "experiment 0001: 0 folds trained now, 2 found" in told
         assert first[first.index("Test scores") :] == told[told.index("Test scores") :]
 
+    @pytest.mark.slow
     def test_another_value_is_another_experiment_and_the_literature_is_told(
         self, words: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:

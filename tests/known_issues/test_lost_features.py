@@ -1,6 +1,7 @@
 """A part deleted after the commit, a damaged one perhaps, could not be brought back: the marker said complete."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +19,29 @@ SPEC = FeatureSpec(window_s=0.5)
 SETTINGS = PipelineSettings(clips_per_shard=2, num_actors=1)
 
 
-@pytest.fixture
-def manifest(tmp_path: Path) -> Manifest:
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    root = tmp_path_factory.mktemp("corpus")
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 11_025)
     for name in "abc":
-        soundfile.write(tmp_path / f"{name}.wav", noise, 22_050)
-    (tmp_path / "d.wav").write_text("no audio")
+        soundfile.write(root / f"{name}.wav", noise, 22_050)
+    (root / "d.wav").write_text("no audio")
     clips = tuple(Clip(clip_id=name, recording_id=name, uri=f"{name}.wav", labels=("noise",)) for name in "abcd")
-    return Manifest(name="corpus", root=str(tmp_path), clips=clips)
+    return Manifest(name="corpus", root=str(root), clips=clips)
+
+
+@pytest.fixture(scope="module")
+def once(ray_local: None, manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features that no test changes."""
+    folder = tmp_path_factory.mktemp("features")
+    featurize(manifest, SPEC, open_store(str(folder)), SETTINGS)
+    return folder
 
 
 @pytest.fixture
-def features(ray_local: None, manifest: Manifest, tmp_path: Path) -> FeatureStore:
-    return featurize(manifest, SPEC, open_store(str(tmp_path / "store")), SETTINGS).features
+def features(once: Path, manifest: Manifest, tmp_path: Path) -> FeatureStore:
+    store = open_store(str(shutil.copytree(once, tmp_path / "store")))
+    return FeatureStore(store, dataset=manifest.dataset, fingerprint=SPEC.fingerprint)
 
 
 @pytest.mark.parametrize("kind", ["part", "quarantine"])
