@@ -79,6 +79,7 @@ class TestOneFile:
 
 @pytest.mark.usefixtures("ray_local")
 class TestMany:
+    @pytest.mark.slow
     def test_a_folder_is_told_what_the_trial_said_and_goes_on_where_it_was(
         self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -102,6 +102,7 @@ def test_a_kept_model_predicts_what_the_results_table_says(
         np.testing.assert_allclose(found[clip_id], said, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_models_are_kept_where_nobody_wants_them(data: TrialData, tmp_path: Path) -> None:
     store, plan = open_store(str(tmp_path)), make_plan(num_trials=1, seeds=(1,), epochs=1, keep_models="none")
     assert plan.sweep_id == make_plan(num_trials=1, seeds=(1,), epochs=1).sweep_id
@@ -109,6 +110,7 @@ def test_no_models_are_kept_where_nobody_wants_them(data: TrialData, tmp_path: P
     assert list(store.list("models/")) == []
 
 
+@pytest.mark.slow
 def test_the_same_sweep_again_runs_nothing(data: TrialData, tmp_path: Path) -> None:
     store, plan = open_store(str(tmp_path)), make_plan(num_trials=2)
     run_sweep(plan, data, store, sweep_row=SWEEP_ROW)

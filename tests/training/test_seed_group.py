@@ -85,7 +85,15 @@ _RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("values", _RECIPES.values(), ids=_RECIPES.keys())
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(
+            values, id=name, marks=[] if name in ("plain", "sgd, clipped", "ema, one cycle") else [pytest.mark.slow]
+        )
+        for name, values in _RECIPES.items()
+    ],
+)
 def test_twenty_steps_of_cnn_together_equal_those_alone(
     disturbed: TrialConfig, trial_data: TrialData, values: dict[str, Any]
 ) -> None:

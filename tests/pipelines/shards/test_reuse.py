@@ -71,6 +71,7 @@ def test_new_clips_alone_are_computed_and_every_byte_is_that_of_a_run_from_nothi
     assert objects_of(first.features) == before
 
 
+@pytest.mark.slow
 def test_removed_and_changed_clips_do_not_appear(folder: Path, tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     old = _featurize(_manifest(folder, "bdfh"), store).features.load()
@@ -110,6 +111,7 @@ def test_only_a_clip_that_is_the_same_in_everything_is_copied(folder: Path, tmp_
     assert _num_copied(_manifest(folder, "bdf"), store, dataclasses.replace(SPEC, hop_samples=512)) == 0
 
 
+@pytest.mark.slow
 def test_clips_without_a_mark_of_their_content_are_never_copied(folder: Path, tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     _featurize(_manifest(folder, "hj", marked=False), store)
