@@ -13,13 +13,11 @@ With --device cuda, the device's part alone (featurize_device.py); it ends with 
 import argparse
 import contextlib
 import functools
-import importlib.metadata
 import io
 import itertools
 import multiprocessing
 import os
 import pickle
-import platform
 import queue
 import statistics
 import sys
@@ -37,6 +35,9 @@ import psutil
 import soundfile
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
+
+from benchmarks.machine import print_machine
 from cluster.session import ray_session
 from pipelines.backends import create_backend, list_backends
 from pipelines.decoding.decode import cut_windows, decode
@@ -54,6 +55,7 @@ SPEC = FeatureSpec(hop_samples=512, num_mels=128)
 CLIP = Clip(clip_id="clip", recording_id="clip", uri="clip", labels=("sound",))
 CLIPS_PER_SHARD = 100
 NUM_CORES = len(os.sched_getaffinity(0))
+PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchaudio", "nvidia-dali-cuda130", "ray", "soxr", "soundfile")
 
 # Read by numpy and torch when they are imported; every contender has one core a process.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -75,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.device:
         return _device_part(arguments)
     num_clips = 400 if arguments.quick else arguments.clips
-    _print_machine()
+    print_machine(PACKAGES, num_cores=NUM_CORES)
     with tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
         waves, oggs = _corpus(Path(folder), arguments.root, num_files=40 if arguments.quick else 400)
         figures = _kernels(
@@ -90,13 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _device_part(arguments: argparse.Namespace) -> int:
-    sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
     from benchmarks.featurize_device import has_device, race
 
     if not has_device(arguments.device):
         print("This machine has no CUDA device that torch can use: nothing to measure (nvidia-smi?).", file=sys.stderr)
         return 2
-    _print_machine()
+    print_machine(PACKAGES, num_cores=NUM_CORES)
     num_clips = min(arguments.clips, 400) if arguments.quick else arguments.clips
     with tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
         waves, _ = _corpus(Path(folder), arguments.root, num_files=40 if arguments.quick else 400)
@@ -389,21 +390,6 @@ def _manifest(files: list[Path], num_clips: int) -> Manifest:
         for number, path in zip(range(num_clips), itertools.cycle(files), strict=False)
     )
     return Manifest(name="benchmark", root="/", clips=clips)
-
-
-def _print_machine() -> None:
-    names = ("numpy", "scipy", "librosa", "torch", "torchaudio", "nvidia-dali-cuda130", "ray", "soxr", "soundfile")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    processor = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    print(f"{time.strftime('%Y-%m-%d')} · {NUM_CORES} cores of {processor} · Python {platform.python_version()}")
-    print(versions)
 
 
 if __name__ == "__main__":

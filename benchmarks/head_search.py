@@ -12,10 +12,8 @@ time.
 """
 
 import argparse
-import importlib.metadata
 import itertools
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -27,6 +25,9 @@ import pyarrow as pa
 import torch
 from safetensors.torch import save_file
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
+
+from benchmarks.machine import print_machine
 from cluster.session import ray_session
 from models import create_model
 from storage.checkpoints import Checkpoints
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=15)
     arguments = parser.parse_args(argv)
     num_clips, num_heads = (20, 8) if arguments.quick else (arguments.clips, arguments.heads)
-    _print_machine()
+    print_machine(("numpy", "torch", "timm", "ray"), num_cores=NUM_CORES)
     torch.set_num_threads(NUM_CORES)
     with tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder, ray_session(num_cpus=NUM_CORES):
         store = open_store(str(Path(folder) / "store"))
@@ -181,21 +182,6 @@ def _rows(clip_ids: Sequence[str], first: int) -> pa.Table:
     arrays = {name: pa.array(values, type=schema.field(name).type) for name, values in columns.items()}
     arrays["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(log_mel)
     return pa.table([arrays[name] for name in schema.names], schema=schema)
-
-
-def _print_machine() -> None:
-    names = ("numpy", "torch", "timm", "ray")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    processor = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    print(f"{time.strftime('%Y-%m-%d')} · {NUM_CORES} cores of {processor} · Python {platform.python_version()}")
-    print(versions)
 
 
 if __name__ == "__main__":

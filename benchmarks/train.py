@@ -16,9 +16,7 @@ large matrix product in the same precision. On a GPU the precision is bf16 and t
 
 import argparse
 import functools
-import importlib.metadata
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -36,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
 
+from benchmarks.machine import print_machine
 from benchmarks.train_files import Arrays, Example, Pictures, loader, write_arrays, write_pictures
 from training import TrialConfig, TrialData
 from training.data import PartData
@@ -100,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = torch.device(arguments.device)
     rounds, turn_s = (2, 0.3) if arguments.quick else (arguments.rounds, arguments.seconds)
     flops_per_s = _matrix_product_speed(device)
-    print_machine(device)
+    print_device(device)
     _print_head(rounds, flops_per_s)
     found = []
     with torch.random.fork_rng(), tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
@@ -292,15 +291,8 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def print_machine(device: torch.device) -> None:
-    names = ("torch", "torchvision", "timm", "numpy", "pillow")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    processor = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line),
-        platform.processor(),
-    )
-    print(f"{time.strftime('%Y-%m-%d')} · {NUM_CORES} cores of {processor} · Python {platform.python_version()}")
-    print(versions)
+def print_device(device: torch.device) -> None:
+    print_machine(("torch", "torchvision", "timm", "numpy", "pillow"), num_cores=NUM_CORES)
     print(torch.cuda.get_device_name() + ", bf16" if device.type == "cuda" else "CPU, fp32")
 
 

@@ -18,7 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
 
-from benchmarks.train import NUM_CORES, Study, config_of, data_of, print_machine
+from benchmarks.train import NUM_CORES, Study, config_of, data_of, print_device
 from training.fuse_choice import measure_speedup
 from training.inputs import device_data
 from training.recipe import AugmentConfig, LoopConfig
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     torch.set_num_threads(NUM_CORES)
     device = torch.device(arguments.device)
-    print_machine(device)
+    print_device(device)
     print(
         f"\n  {f'{arguments.seeds} seeds':12s} {'log-mels':>10s} {'batch':>6s} {'together ÷ one after the other':>32s}"
     )

@@ -48,8 +48,7 @@ def answers(
 ) -> torch.Tensor:
     """Probabilities of every row, float32 (rows, L): a softmax, or a sigmoid a label where there may be several."""
     model.eval()
-    with torch.inference_mode(), autocast():
-        logits_RL = torch.cat([model(batch).float() for batch in _batches(data, part, rows_per_batch)])
+    logits_RL = _of_rows(model, data, part, autocast, rows_per_batch)
     return logits_RL.sigmoid() if data.is_multi_label else logits_RL.softmax(dim=1)
 
 
@@ -64,8 +63,7 @@ def embeddings(
     """What the head sees of every clip, the mean over its windows; float32 (clips, D) on the CPU."""
     model.eval()
     embed = model.embed if data.embedding is None else torch.nn.Identity()
-    with torch.inference_mode(), autocast():
-        of_rows_RD = torch.cat([embed(batch).float() for batch in _batches(data, part, rows_per_batch)])
+    of_rows_RD = _of_rows(embed, data, part, autocast, rows_per_batch)
     of_part = data.parts[part]
     return clip_means(of_rows_RD.cpu(), of_part.clip_of_row, len(of_part.clip_ids)).float()
 
@@ -75,6 +73,18 @@ def clip_means(of_rows_RL: torch.Tensor, clip_of_row: torch.Tensor, num_clips: i
     sums = torch.zeros((num_clips, of_rows_RL.shape[1]), dtype=torch.float64)
     sums.index_add_(0, clip_of_row, of_rows_RL.double())
     return sums / clip_of_row.bincount(minlength=num_clips)[:, None]
+
+
+def _of_rows(
+    answer: Callable[[torch.Tensor], torch.Tensor],
+    data: DeviceData,
+    part: Part,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    rows_per_batch: int,
+) -> torch.Tensor:
+    """What is answered to every row of a part, float32, batch by batch."""
+    with torch.inference_mode(), autocast():
+        return torch.cat([answer(batch).float() for batch in _batches(data, part, rows_per_batch)])
 
 
 def _batches(data: DeviceData, part: Part, rows_per_batch: int) -> Iterator[torch.Tensor]:
