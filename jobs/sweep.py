@@ -52,6 +52,7 @@ def _sweep(words: Sequence[str]) -> int:
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
         result = make_features(manifest, settings, store)
+        plan = dataclasses.replace(plan, quarantine_hash=result.features.quarantine_hash())
         save_split(store, split)
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
         data = load_trial_data(result.features.load(), split)

@@ -63,6 +63,7 @@ def _train(words: Sequence[str]) -> int:
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.train))
         stored = make_features(manifest, settings, store).features
+        plan = dataclasses.replace(plan, quarantine_hash=stored.quarantine_hash())
         features = stored.load()
         for fold, split in splits.items():
             save_split(store, split)

@@ -15,7 +15,16 @@ from training.config import list_names, with_values
 from training.first_weights import hash_of_weights
 
 # What a plan itself fixes for every trial.
-_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device"}
+_NOT_OF_A_TRIAL = {
+    "architecture",
+    "dataset",
+    "fingerprint",
+    "split_hash",
+    "quarantine_hash",
+    "seeds",
+    "epochs",
+    "device",
+}
 
 
 def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str) -> TrialConfig:

@@ -100,6 +100,12 @@ class TestPlan:
         on_gpu = dataclasses.replace(plan, device="cuda")
         assert len({plan.experiment_id, one_fold.experiment_id, on_gpu.experiment_id}) == 3
 
+    def test_other_clips_in_quarantine_make_another_experiment_of_other_trials(self) -> None:
+        plan = make_plan()
+        retried = dataclasses.replace(plan, quarantine_hash="9" * 16)
+        assert plan.experiment_id != retried.experiment_id
+        assert plan.trial_config(1).trial_id != retried.trial_config(1).trial_id
+
     def test_values_left_open_are_those_of_the_space_or_of_the_recipe(self) -> None:
         assert make_plan().trial_config(1).augment.roll
         assert not make_plan(begin_with="plain").trial_config(1).augment.roll
