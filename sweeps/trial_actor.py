@@ -51,7 +51,7 @@ class EpochNews:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedTraining:
-    """Training itself failed, and would again: a loss that is not finite, a clip too large for the device's memory."""
+    """Training itself failed, and would again on any machine: a loss or an output that is not finite."""
 
     reason: str
     detail: str
@@ -65,9 +65,9 @@ def checkpoint_prefix(sweep_id: str, trial_id: str) -> str:
 def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
     """Ray Tune's function trainable.
 
-    Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite, or a clip too large for the
-    device's memory, ends the trial with `failed` set; other errors are recorded and raised, so that Tune tries again
-    from the newest checkpoint.
+    Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
+    other errors, memory that runs out among them, are recorded and raised, so that Tune tries again from the newest
+    checkpoint and leaves the trial open in the end.
     """
 
     def hear(news: EpochNews) -> None:
@@ -96,6 +96,7 @@ def train_recorded(
         fuse_seeds: as in `run_trial`; a sweep, whose trials begin with their first seed, has no use for it.
 
     Raises:
+        OutOfMemory: the device has too little for the trial, now; recorded before, and no end of the trial.
         Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
     """
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
@@ -114,10 +115,13 @@ def train_recorded(
     try:
         data = data_for(config, context.data, context.embedded)
         return run_trial(config, data, report, checkpoints, on_seed=record, fuse_seeds=fuse_seeds)
-    except (TrainingFailed, OutOfMemory) as e:
-        reason = "not_finite" if isinstance(e, TrainingFailed) else "out_of_memory"
-        ledger.failure(config.trial_id, reason=reason, detail=str(e))
-        return FailedTraining(reason=reason, detail=str(e))
+    except TrainingFailed as e:
+        ledger.failure(config.trial_id, reason="not_finite", detail=str(e))
+        return FailedTraining(reason="not_finite", detail=str(e))
+    except (OutOfMemory, torch.OutOfMemoryError) as e:  # the latter outside of a step: data or model do not fit
+        told = str(e).partition("\n")[0]
+        ledger.failure(config.trial_id, reason="out_of_memory", detail=told)
+        raise OutOfMemory(told) from e
     except Exception as e:
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise
