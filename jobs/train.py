@@ -4,9 +4,10 @@ python jobs/train.py preset=s1 data.root=<ESC-50 tree>
 python jobs/train.py data.root=<ESC-50 tree> train.architecture=cnn folds.test_folds=[1,2] train.trial.batch_size=32
 python jobs/train.py --smoke data.root=<ESC-50 tree>
 
-Every experiment has a number; running the same command again resumes it. Its predictions and embeddings of clips that
-the model has not seen lie in the store under experiments/<number>/, its scores in the results table. While it trains,
-`tensorboard --logdir workspace/logs` shows it; log.kinds=[tensorboard,wandb,mlflow] tells others, too.
+Every experiment has a number (jobs/experiments.py lists them); running the same command again resumes it. Its
+predictions and embeddings of clips that the model has not seen lie in the store under experiments/<number>/, its
+scores in the results table. While it trains, `tensorboard --logdir workspace/logs` shows it;
+log.kinds=[tensorboard,wandb,mlflow] tells others, too.
 """
 
 import dataclasses

@@ -146,7 +146,9 @@ class TestNews:
                     ray.kill(self._queue.actor)
                 return news
 
-        monkeypatch.setattr(sys.modules["sweeps.run_experiment"], "NewsQueue", Dying)  # the package has a function of the name
+        monkeypatch.setattr(
+            sys.modules["sweeps.run_experiment"], "NewsQueue", Dying
+        )  # the package has a function of the name
         store, plan = open_store(str(tmp_path)), make_plan()
         assert run(plan, store) == ExperimentOutcome(num_found=0, num_run=2, failed={})
         assert len(table(store, "epochs", plan)) == 8
