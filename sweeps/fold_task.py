@@ -4,8 +4,11 @@ Enters: what the fold is trained on and where its results go. Leaves: rows in th
 fold's test clips, and news of every epoch and seed.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +76,7 @@ class FoldStarter:
     max_failures: int
 
     def start(self, turn: Turn, queue: NewsQueue) -> ray.ObjectRef:
-        """Returns at once; the reference is to a `TrialResult` or a `FailedTraining`."""
+        """Returns at once; the reference is to a `TrialResult` or a `FailedTraining`. `put_down` ends it."""
         data = ray.put(self.embedded[turn.fold]) if turn.fold in self.embedded else None
         log_mels = self.log_mels if data is None else None  # or the task would wait for what it does not need
         task = ray.remote(num_cpus=self.num_cpus, num_gpus=turn.num_gpus, max_retries=self.max_failures)
@@ -118,6 +121,28 @@ def _train_fold(
     def hear(news: EpochNews) -> None:
         queue.tell(FoldNews(fold=fold, news=news))
 
-    ended = train_recorded(suggestion.config, context, hear, on_seed, fuse_seeds=place.fuse_seeds)
+    with _asked_to_pause() as pause:
+        ended = train_recorded(suggestion.config, context, hear, on_seed, fuse_seeds=place.fuse_seeds, pause=pause)
     # The results are in the table; weights and predictions need not travel.
     return ended if isinstance(ended, FailedTraining) else dataclasses.replace(ended, seeds=())
+
+
+def put_down(running: Sequence[ray.ObjectRef], *, patience_s: float) -> None:
+    """Ends folds that run, each with a checkpoint of its last step where it can store one within `patience_s`."""
+    for reference in running:
+        ray.cancel(reference, recursive=False)
+    _, late = ray.wait(list(running), num_returns=len(running), timeout=patience_s) if running else ([], [])
+    for reference in late:
+        ray.cancel(reference, force=True)
+
+
+@contextlib.contextmanager
+def _asked_to_pause() -> Iterator[Callable[[], bool]]:
+    """Whether the driver wants the task to end: for `ray.cancel` Ray 2.60 runs the handler of SIGINT in the task's
+    thread, which would otherwise raise KeyboardInterrupt in the middle of a step."""
+    asked = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

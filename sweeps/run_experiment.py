@@ -18,7 +18,7 @@ from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from storage.split import Split
 from sweeps.experiment import ExperimentPlan
-from sweeps.fold_task import FoldStarter, Place, Turn, fold_of
+from sweeps.fold_task import FoldStarter, Place, Turn, fold_of, put_down
 from sweeps.ledger import Ledger, Suggestion, TrialRecord
 from sweeps.news import FoldEnded, News, NewsQueue
 from sweeps.resources import trial_resources
@@ -27,6 +27,7 @@ from training import TrialData
 from training.steps import OutOfMemory
 
 _LISTEN_S = 0.5
+_PUT_DOWN_S = 10.0  # for a checkpoint, when the driver ends; `ray job stop` itself waits 3 s after SIGTERM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,8 +170,7 @@ def _ended(
             for reference in done:
                 yield running.pop(reference), reference
     finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+        put_down(list(running), patience_s=_PUT_DOWN_S)
         queue.close()
 
 

@@ -20,6 +20,7 @@ from training.fuse_choice import FuseSeeds
 from training.model_card import model_card
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
+from training.seed_turns import Paused
 from training.steps import OutOfMemory
 
 
@@ -87,6 +88,7 @@ def train_recorded(
     on_seed: Callable[[SeedResult], None] = lambda result: None,
     *,
     fuse_seeds: FuseSeeds = "never",
+    pause: Callable[[], bool] = lambda: False,
 ) -> TrialResult | FailedTraining:
     """Runs a trial with everything it does in the results table.
 
@@ -94,8 +96,10 @@ def train_recorded(
         hear: of every epoch that the table has.
         on_seed: receives a seed's result before the table does, so that a row there means that this was done, too.
         fuse_seeds: as in `run_trial`; a sweep, whose trials begin with their first seed, has no use for it.
+        pause: as in `run_trial`.
 
     Raises:
+        Paused: `pause` answered True; a checkpoint is stored.
         OutOfMemory: the device has too little for the trial, now; recorded before, and no end of the trial.
         Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
     """
@@ -114,7 +118,9 @@ def train_recorded(
 
     try:
         data = data_for(config, context.data, context.embedded)
-        return run_trial(config, data, report, checkpoints, on_seed=record, fuse_seeds=fuse_seeds)
+        return run_trial(config, data, report, checkpoints, on_seed=record, pause=pause, fuse_seeds=fuse_seeds)
+    except Paused:  # no failure
+        raise
     except TrainingFailed as e:
         ledger.failure(config.trial_id, reason="not_finite", detail=str(e))
         return FailedTraining(reason="not_finite", detail=str(e))

@@ -172,3 +172,33 @@ def test_features_are_not_loaded_where_no_fold_is_open(tmp_path: Path) -> None:
 
     splits = toy_splits(toy_features())
     assert run_experiment(plan, load, splits, store, folder=FOLDER, sweep_row=SWEEP_ROW).num_found == 2
+
+
+class Stopped(Exception):
+    """Stands for a driver that ends in the middle: SIGTERM, Ctrl-C, a store that fails."""
+
+
+def test_folds_that_run_when_the_driver_ends_put_down_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, plan = open_store(str(tmp_path)), make_plan(epochs=5000)
+    forced: list[bool] = []
+    cancel = ray.cancel
+
+    def heard_cancel(reference: Any, *, force: bool = False, recursive: bool = True) -> None:
+        forced.append(force)
+        cancel(reference, force=force, recursive=recursive)
+
+    monkeypatch.setattr(ray, "cancel", heard_cancel)
+    monkeypatch.setattr(sys.modules["sweeps.run_experiment"], "_PUT_DOWN_S", 100.0)
+
+    def stop(news: News) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        run_experiment(
+            plan, toy_features, toy_splits(toy_features()), store, folder=FOLDER, sweep_row=SWEEP_ROW, on_news=stop
+        )
+    assert forced == [False]  # it ended by itself
+    assert len(list(store.list(f"checkpoints/{plan.experiment_id}/"))) == 1
+    assert table(store, "failures", plan) == []
