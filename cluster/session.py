@@ -24,6 +24,14 @@ _OPTIONS = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NodeResources:
+    """What one node has. A task or actor has to fit into a single one."""
+
+    num_cpus: float
+    num_gpus: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterResources:
     """What the nodes of the session have in all; `num_cpus_beside_gpus` are those of nodes with a GPU."""
 
@@ -31,6 +39,7 @@ class ClusterResources:
     num_gpus: float
     num_nodes: int
     num_cpus_beside_gpus: float
+    nodes: tuple[NodeResources, ...] = ()
 
 
 @contextlib.contextmanager
@@ -77,6 +86,9 @@ def cluster_resources() -> ClusterResources:
         num_gpus=float(total.get("GPU", 0.0)),
         num_nodes=len(alive),
         num_cpus_beside_gpus=sum(float(node.get("CPU", 0.0)) for node in alive if node.get("GPU", 0.0)),
+        nodes=tuple(
+            NodeResources(num_cpus=float(node.get("CPU", 0.0)), num_gpus=float(node.get("GPU", 0.0))) for node in alive
+        ),
     )
 
 

@@ -22,9 +22,9 @@ from storage.model_file import model_key
 from storage.object_store import ObjectStore
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
-from sweeps.configurations import with_weights_hash
+from sweeps.configurations import check_first_weights, check_labels, with_weights_hash
 from sweeps.embeddings import embed_for_plan
-from sweeps.resources import choose_device
+from sweeps.resources import choose_device, trial_resources
 from sweeps.run_sweep import SweepProgress
 from training import TrialData, load_trial_data
 from training.embeddings import can_train_head
@@ -48,10 +48,17 @@ def _sweep(words: Sequence[str]) -> int:
         device="cpu",
     )
     plan.check(feature_shape=settings.features.feature_shape)
+    # What can be known now is told now, and not after hours of featurizing.
+    for architecture in settings.sweep.architectures:
+        config = plan.trial_config(architecture, {})
+        check_labels({clip.clip_id: clip.labels for clip in manifest.clips}, split, config, section="sweep")
+        check_first_weights(config)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
+        trial_resources(settings.sweep, device=plan.device, section="sweep")
         result = make_features(manifest, settings, store)
+        plan = dataclasses.replace(plan, quarantine_hash=result.features.quarantine_hash())
         save_split(store, split)
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
         data = load_trial_data(result.features.load(), split)

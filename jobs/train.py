@@ -4,16 +4,17 @@ python jobs/train.py preset=s1 data.root=<ESC-50 tree>
 python jobs/train.py data.root=<ESC-50 tree> train.architecture=cnn folds.test_folds=[1,2] train.trial.batch_size=32
 python jobs/train.py --smoke data.root=<ESC-50 tree>
 
-Every experiment has a number; running the same command again resumes it. Its predictions and embeddings of clips that
-the model has not seen lie in the store under experiments/<number>/, its scores in the results table. While it trains,
-`tensorboard --logdir workspace/logs` shows it; log.kinds=[tensorboard,wandb,mlflow] tells others, too.
+Every experiment has a number (jobs/experiments.py lists them); running the same command again resumes it. Its
+predictions and embeddings of clips that the model has not seen lie in the store under experiments/<number>/, its
+scores in the results table. While it trains, `tensorboard --logdir workspace/logs` shows it;
+log.kinds=[tensorboard,wandb,mlflow] tells others, too.
 """
 
-import contextlib
 import dataclasses
+import functools
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cluster.session import ray_session
@@ -22,21 +23,28 @@ from jobs.settings import JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.folds import draw_folds
 from storage.experiments import experiment_folder, experiment_number
+from storage.feature_store import FeatureStore
 from storage.model_file import model_key
 from storage.object_store import ObjectStore
 from storage.out_of_fold import out_of_fold
 from storage.split import PARTS, Split, save_split
 from sweeps import ExperimentPlan, run_experiment
-from sweeps.configurations import with_weights_hash
+from sweeps.configurations import check_first_weights, check_labels, with_weights_hash
 from sweeps.embeddings import embed_folds
 from sweeps.loggers import RunInfo, RunLogger, open_logger
+from sweeps.loggers.run_logger import RunState
+from sweeps.news import FoldEnded, News, SeedNews
 from sweeps.pooled_scores import mean_scores, pooled_evaluations
-from sweeps.resources import choose_device
-from sweeps.run_experiment import ExperimentOutcome, FoldNews, SeedNews
+from sweeps.resources import choose_device, trial_resources
+from sweeps.run_experiment import ExperimentOutcome
+from training import TrialData
+from training.embeddings import can_train_head
 
 # What --smoke changes: sizes, nothing else.
 SMOKE = ("train.epochs=2", "train.seeds=[42]")
 _NUM_SMOKE_FOLDS = 1
+
+Splits = Mapping[int, Split]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,49 +66,96 @@ def _train(words: Sequence[str]) -> int:
         split_hashes={fold: split.split_hash for fold, split in splits.items()},
         device="cpu",
     )
+    # What can be known now is told now, and not after hours of featurizing.
     plan.check(feature_shape=settings.features.feature_shape)
+    _check_labels(plan, splits, {clip.clip_id: clip.labels for clip in manifest.clips})
+    check_first_weights(plan.trial_config(plan.folds[0]))
+    logger = open_logger(settings.log, say=say)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.train))
-        stored = make_features(manifest, settings, store).features
-        features = stored.load()
-        for fold, split in splits.items():
-            save_split(store, split)
-            say(f"fold {fold}: {_counts(split)} clips, split {split.split_hash}")
-        number = experiment_number(store, plan.experiment_id, about={"settings": dataclasses.asdict(settings)})
-        labels = sorted({label for of_clip in features.labels for label in of_clip})
-        row = _sweep_row(settings, plan, splits, labels)
-        say(f"experiment {number:04d}, {plan.experiment_id}: {_what(plan)}")
-        with progress("embed, rows") as tell_rows:
-            embedded = embed_folds(plan, features, stored, splits, on_progress=lambda *rows: tell_rows(*rows))
-        with progress("train, seed-epochs") as tell, _logged(plan, settings, number) as logger:
-            outcome = run_experiment(
-                plan,
-                features,
-                splits,
-                store,
-                folder=experiment_folder(number),
-                sweep_row=row,
-                feature_spec=dataclasses.asdict(settings.features),
-                on_news=_Watch(plan, tell, logger),
-                embedded=embedded,
-            )
+        trial_resources(settings.train, device=plan.device, section="train")
+        features = make_features(manifest, settings, store).features
+        plan = dataclasses.replace(plan, quarantine_hash=features.quarantine_hash())
+        labels_of_clip = _labels(features)
+        _check_labels(plan, splits, labels_of_clip)  # of clips that have features
+        labels = sorted({label for labels in labels_of_clip.values() for label in labels})
+        number = _begin(plan, splits, store, settings)
+        run = functools.partial(_cross_validate, plan, features, splits, number, settings, labels, logger)
+        outcome = _logged(run, logger, plan, number)
     return _conclude(plan, outcome, store, number, settings, num_labels=len(labels))
 
 
-@contextlib.contextmanager
-def _logged(plan: ExperimentPlan, settings: JobSettings, number: int) -> Iterator[RunLogger]:
-    """TensorBoard's log and the others that are asked for, for the length of the run."""
-    logger = open_logger(settings.log, say=say)
+def _check_labels(plan: ExperimentPlan, splits: Splits, labels_of_clip: Mapping[str, Sequence[str]]) -> None:
+    for fold, split in splits.items():
+        check_labels(labels_of_clip, split, plan.trial_config(fold), section="train", where=f" of fold {fold}")
+
+
+def _labels(features: FeatureStore) -> dict[str, list[str]]:
+    """clip_id → labels, of the clips that have features."""
+    rows = features.read(columns=["clip_id", "labels"])
+    return dict(zip(rows.column("clip_id").to_pylist(), rows.column("labels").to_pylist(), strict=True))
+
+
+def _begin(plan: ExperimentPlan, splits: Splits, store: ObjectStore, settings: JobSettings) -> int:
+    """Stores the splits and takes the experiment's number."""
+    for fold, split in splits.items():
+        save_split(store, split)
+        say(f"fold {fold}: {_counts(split)} clips, split {split.split_hash}")
+    number = experiment_number(store, plan.experiment_id, about={"settings": dataclasses.asdict(settings)})
+    say(f"experiment {number:04d}, {plan.experiment_id}: {_what(plan)}")
+    return number
+
+
+def _cross_validate(
+    plan: ExperimentPlan,
+    features: FeatureStore,
+    splits: Splits,
+    number: int,
+    settings: JobSettings,
+    labels: list[str],
+    logger: RunLogger,
+) -> ExperimentOutcome:
+    embedded = _embed(plan, features, splits)
+    with progress("train, seed-epochs") as tell:
+        return run_experiment(
+            plan,
+            features.load,
+            splits,
+            features.store,
+            folder=experiment_folder(number),
+            sweep_row=_sweep_row(settings, plan, splits, labels),
+            feature_spec=dataclasses.asdict(settings.features),
+            on_news=_Watch(plan, tell, logger),
+            embedded=embedded,
+        )
+
+
+def _embed(plan: ExperimentPlan, features: FeatureStore, splits: Splits) -> dict[int, TrialData]:
+    """Runs a frozen backbone once. The log-mels are in memory only while it does."""
+    if all(can_train_head(plan.trial_config(fold)) is not None for fold in plan.folds):
+        return {}
+    with progress("embed, rows") as tell:
+        return embed_folds(plan, features.load(), features, splits, on_progress=lambda *rows: tell(*rows))
+
+
+def _logged(
+    run: Callable[[], ExperimentOutcome], logger: RunLogger, plan: ExperimentPlan, number: int
+) -> ExperimentOutcome:
+    """Tells TensorBoard's log, and the others that are asked for, how the run begins and ends."""
     configuration = plan.trial_config(plan.folds[0]).to_dict()
     name = f"{number:04d}-{plan.settings.name}"
     logger.start(RunInfo(run_id=plan.experiment_id, name=name, group=plan.settings.name, configuration=configuration))
+    state: RunState = "failed"
     try:
-        yield logger
-    except BaseException:
-        logger.end("failed")
+        outcome = run()
+        state = "failed" if outcome.failed else "finished"
+        return outcome
+    except (KeyboardInterrupt, SystemExit):  # by Ctrl-C, or by SIGTERM (`jobs/console.py`)
+        state = "stopped"
         raise
-    logger.end("finished")
+    finally:
+        logger.end(state)
 
 
 class _Watch:
@@ -108,20 +163,24 @@ class _Watch:
 
     def __init__(self, plan: ExperimentPlan, tell: Tell, logger: RunLogger) -> None:
         self._of_fold: dict[int, int] = {}
-        self._total = len(plan.folds) * len(plan.settings.seeds) * plan.settings.epochs
+        self._per_fold = len(plan.settings.seeds) * plan.settings.epochs
+        self._total = len(plan.folds) * self._per_fold
         self._tell, self._logger = tell, logger
 
-    def __call__(self, heard: FoldNews | SeedNews) -> None:
+    def __call__(self, heard: News) -> None:
         if isinstance(heard, SeedNews):
             self._logger.seed(fold=heard.fold, result=heard.result)
             return
-        news, metrics = heard.news, heard.news.metrics
-        self._logger.epoch(seed=news.seed, fold=heard.fold, metrics=metrics)
-        self._of_fold[heard.fold] = news.seed_epoch
-        text = (
-            f"fold {heard.fold} seed {news.seed} epoch {metrics.epoch}: loss {metrics.train_loss:.3f}, "
-            f"validation {metrics.validation_score:.3f}"
-        )
+        if isinstance(heard, FoldEnded):
+            self._of_fold[heard.fold], text = self._per_fold, f"fold {heard.fold} has ended"
+        else:
+            news, metrics = heard.news, heard.news.metrics
+            self._logger.epoch(seed=news.seed, fold=heard.fold, metrics=metrics)
+            self._of_fold[heard.fold] = news.seed_epoch
+            text = (
+                f"fold {heard.fold} seed {news.seed} epoch {metrics.epoch}: loss {metrics.train_loss:.3f}, "
+                f"validation {metrics.validation_score:.3f}"
+            )
         self._tell(sum(self._of_fold.values()), self._total, text)
 
 
@@ -135,12 +194,12 @@ def _conclude(
     num_labels: int,
 ) -> int:
     say(f"experiment {number:04d}: {outcome.num_run} folds trained now, {outcome.num_found} found")
-    for fold, reason in outcome.failed.items():
+    for fold, reason in sorted(outcome.failed.items()):
         say(f"fold {fold} failed: {reason}")
     sweep, path = write_report(store, plan.experiment_id, settings.report)
     print_scores(sweep)
     if not outcome.failed:
-        _keep_out_of_fold(plan, store, number, num_labels=num_labels)
+        _keep_out_of_fold(plan, store, number, settings, num_labels=num_labels)
     key = model_key(plan.experiment_id, plan.trial_config(plan.folds[0]).trial_id, plan.settings.seeds[0])
     if store.size_bytes(key) is not None:
         say(f"to use a model: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
@@ -148,7 +207,9 @@ def _conclude(
     return 1 if outcome.failed else 0
 
 
-def _keep_out_of_fold(plan: ExperimentPlan, store: ObjectStore, number: int, *, num_labels: int) -> None:
+def _keep_out_of_fold(
+    plan: ExperimentPlan, store: ObjectStore, number: int, settings: JobSettings, *, num_labels: int
+) -> None:
     """Stores predictions and embeddings of all folds, and says how all test clips together were answered."""
     folder = experiment_folder(number)
     table = out_of_fold(store, plan.experiment_id, plan.fold_trials(), folder=folder)
@@ -156,7 +217,9 @@ def _keep_out_of_fold(plan: ExperimentPlan, store: ObjectStore, number: int, *, 
     pooled = mean_scores(pooled_evaluations(table, num_labels=num_labels, is_multi_label=is_multi_label))
     store.put_if_absent(f"{folder}/scores.json", json.dumps(pooled, sort_keys=True, indent=1).encode())
     told = [f"{name} {mean:.3f}{_deviation(deviation)}" for name, (mean, deviation) in pooled.items()]
-    say(f"out of fold, all test clips together: {', '.join(told)}")
+    is_literature = settings.folds.protocol == "literature"
+    caveat = " (protocol literature: too good by the choice of epochs)" if is_literature else ""
+    say(f"out of fold, all test clips together{caveat}: {', '.join(told)}")
     say(f"predictions and embeddings: {store.uri}/{folder}/out_of_fold.parquet")
 
 
@@ -164,9 +227,7 @@ def _deviation(value: float | None) -> str:
     return "" if value is None else f" ± {value:.3f}"
 
 
-def _sweep_row(
-    settings: JobSettings, plan: ExperimentPlan, splits: Mapping[int, Split], labels: list[str]
-) -> dict[str, Any]:
+def _sweep_row(settings: JobSettings, plan: ExperimentPlan, splits: Splits, labels: list[str]) -> dict[str, Any]:
     return {
         "dataset": plan.dataset,
         "fingerprint": plan.fingerprint,

@@ -19,6 +19,7 @@ from storage.errors import InvalidInput, ObjectNotFound, StorageError, nearest
 from storage.feature_rows import Where, iterate_rows, rows_per_group
 from storage.feature_schemas import CLIPS_SCHEMA, FEATURE_COLUMNS, KEY_COLUMNS, QUARANTINE_SCHEMA, feature_schema
 from storage.features import Features, LoadedType, gather
+from storage.identity import content_hash
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
 from storage.parts import MARKER, Parts
@@ -258,6 +259,18 @@ class FeatureStore:
         """
         tables = [self._read_quarantine(key) for key in self._committed("quarantine")]
         return pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *tables])
+
+    def quarantine_hash(self) -> str:
+        """Which clips and variants have no features, as 16 hexadecimal digits; empty where all have some.
+
+        With the data set and the fingerprint it tells which rows there are, on any store, however they were cut into
+        shards and for whatever reason the others are missing.
+
+        Raises:
+            StorageError: the features are not complete.
+        """
+        missing = sorted(_pairs(self.quarantine()))
+        return content_hash(missing) if missing else ""
 
     def reasons_so_far(self) -> pa.Table:
         """As `quarantine`, of every shard that is there, whether the features are complete or not."""

@@ -3,19 +3,30 @@
 Enters: `optimizer.learning_rate` → 0.01 and the like. Leaves: a `TrialConfig` whose model takes the features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from models import create_model, freeze
 from storage.errors import InvalidInput, nearest
+from storage.split import PARTS, Split
 from training import TrialConfig
 from training.config import list_names, with_values
-from training.first_weights import hash_of_weights
+from training.embeddings import frozen_backbone
+from training.first_weights import first_weights, hash_of_weights
 
 # What a plan itself fixes for every trial.
-_NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device"}
+_NOT_OF_A_TRIAL = {
+    "architecture",
+    "dataset",
+    "fingerprint",
+    "split_hash",
+    "quarantine_hash",
+    "seeds",
+    "epochs",
+    "device",
+}
 
 
 def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str) -> TrialConfig:
@@ -82,3 +93,56 @@ def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: s
             allowed="options of the architecture, and inputs that are large enough for it",
             remedy=str(e),
         ) from e
+
+
+def check_first_weights(config: TrialConfig) -> None:
+    """Holds, before anything is computed, that the weights can be read or fetched and fit the architecture.
+
+    Raises:
+        InvalidInput: there are none, they cannot be had, or they are of another model.
+    """
+    weights = first_weights(config)
+    if weights is not None:
+        frozen_backbone(config, weights)
+
+
+def check_labels(
+    labels_of_clip: Mapping[str, Sequence[str]], split: Split, config: TrialConfig, *, section: str, where: str = ""
+) -> None:
+    """Holds, before anything is trained, that train has all labels of the other parts, and that the loss takes them.
+
+    Args:
+        labels_of_clip: of the clips that have features, or of all, as long as nobody knows which will have some.
+        section: what users write before the names (`sweep`).
+        where: of which split, for messages.
+
+    Raises:
+        InvalidInput: a part without clips, a clip without labels or with one that no train clip has, or several labels
+            for a loss that takes one.
+    """
+    parts = {part: [clip_id for clip_id in split.clip_ids(part) if clip_id in labels_of_clip] for part in PARTS}
+    trained = {label for clip_id in parts["train"] for label in labels_of_clip[clip_id]}
+    for part, clip_ids in parts.items():
+        if not clip_ids:
+            raise InvalidInput(
+                f"the {part} part{where}",
+                given="no clip with features",
+                allowed="at least one",
+                remedy="See the quarantine of the features.",
+            )
+        for clip_id in clip_ids:
+            labels = labels_of_clip[clip_id]
+            if not labels or not trained >= set(labels):
+                raise InvalidInput(
+                    f"the {part} part{where}",
+                    given=f"clip {clip_id} with the labels {list(labels)}",
+                    allowed="labels that the train part has, at least one a clip",
+                    remedy="Draw a split in which every label is trained on.",
+                )
+            if len(set(labels)) > 1 and not config.loss.is_multi_label:
+                raise InvalidInput(
+                    f"{section}.trial.loss.kind",
+                    given=config.loss.kind,
+                    allowed=f"bce or focal, as there are clips with several labels, {clip_id} first",
+                    remedy=f"Set {section}.trial.loss.kind=bce, or keep one label a clip.",
+                )

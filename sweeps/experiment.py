@@ -79,6 +79,8 @@ class ExperimentPlan:
 
     Attributes:
         split_hashes: fold → hash of the split in which it is tested on.
+        quarantine_hash: of the features (`FeatureStore.quarantine_hash`): tried again, a quarantined clip makes other
+            data, and so another experiment. Empty where every clip has features.
     """
 
     settings: ExperimentSettings
@@ -86,6 +88,7 @@ class ExperimentPlan:
     fingerprint: str
     split_hashes: Mapping[int, str]
     device: Literal["cpu", "cuda"]
+    quarantine_hash: str = ""
 
     @property
     def experiment_id(self) -> str:
@@ -93,7 +96,7 @@ class ExperimentPlan:
         settings = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EXECUTION}
         identity = {
             "settings": settings,
-            "trials": [self.trial_config(fold).to_dict() for fold in self.folds],
+            "trials": [_identity(self.trial_config(fold)) for fold in self.folds],
             "training_version": TRAINING_VERSION,
         }
         return f"{self.settings.name}-{content_hash(identity, length=12)}"
@@ -137,6 +140,7 @@ class ExperimentPlan:
             dataset=self.dataset,
             fingerprint=self.fingerprint,
             split_hash=self.split_hashes[fold],
+            quarantine_hash=self.quarantine_hash,
             seeds=self.settings.seeds,
             epochs=self.settings.epochs,
             device=self.device,
@@ -155,3 +159,11 @@ class ExperimentPlan:
         if self.settings.begin_with == "plain" or self.settings.architecture not in list_spaces():
             return {}
         return get_space(self.settings.architecture).default
+
+
+def _identity(config: TrialConfig) -> dict[str, Any]:
+    """All values; ids of experiments over whole data sets are what they were before there was a `quarantine_hash`."""
+    values = config.to_dict()
+    if not config.quarantine_hash:
+        del values["quarantine_hash"]
+    return values

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from storage.errors import StorageError
+from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.plan import Parameters
 from training import SeedResult, TrialConfig
@@ -60,6 +61,10 @@ class Ledger:
 
     def __init__(self, results: ResultsTable, sweep_id: str) -> None:
         self._results, self.sweep_id = results, sweep_id
+
+    @property
+    def store(self) -> ObjectStore:
+        return self._results.store
 
     def start(self, row: Mapping[str, Any]) -> None:
         """Records the sweep itself; the first start's record stays."""

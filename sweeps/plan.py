@@ -89,13 +89,19 @@ class SweepSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepPlan:
-    """A sweep over one split of one data set's features, on one kind of device."""
+    """A sweep over one split of one data set's features, on one kind of device.
+
+    Attributes:
+        quarantine_hash: of the features (`FeatureStore.quarantine_hash`): tried again, a quarantined clip makes other
+            data, and so another sweep. Empty where every clip has features.
+    """
 
     settings: SweepSettings
     dataset: str
     fingerprint: str
     split_hash: str
     device: Literal["cpu", "cuda"]
+    quarantine_hash: str = ""
 
     @property
     def sweep_id(self) -> str:
@@ -111,6 +117,8 @@ class SweepPlan:
             "training_version": TRAINING_VERSION,
             "search_version": SEARCH_VERSION,
         }
+        if self.quarantine_hash:  # ids of sweeps over whole data sets are what they were before there was such a hash
+            identity["quarantine_hash"] = self.quarantine_hash
         return f"{self.settings.name}-{content_hash(identity, length=12)}"
 
     @property
@@ -139,6 +147,7 @@ class SweepPlan:
             dataset=self.dataset,
             fingerprint=self.fingerprint,
             split_hash=self.split_hash,
+            quarantine_hash=self.quarantine_hash,
             seeds=self.settings.seeds,
             epochs=self.settings.epochs,
             device=self.device,

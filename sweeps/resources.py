@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from cluster.session import cluster_resources
+from cluster.session import NodeResources, cluster_resources
 from storage.errors import InvalidInput
 
 
@@ -23,27 +23,39 @@ def choose_device(needs: TrialNeeds) -> Literal["cpu", "cuda"]:
 
 
 def trial_resources(needs: TrialNeeds, *, device: str, section: str) -> tuple[float, float]:
-    """CPUs and GPUs of a trial. Refuses what the cluster can never give: Ray would wait without a word.
+    """CPUs and GPUs of a trial. Refuses what no node can ever give: Ray would wait without a word.
 
     Args:
         section: what users write before the fields (`sweep`).
 
     Raises:
-        InvalidInput: the cluster has fewer.
+        InvalidInput: no single node of the cluster has so many of both.
     """
-    cluster = cluster_resources()
     num_gpus = needs.gpus_per_trial
     if num_gpus is None:
         num_gpus = 1.0 if device == "cuda" else 0.0
-    for name, asked, there in (
-        ("cpus_per_trial", needs.cpus_per_trial, cluster.num_cpus),
-        ("gpus_per_trial", num_gpus, cluster.num_gpus),
+    nodes = cluster_resources().nodes
+    if not any(node.num_cpus >= needs.cpus_per_trial and node.num_gpus >= num_gpus for node in nodes):
+        _refuse(needs.cpus_per_trial, num_gpus, nodes, section)
+    return needs.cpus_per_trial, num_gpus
+
+
+def _refuse(num_cpus: float, num_gpus: float, nodes: tuple[NodeResources, ...], section: str) -> None:
+    for name, asked, largest in (
+        ("cpus_per_trial", num_cpus, max((node.num_cpus for node in nodes), default=0.0)),
+        ("gpus_per_trial", num_gpus, max((node.num_gpus for node in nodes), default=0.0)),
     ):
-        if asked > there:
+        if asked > largest:
             raise InvalidInput(
                 f"{section}.{name}",
                 given=asked,
-                allowed=f"at most {there:g}, which is what the cluster has now",
+                allowed=f"at most {largest:g}, which is what a single node of the cluster has now",
                 remedy="Lower it, or start larger nodes first.",
             )
-    return needs.cpus_per_trial, num_gpus
+    sizes = sorted({f"{node.num_cpus:g} CPUs and {node.num_gpus:g} GPUs" for node in nodes})
+    raise InvalidInput(
+        f"{section}.cpus_per_trial",
+        given=f"{num_cpus:g}, beside {num_gpus:g} GPUs",
+        allowed=f"what a single node of the cluster has now: {', or '.join(sizes)}",
+        remedy="Lower one of the two, or start larger nodes first.",
+    )

@@ -20,6 +20,7 @@ from training.fuse_choice import FuseSeeds
 from training.model_card import model_card
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
+from training.seed_turns import Paused
 from training.steps import OutOfMemory
 
 
@@ -51,7 +52,7 @@ class EpochNews:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedTraining:
-    """Training itself failed, and would again: a loss that is not finite, a clip too large for the device's memory."""
+    """Training itself failed, and would again on any machine: a loss or an output that is not finite."""
 
     reason: str
     detail: str
@@ -65,9 +66,9 @@ def checkpoint_prefix(sweep_id: str, trial_id: str) -> str:
 def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
     """Ray Tune's function trainable.
 
-    Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite, or a clip too large for the
-    device's memory, ends the trial with `failed` set; other errors are recorded and raised, so that Tune tries again
-    from the newest checkpoint.
+    Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
+    other errors, memory that runs out among them, are recorded and raised, so that Tune tries again from the newest
+    checkpoint and leaves the trial open in the end.
     """
 
     def hear(news: EpochNews) -> None:
@@ -87,6 +88,7 @@ def train_recorded(
     on_seed: Callable[[SeedResult], None] = lambda result: None,
     *,
     fuse_seeds: FuseSeeds = "never",
+    pause: Callable[[], bool] = lambda: False,
 ) -> TrialResult | FailedTraining:
     """Runs a trial with everything it does in the results table.
 
@@ -94,8 +96,11 @@ def train_recorded(
         hear: of every epoch that the table has.
         on_seed: receives a seed's result before the table does, so that a row there means that this was done, too.
         fuse_seeds: as in `run_trial`; a sweep, whose trials begin with their first seed, has no use for it.
+        pause: as in `run_trial`.
 
     Raises:
+        Paused: `pause` answered True; a checkpoint is stored.
+        OutOfMemory: the device has too little for the trial, now; recorded before, and no end of the trial.
         Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
     """
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
@@ -113,11 +118,16 @@ def train_recorded(
 
     try:
         data = data_for(config, context.data, context.embedded)
-        return run_trial(config, data, report, checkpoints, on_seed=record, fuse_seeds=fuse_seeds)
-    except (TrainingFailed, OutOfMemory) as e:
-        reason = "not_finite" if isinstance(e, TrainingFailed) else "out_of_memory"
-        ledger.failure(config.trial_id, reason=reason, detail=str(e))
-        return FailedTraining(reason=reason, detail=str(e))
+        return run_trial(config, data, report, checkpoints, on_seed=record, pause=pause, fuse_seeds=fuse_seeds)
+    except Paused:  # no failure
+        raise
+    except TrainingFailed as e:
+        ledger.failure(config.trial_id, reason="not_finite", detail=str(e))
+        return FailedTraining(reason="not_finite", detail=str(e))
+    except (OutOfMemory, torch.OutOfMemoryError) as e:  # the latter outside of a step: data or model do not fit
+        told = str(e).partition("\n")[0]
+        ledger.failure(config.trial_id, reason="out_of_memory", detail=told)
+        raise OutOfMemory(told) from e
     except Exception as e:
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise

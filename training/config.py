@@ -42,6 +42,7 @@ class TrialConfig:
         freeze: what is not trained: `none`, `backbone` (all but the head), or `until(<layer>)`, that layer and all
             before it.
         dataset, fingerprint, split_hash: the data at rest that it trains on.
+        quarantine_hash: which clips of the data set have no features (`FeatureStore.quarantine_hash`); empty for none.
         seeds: each trained by itself, one after the other or together; never searched over.
         epochs: of each seed, unless early stopping ends it.
         batch_size: clips a batch.
@@ -53,6 +54,7 @@ class TrialConfig:
     dataset: str
     fingerprint: str
     split_hash: str
+    quarantine_hash: str = ""
     model: Mapping[str, float | int | bool | str] = field(default_factory=dict)
     weights: str = ""
     weights_hash: str = ""

@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from jobs import check, collect, export, export_features, featurize, fetch, predict, report, sweep, synthesize
+from jobs import (
+    check,
+    collect,
+    experiments,
+    export,
+    export_features,
+    featurize,
+    fetch,
+    predict,
+    report,
+    sweep,
+    synthesize,
+    train,
+)
 
 
 @pytest.fixture
@@ -151,6 +164,8 @@ def test_another_synthetic_data_set_in_the_way(tmp_path: Path, capsys: pytest.Ca
         export_features.main,
         predict.main,
         export.main,
+        train.main,
+        experiments.main,
     ],
 )
 def test_help_is_printed(job: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str]) -> None:

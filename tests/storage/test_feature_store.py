@@ -251,6 +251,33 @@ class TestCommitted:
             features.load()
 
 
+class TestWhichClipsAreMissing:
+    """Experiments and sweeps are other ones where other clips are missing."""
+
+    def _of(self, uri: str, *shards: tuple[int, tuple[str, ...]]) -> str:
+        """quarantine_hash of features cut into shards of so many rows and these quarantined clips."""
+        features = _open(open_store(uri))
+        first, written = 0, []
+        for index, (num_rows, bad) in enumerate(shards):
+            written.append(_write(features, index, _rows(_log_mel(num_rows), first=first), *bad))
+            first += num_rows
+        features.commit(written, spec=_SPEC, versions=_VERSIONS)
+        return features.quarantine_hash()
+
+    def test_where_none_is_the_hash_is_empty(self, local_uri: str) -> None:
+        assert self._of(local_uri, (2, ()), (3, ())) == ""
+
+    def test_it_depends_on_them_alone_and_not_on_shards_or_stores(self, local_uri: str, s3_uri: str) -> None:
+        assert self._of(local_uri, (2, ("x",)), (3, ("y",))) == self._of(s3_uri, (5, ("y", "x")))
+
+    def test_a_clip_that_is_found_at_the_second_try_changes_it(self, features: FeatureStore) -> None:
+        features.commit([_write(features, 0, _rows(_log_mel(2)), "x", "y")], spec=_SPEC, versions=_VERSIONS)
+        before = features.quarantine_hash()
+        features.forget(["truncated"])
+        features.commit([_write(features, 0, _rows(_log_mel(3)), "y")], spec=_SPEC, versions=_VERSIONS)
+        assert len({before, features.quarantine_hash(), ""}) == 3
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())

@@ -244,7 +244,7 @@ def test_the_folds_of_an_experiment_share_embeddings_that_belong_to_no_split(tmp
     loaded = features.load()
     embedded = embed_folds(plan, loaded, features, splits)
     assert len({data.embedding.embedding_id for data in embedded.values() if data.embedding}) == 1
-    outcome = run_experiment(plan, loaded, splits, store, folder="e/1", sweep_row=SWEEP_ROW, embedded=embedded)
+    outcome = run_experiment(plan, features.load, splits, store, folder="e/1", sweep_row=SWEEP_ROW, embedded=embedded)
     assert (outcome.num_run, dict(outcome.failed)) == (2, {})
     seeds = ResultsTable(store).read("seeds", sweep_id=plan.experiment_id).to_pandas()
     assert [events[0].startswith("the head was trained on embeddings") for events in seeds["events"]] == [True, True]

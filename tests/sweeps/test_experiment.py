@@ -7,85 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from sweep_toys import SWEEP_ROW
+from experiment_toys import FOLDER, make_plan, run, table, toy_features, toy_splits
 
 from storage.errors import InvalidInput
-from storage.features import Features
 from storage.object_store import ObjectStore, open_store
 from storage.out_of_fold import out_of_fold
-from storage.results_table import ResultsTable
-from storage.split import Part, Split
-from sweeps import ExperimentPlan, ExperimentSettings, run_experiment
+from sweeps.news import FoldEnded, FoldNews, News, SeedNews
 from sweeps.pooled_scores import mean_scores, pooled_evaluations
-from sweeps.run_experiment import ExperimentOutcome, FoldNews, SeedNews
-
-FOLDER = "experiments/0001"
-NUM_CLIPS, NUM_FOLDS = 40, 2
-
-
-def toy_features() -> Features:
-    rng = np.random.default_rng(11)
-    log_mel = rng.normal(-60, 12, (NUM_CLIPS, 16, 20))
-    log_mel[1::2, :6] += 9
-    clip_ids = tuple(f"clip{row:02d}" for row in range(NUM_CLIPS))
-    return Features(
-        log_mel=log_mel.astype(np.float16),
-        clip_ids=clip_ids,
-        groups=clip_ids,
-        variants=("original",) * NUM_CLIPS,
-        windows=(0,) * NUM_CLIPS,
-        labels=tuple((("alarm", "bell")[row % 2],) for row in range(NUM_CLIPS)),
-    )
-
-
-def toy_splits(features: Features) -> dict[int, Split]:
-    def part(row: int, fold: int) -> Part:
-        if row // 2 % NUM_FOLDS == fold - 1:
-            return "test"
-        return "validation" if row // 4 % 4 == 0 else "train"
-
-    groups = dict(zip(features.clip_ids, features.clip_ids, strict=True))
-    return {
-        fold: Split(
-            dataset="toy-0",
-            policy=f"fold {fold}",
-            parts={clip_id: part(row, fold) for row, clip_id in enumerate(features.clip_ids)},
-            groups=groups,
-        )
-        for fold in range(1, NUM_FOLDS + 1)
-    }
-
-
-def make_plan(**settings: Any) -> ExperimentPlan:
-    values = {
-        "name": "toy",
-        "seeds": (1, 2),
-        "epochs": 2,
-        "trial": {"model.width": 4, "batch_size": 8},
-        "max_concurrent_trials": 1,
-        **settings,
-    }
-    splits = toy_splits(toy_features())
-    return ExperimentPlan(
-        settings=ExperimentSettings(**values),
-        dataset="toy-0",
-        fingerprint="f" * 16,
-        split_hashes={fold: split.split_hash for fold, split in splits.items()},
-        device="cpu",
-    )
-
-
-def run(plan: ExperimentPlan, store: ObjectStore, heard: list[FoldNews | SeedNews] | None = None) -> ExperimentOutcome:
-    features = toy_features()
-    return run_experiment(
-        plan,
-        features,
-        toy_splits(features),
-        store,
-        folder=FOLDER,
-        sweep_row={**SWEEP_ROW, "protocol": "honest"},
-        on_news=lambda news: heard.append(news) if heard is not None else None,
-    )
+from sweeps.run_experiment import ExperimentOutcome
 
 
 class TestPlan:
@@ -99,6 +28,12 @@ class TestPlan:
         one_fold = dataclasses.replace(plan, split_hashes={1: plan.split_hashes[1]})
         on_gpu = dataclasses.replace(plan, device="cuda")
         assert len({plan.experiment_id, one_fold.experiment_id, on_gpu.experiment_id}) == 3
+
+    def test_other_clips_in_quarantine_make_another_experiment_of_other_trials(self) -> None:
+        plan = make_plan()
+        retried = dataclasses.replace(plan, quarantine_hash="9" * 16)
+        assert plan.experiment_id != retried.experiment_id
+        assert plan.trial_config(1).trial_id != retried.trial_config(1).trial_id
 
     def test_values_left_open_are_those_of_the_space_or_of_the_recipe(self) -> None:
         assert make_plan().trial_config(1).augment.roll
@@ -122,25 +57,21 @@ class TestPlan:
 
 
 @pytest.fixture(scope="module")
-def finished(ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, list[FoldNews | SeedNews]]:
-    store, heard = open_store(str(tmp_path_factory.mktemp("experiment"))), list[FoldNews | SeedNews]()
+def finished(ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[ObjectStore, list[News]]:
+    store, heard = open_store(str(tmp_path_factory.mktemp("experiment"))), list[News]()
     outcome = run(make_plan(), store, heard)
     assert outcome == ExperimentOutcome(num_found=0, num_run=2, failed={})
     return store, heard
 
 
-Finished = tuple[ObjectStore, list[FoldNews | SeedNews]]
-
-
-def table(store: ObjectStore, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = ResultsTable(store).read(name, sweep_id=make_plan().experiment_id).to_pylist()
-    return rows
+Finished = tuple[ObjectStore, list[News]]
 
 
 def test_every_fold_and_seed_is_trained_once_and_heard_of(finished: Finished) -> None:
     store, heard = finished
     epochs = [(news.fold, news.news.seed, news.news.metrics.epoch) for news in heard if isinstance(news, FoldNews)]
     assert sorted(epochs) == [(fold, seed, epoch) for fold in (1, 2) for seed in (1, 2) for epoch in (1, 2)]
+    assert [news.fold for news in heard if isinstance(news, FoldEnded)] == [1, 2]
     seeds = [(news.fold, news.result.seed) for news in heard if isinstance(news, SeedNews)]
     assert sorted(seeds) == [(fold, seed) for fold in (1, 2) for seed in (1, 2)]
     assert [row["state"] for row in table(store, "trials")] == ["finished"] * 2
@@ -177,10 +108,10 @@ def test_the_scores_of_all_folds_together_are_those_of_their_clips(finished: Fin
 
 
 def test_the_same_experiment_again_trains_nothing(finished: Finished) -> None:
-    store, heard = finished[0], list[FoldNews | SeedNews]()
+    store, heard = finished[0], list[News]()
     before = {info.key: store.get(info.key) for info in store.list("")}
     assert run(make_plan(), store, heard) == ExperimentOutcome(num_found=2, num_run=0, failed={})
-    assert heard == []
+    assert heard == [FoldEnded(fold=1), FoldEnded(fold=2)]
     assert {info.key: store.get(info.key) for info in store.list("")} == before
 
 

@@ -87,3 +87,14 @@ def test_there_is_a_space_for_every_architecture() -> None:
 def test_features_of_two_channels_are_refused_before_anything_is_computed() -> None:
     with pytest.raises(InvalidInput, match=r"features\.representation: got 'features of shape \(2, 64, 65\)'"):
         make_plan().check(feature_shape=(2, 64, 65))
+
+
+def test_features_with_other_clips_in_quarantine_make_another_sweep_of_other_trials() -> None:
+    whole, retried = make_plan(), replace(make_plan(), quarantine_hash="9" * 16)
+    assert whole.sweep_id != retried.sweep_id
+    assert whole.trial_config("cnn", {}).trial_id != retried.trial_config("cnn", {}).trial_id
+
+
+def test_the_quarantine_is_not_for_users_to_set() -> None:
+    with pytest.raises(InvalidInput, match=r"sweep\.trial\.quarantine_hash"):
+        make_plan(trial={"quarantine_hash": "1"}).trial_config("cnn", {})

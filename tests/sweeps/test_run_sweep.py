@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sweep_toys import SWEEP_ROW, make_data, make_plan
 
+from storage.local import LocalObjectStore
 from storage.model_file import from_bytes, model_key
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
@@ -182,6 +184,22 @@ def test_a_trial_that_keeps_raising_is_given_up_but_stays_open_for_the_next_run(
     assert found["trials"].empty
     assert Counter(found["failures"]["reason"]) == {"ValueError": 2, "gave_up": 1}
     assert "width" in found["failures"].query("reason == 'ValueError'")["detail"].iloc[0]
+
+
+@pytest.mark.slow
+def test_a_trial_that_runs_out_of_memory_is_tried_again_and_stays_open(data: TrialData, tmp_path: Path) -> None:
+    class Full(LocalObjectStore):  # local to this function, so that it travels to workers as it is
+        def put_if_absent(self, key: str, data: bytes) -> bool:
+            if "results/epochs/" in key:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().put_if_absent(key, data)
+
+    plan = make_plan(num_trials=1, max_failures=1)
+    outcome = run_sweep(plan, data, Full(tmp_path), sweep_row=SWEEP_ROW)
+    found = tables(Full(tmp_path), plan)
+    assert (outcome.num_given_up, outcome.num_trials_run, outcome.num_failed) == (1, 0, 0)
+    assert found["trials"].empty
+    assert Counter(found["failures"]["reason"]) == {"out_of_memory": 2, "gave_up": 1}
 
 
 @pytest.mark.slow

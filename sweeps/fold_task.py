@@ -1,0 +1,148 @@
+"""One fold of an experiment as a Ray task: started by the driver, trained in a worker, its results recorded there.
+
+Enters: what the fold is trained on and where its results go. Leaves: rows in the results table, the embeddings of the
+fold's test clips, and news of every epoch and seed.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+
+from storage.features import Features
+from storage.object_store import ObjectStore
+from storage.out_of_fold import save_embeddings
+from storage.split import Split
+from sweeps.ledger import Suggestion
+from sweeps.news import FoldNews, NewsQueue, SeedNews
+from sweeps.trial_actor import EpochNews, FailedTraining, TrialContext, train_recorded
+from training import SeedResult, TrialData, TrialResult, load_trial_data
+from training.fuse_choice import FuseSeeds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """A fold to be trained, and what it gets of GPUs."""
+
+    suggestion: Suggestion
+    num_gpus: float
+
+    @property
+    def fold(self) -> int:
+        return fold_of(self.suggestion)
+
+    def alone(self) -> "Turn | None":
+        """With a GPU for itself; None where it had one already, or trains on none."""
+        return dataclasses.replace(self, num_gpus=1.0) if 0 < self.num_gpus < 1 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a fold's results go.
+
+    Attributes:
+        folder: of the experiment in the store.
+        feature_spec: for the cards of the models; None where none are kept.
+    """
+
+    experiment_id: str
+    folder: str
+    store: ObjectStore
+    feature_spec: Mapping[str, Any] | None
+    fuse_seeds: FuseSeeds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoldStarter:
+    """Starts folds.
+
+    Attributes:
+        log_mels: the features of all clips in Ray's object store; None where every fold has embeddings.
+        embedded: fold → its data with embeddings.
+        max_failures: times a fold whose process died is begun again.
+    """
+
+    place: Place
+    splits: Mapping[int, Split]
+    log_mels: ray.ObjectRef | None
+    embedded: Mapping[int, TrialData]
+    num_cpus: float
+    max_failures: int
+
+    def start(self, turn: Turn, queue: NewsQueue) -> ray.ObjectRef:
+        """Returns at once; the reference is to a `TrialResult` or a `FailedTraining`. `put_down` ends it."""
+        data = ray.put(self.embedded[turn.fold]) if turn.fold in self.embedded else None
+        log_mels = self.log_mels if data is None else None  # or the task would wait for what it does not need
+        task = ray.remote(num_cpus=self.num_cpus, num_gpus=turn.num_gpus, max_retries=self.max_failures)
+        return task(_train_fold).remote(turn.suggestion, log_mels, self.splits[turn.fold], self.place, queue, data)
+
+
+def fold_of(suggestion: Suggestion) -> int:
+    """The fold that an experiment's trial is tested on."""
+    assert suggestion.fold is not None
+    return suggestion.fold
+
+
+def _train_fold(
+    suggestion: Suggestion,
+    features: Features | None,
+    split: Split,
+    place: Place,
+    queue: NewsQueue,
+    embedded: TrialData | None,
+) -> TrialResult | FailedTraining:
+    """Runs in a Ray worker, on log-mels or on embeddings."""
+    fold = fold_of(suggestion)
+    if embedded is None:
+        assert features is not None
+        embedded = load_trial_data(features, split)
+    context = TrialContext(
+        sweep_id=place.experiment_id, store=place.store, data=embedded, feature_spec=place.feature_spec
+    )
+
+    def on_seed(result: SeedResult) -> None:
+        save_embeddings(
+            place.store,
+            place.folder,
+            fold=fold,
+            seed=result.seed,
+            clip_ids=result.test.clip_ids,
+            embeddings=result.test_embeddings,
+        )
+        nothing = np.empty((0, 0), np.float32)
+        queue.tell(SeedNews(fold=fold, result=dataclasses.replace(result, best_weights={}, test_embeddings=nothing)))
+
+    def hear(news: EpochNews) -> None:
+        queue.tell(FoldNews(fold=fold, news=news))
+
+    with _asked_to_pause() as pause:
+        ended = train_recorded(suggestion.config, context, hear, on_seed, fuse_seeds=place.fuse_seeds, pause=pause)
+    # The results are in the table; weights and predictions need not travel.
+    return ended if isinstance(ended, FailedTraining) else dataclasses.replace(ended, seeds=())
+
+
+def put_down(running: Sequence[ray.ObjectRef], *, patience_s: float) -> None:
+    """Ends folds that run, each with a checkpoint of its last step where it can store one within `patience_s`."""
+    for reference in running:
+        ray.cancel(reference, recursive=False)
+    _, late = ray.wait(list(running), num_returns=len(running), timeout=patience_s) if running else ([], [])
+    for reference in late:
+        ray.cancel(reference, force=True)
+
+
+@contextlib.contextmanager
+def _asked_to_pause() -> Iterator[Callable[[], bool]]:
+    """Whether the driver wants the task to end: for `ray.cancel` Ray 2.60 runs the handler of SIGINT in the task's
+    thread, which would otherwise raise KeyboardInterrupt in the middle of a step."""
+    asked = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.set())
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
