@@ -8,14 +8,15 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import SafeLoader, ScalarNode, YAMLError, compose
+from yaml.nodes import Node
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
@@ -29,6 +30,11 @@ from sweeps.loggers import LogSettings
 T = TypeVar("T")
 _PRESETS = Path(__file__).parent.parent / "search_spaces" / "presets"
 _SMOKE_WORD = "--smoke"
+_OF_A_TRIAL = ("sweep.trial.", "sweep.first.", "train.trial.")
+# Numbers of epochs inside a trial: --smoke brings them down to half of its few epochs.
+_EPOCHS_OF_A_TRIAL = ("loop.swa_epochs", "schedule.warmup_epochs")
+# What YAML 1.1 reads as octal or to the base 60.
+_ODD_NUMBER = re.compile(r"[-+]?(0[\d_]+|\d[\d_]*(:[0-5]?\d)+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,13 +120,12 @@ class JobSettings:
     report: ReportSettings = field(default_factory=ReportSettings)
 
 
-# What --smoke changes of the main job: sizes, nothing else.
+# What --smoke changes of the main job, beside leaving it the first of its architectures: sizes, nothing else.
 SMOKE = (
     "sweep.num_trials=2",
     "sweep.epochs=3",
     "sweep.grace_epochs=1",
     "sweep.seeds=[42,123]",
-    "sweep.architectures=[cnn]",
 )
 
 
@@ -131,12 +136,14 @@ def parse_settings(kind: type[T], words: Sequence[str], *, smoke: Sequence[str] 
         kind: a dataclass of dataclasses.
         words: `preset=<name>`, `--smoke` and dotted `key=value`; later words win,
             and all of them over presets. Texts are taken as they stand, all other values are YAML (`[1,2]`, `null`).
-        smoke: the words that `--smoke` stands for; all others win over them.
+        smoke: the words that `--smoke` stands for; all others win over them. Epochs of a preset's trial that would not
+            fit into its few (of SWA, of warm-up) are shortened with them.
 
     Raises:
         InvalidInput: a word that is no `key=value`, an unknown key or preset, or a value of the wrong type.
     """
-    if _SMOKE_WORD in words:
+    is_smoke = _SMOKE_WORD in words
+    if is_smoke:
         words = [*smoke, *(word for word in words if word != _SMOKE_WORD)]
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
     layers = [OmegaConf.create(_plain(defaults))]
@@ -153,11 +160,35 @@ def parse_settings(kind: type[T], words: Sequence[str], *, smoke: Sequence[str] 
     try:
         # Not resolved: `${…}` in a path is a part of its name, not a question to the environment.
         merged = OmegaConf.to_container(OmegaConf.merge(*layers, overrides), resolve=False)
+        said = OmegaConf.to_container(overrides, resolve=False)
     except (OmegaConfBaseException, ValueError) as e:
         raise InvalidInput(
             "command line", given=" ".join(words), allowed="settings that go together", remedy=str(e)
         ) from e
+    if smoke and is_smoke:
+        _shorten(merged, said)
     return _build(kind, merged, "")
+
+
+def _shorten(merged: Any, said: Any) -> None:
+    """Makes what a preset or the defaults name, in place, as small as --smoke is; what a word says stands.
+
+    The sweep keeps its first architecture, and epochs of a trial fit into the few that are left.
+    """
+    if "sweep" in merged and "architectures" not in said.get("sweep", {}):
+        merged["sweep"]["architectures"] = merged["sweep"]["architectures"][:1]
+    for place in _OF_A_TRIAL:
+        section, within, _ = place.split(".")
+        if section not in merged:
+            continue
+        most = merged[section]["epochs"] / 2
+        of_words = _dotted(said.get(section, {}).get(within, {}))
+        for name in _EPOCHS_OF_A_TRIAL:
+            group, _, inner = name.partition(".")
+            values = merged[section][within].get(group, {})
+            value = values.get(inner)
+            if name not in of_words and isinstance(value, int | float) and value > most:
+                values[inner] = type(value)(most)
 
 
 def _override(overrides: DictConfig, word: str, kind: type) -> None:
@@ -183,11 +214,26 @@ def _hint(kind: Any, key: str) -> Any:
 
 
 def _yaml_value(text: str) -> Any:
-    """YAML 1.1 but for what nobody means: it would read 010 as 8 and 12:30 as 750."""
-    odd = re.search(r"(?<![\w.'\"-])(0\d+|\d+(:\d\d)+)(?![\w.'\"])", text)
+    """YAML 1.1 but for what nobody means: it would read 010 as 8, 12:30 as 750, and nothing as null."""
+    if not text:
+        return ""
+    odd = next(
+        (value for value in _plain_scalars(compose(text, Loader=SafeLoader)) if _ODD_NUMBER.fullmatch(value)), ""
+    )
     if odd:
-        raise ValueError(f"{odd[0]} would be read as another number; write it plainly or in quotes")
+        raise ValueError(f"{odd} would be read as another number; write it plainly or in quotes")
     return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)["value"]  # type: ignore[index,call-overload]
+
+
+def _plain_scalars(node: Node | None) -> Iterator[str]:
+    """The values of a YAML document that stand without quotes; digits inside of a path are no value."""
+    if isinstance(node, ScalarNode):
+        if node.style is None:
+            yield str(node.value)
+    elif node is not None:
+        for inner in node.value:
+            for part in inner if isinstance(inner, tuple) else (inner,):
+                yield from _plain_scalars(part)
 
 
 def usage(doc: str | None, kind: type) -> str:
@@ -208,9 +254,7 @@ def _check_word(word: str, defaults: Mapping[str, Any]) -> None:
 
 def _check_key(key: str, defaults: Mapping[str, Any]) -> None:
     known = {*_dotted(_plain(defaults)), "preset"}
-    if key in known or key.startswith(
-        ("sweep.trial.", "train.trial.")
-    ):  # their names are checked against TrialConfig later
+    if key in known or key.startswith(_OF_A_TRIAL):  # their names are checked against TrialConfig later
         return
     if any(name.startswith(f"{key}.") for name in known):
         allowed = f"a key below it, as {next(name for name in sorted(known) if name.startswith(f'{key}.'))}"
