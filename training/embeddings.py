@@ -74,6 +74,9 @@ def _disturbances(augment: AugmentConfig) -> list[str]:
     is_on = {
         "roll": augment.roll,
         "flip_probability": augment.flip_probability > 0,
+        "frequency_flip_probability": augment.frequency_flip_probability > 0,
+        "shift_frames": augment.shift_frames * augment.shift_probability > 0,
+        "shift_bands": augment.shift_bands * augment.shift_probability > 0,
         "gain_db": augment.gain_db > 0,
         "inaugment_probability": augment.inaugment_probability > 0,
         "time_mask_frames": augment.time_masks * augment.time_mask_frames * augment.mask_probability > 0,
