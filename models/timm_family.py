@@ -89,27 +89,45 @@ def timm_classifier(
     )
 
 
-@register_published("timm/", *_TIMM_NAMES)
-def published_timm(architecture: str, options: Mapping[str, OptionValue]) -> Mapping[str, torch.Tensor]:
-    """The weights of timm's own model of that name; downloaded once and kept in huggingface_hub's cache.
+def published_timm_name(architecture: str, options: Mapping[str, OptionValue]) -> str:
+    """`timm/resnet50.a1_in1k`: timm's own name with the tag that it takes where none is given.
 
     Raises:
         ValueError: if timm publishes none, or attention layers were added, which published weights lack.
     """
     import timm
 
-    name = _TIMM_NAMES.get(architecture, architecture.removeprefix("timm/"))
+    name = _timm_name(architecture)
     if options.get("attention", "none") != "none":
         raise ValueError(
             f"{architecture}: no published weights have the added attention {options['attention']!r}; allowed: none"
         )
-    if not timm.get_pretrained_cfg(name).has_weights:
+    published = timm.get_pretrained_cfg(name)
+    if published is None or not published.has_weights:
         raise ValueError(
             f"{architecture}: timm publishes no weights for it; give a file of your own: "
             "weights=<path or s3:// uri of a safetensors or state-dict file>"
         )
-    published: dict[str, torch.Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    tag = f".{published.tag}" if published.tag else ""
+    return f"timm/{name.partition('.')[0]}{tag}"
+
+
+@register_published("timm/", *_TIMM_NAMES, name=published_timm_name)
+def published_timm(architecture: str, options: Mapping[str, OptionValue]) -> Mapping[str, torch.Tensor]:
+    """The weights of timm's own model of that name; downloaded once and kept in huggingface_hub's cache.
+
+    Raises:
+        ValueError: as `published_timm_name`.
+    """
+    import timm
+
+    published_timm_name(architecture, options)
+    published: dict[str, torch.Tensor] = timm.create_model(_timm_name(architecture), pretrained=True).state_dict()
     return published
+
+
+def _timm_name(architecture: str) -> str:
+    return _TIMM_NAMES.get(architecture, architecture.removeprefix("timm/"))
 
 
 def parameter_groups(backbone: nn.Module) -> dict[str, int] | None:

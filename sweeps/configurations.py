@@ -3,6 +3,7 @@
 Enters: `optimizer.learning_rate` → 0.01 and the like. Leaves: a `TrialConfig` whose model takes the features.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,20 +13,20 @@ from models import create_model, freeze
 from storage.errors import InvalidInput, nearest
 from training import TrialConfig
 from training.config import list_names, with_values
-from training.first_weights import hash_of_weights
+from training.first_weights import HUB, first_weights, fit_weights, hash_of_weights, name_of_published
 
 # What a plan itself fixes for every trial.
 _NOT_OF_A_TRIAL = {"architecture", "dataset", "fingerprint", "split_hash", "seeds", "epochs", "device"}
 
 
 def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str) -> TrialConfig:
-    """`plain` with other values.
+    """`plain` with other values, and with the full name of published weights, which decides what is computed.
 
     Args:
         section: what users write before the names (`sweep.trial`), for messages.
 
     Raises:
-        InvalidInput: an unknown name, or a value that is not allowed.
+        InvalidInput: an unknown name, a value that is not allowed, or published weights that nobody publishes.
     """
     known = set(list_names()) - _NOT_OF_A_TRIAL
     unknown = sorted(name for name in values if name not in known and not name.startswith("model."))
@@ -36,7 +37,10 @@ def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str
             allowed="a known name, or model.<option>",
             remedy=f"{nearest(unknown[0], known)}Known: {', '.join(sorted(known))}.",
         )
-    return with_values(plain, values)
+    config = with_values(plain, values)
+    if config.weights == HUB and not config.weights_hash:
+        return dataclasses.replace(config, weights_hash=name_of_published(config))
+    return config
 
 
 def with_weights_hash(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def with_weights_hash(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: str) -> None:
-    """Holds, before anything is computed, that the architecture has these options and takes these features.
+    """Holds, before anything is computed, that the architecture has these options and takes features and weights.
 
     Args:
         feature_shape: of a stored row: (bands, frames).
@@ -58,7 +62,8 @@ def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: s
 
     Raises:
         InvalidInput: there is no such architecture, an option is unknown or has a bad value, or the features are too
-            small for it or have two channels.
+            small for it or have two channels; or the weights file is of another architecture.
+        StorageError: the weights file has changed since it was hashed.
     """
     if len(feature_shape) != 2:
         raise InvalidInput(
@@ -73,8 +78,14 @@ def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: s
             config.architecture, num_classes=2, in_channels=config.input.channels, seed=0, options=config.model
         )
         freeze(model, config.freeze)
+        # Published weights fit by their name, and fetching them may need a network that the workers alone have.
+        weights = first_weights(config) if config.weights != HUB else None
+        if weights is not None:
+            fit_weights(model, config, weights)
         # On the device `meta` shapes are worked out and no memory is taken, however large the features.
         model.to("meta")(torch.zeros(2, *shape, device="meta"))
+    except InvalidInput:
+        raise
     except ValueError as e:
         raise InvalidInput(
             f"{field}: {config.architecture}",

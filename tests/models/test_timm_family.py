@@ -10,7 +10,7 @@ from timm.layers import SEModule
 from timm.layers.cbam import CbamModule
 from torch import nn
 
-from models import create_model, hub_weights, load_weights
+from models import create_model, hub_weights, hub_weights_name, load_weights
 from models.heads import HeadSpec
 
 
@@ -173,6 +173,25 @@ class TestPublishedWeights:
         assert "\n" not in message
 
     @pytest.mark.parametrize(
+        ("architecture", "name"),
+        [
+            ("resnet50", "timm/resnet50.a1_in1k"),
+            ("resnet50_se", "timm/seresnet50.a1_in1k"),
+            ("timm/resnet50", "timm/resnet50.a1_in1k"),
+            ("timm/resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
+            ("alexnet", "torchvision/alexnet.IMAGENET1K_V1"),
+        ],
+    )
+    def test_their_full_name_says_which_ones_they_are_and_asks_no_network(
+        self, architecture: str, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError("no network")
+
+        monkeypatch.setattr("socket.socket.connect", refuse)
+        assert hub_weights_name(architecture) == name
+
+    @pytest.mark.parametrize(
         ("architecture", "options", "what"),
         [
             ("cnn", {}, r"'cnn' has no published weights; those with some: alexnet, .*timm/<name>.*weights=<path"),
@@ -186,3 +205,5 @@ class TestPublishedWeights:
     ) -> None:
         with pytest.raises(ValueError, match=what):
             create_model(architecture, num_classes=2, seed=0, options=options, pretrained=True)
+        with pytest.raises(ValueError, match=what):
+            hub_weights_name(architecture, options)
