@@ -11,6 +11,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import SafeLoader, ScalarNode, YAMLError, compose
 from yaml.nodes import Node
 
+from jobs.other_jobs import OF_A_TRIAL, Elsewhere, refuse_unused
+from jobs.smoke import shorten
+from jobs.typed_values import build, dotted, plain
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
 from pipelines.folds import FoldSettings
@@ -30,9 +34,6 @@ from sweeps.loggers import LogSettings
 T = TypeVar("T")
 _PRESETS = Path(__file__).parent.parent / "search_spaces" / "presets"
 _SMOKE_WORD = "--smoke"
-_OF_A_TRIAL = ("sweep.trial.", "sweep.first.", "train.trial.")
-# Numbers of epochs inside a trial: --smoke brings them down to half of its few epochs.
-_EPOCHS_OF_A_TRIAL = ("loop.swa_epochs", "schedule.warmup_epochs")
 # What YAML 1.1 reads as octal or to the base 60.
 _ODD_NUMBER = re.compile(r"[-+]?(0[\d_]+|\d[\d_]*(:[0-5]?\d)+)")
 
@@ -105,7 +106,10 @@ class ReportSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSettings:
-    """All settings: `sweep` and `split` are the main job's, `train`, `folds` and `log` those of jobs/train.py."""
+    """All settings: `sweep` and `split` are the main job's, `train`, `folds` and `log` those of jobs/train.py.
+
+    A preset may hold sections for both; on a command line each job refuses the other's.
+    """
 
     data: DataSettings = field(default_factory=DataSettings)
     features: FeatureSpec = field(default_factory=FeatureSpec)
@@ -129,7 +133,13 @@ SMOKE = (
 )
 
 
-def parse_settings(kind: type[T], words: Sequence[str], *, smoke: Sequence[str] = ()) -> T:
+def parse_settings(
+    kind: type[T],
+    words: Sequence[str],
+    *,
+    smoke: Sequence[str] = (),
+    not_used: Mapping[str, Elsewhere] = MappingProxyType({}),
+) -> T:
     """Builds settings from command-line words.
 
     Args:
@@ -138,24 +148,27 @@ def parse_settings(kind: type[T], words: Sequence[str], *, smoke: Sequence[str] 
             and all of them over presets. Texts are taken as they stand, all other values are YAML (`[1,2]`, `null`).
         smoke: the words that `--smoke` stands for; all others win over them. Epochs of a preset's trial that would not
             fit into its few (of SWA, of warm-up) are shortened with them.
+        not_used: sections that the caller does not look at; words of theirs are refused, presets may have them.
 
     Raises:
-        InvalidInput: a word that is no `key=value`, an unknown key or preset, or a value of the wrong type.
+        InvalidInput: a word that is no `key=value` or would not be looked at, an unknown key or preset, or a value of
+            the wrong type.
     """
     is_smoke = _SMOKE_WORD in words
     if is_smoke:
         words = [*smoke, *(word for word in words if word != _SMOKE_WORD)]
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
-    layers = [OmegaConf.create(_plain(defaults))]
+    layers = [OmegaConf.create(plain(defaults))]
     overrides = OmegaConf.create()
     for word in words:
         if word.startswith("preset="):
             preset = _load_preset(word.removeprefix("preset="))
-            for key in _dotted(preset):
+            for key in dotted(preset):
                 _check_key(key, defaults)
             layers.append(OmegaConf.create(preset))
         else:
             _check_word(word, defaults)
+            refuse_unused(word, dotted(plain(defaults)), not_used)
             _override(overrides, word, kind)
     try:
         # Not resolved: `${…}` in a path is a part of its name, not a question to the environment.
@@ -166,29 +179,8 @@ def parse_settings(kind: type[T], words: Sequence[str], *, smoke: Sequence[str] 
             "command line", given=" ".join(words), allowed="settings that go together", remedy=str(e)
         ) from e
     if smoke and is_smoke:
-        _shorten(merged, said)
-    return _build(kind, merged, "")
-
-
-def _shorten(merged: Any, said: Any) -> None:
-    """Makes what a preset or the defaults name, in place, as small as --smoke is; what a word says stands.
-
-    The sweep keeps its first architecture, and epochs of a trial fit into the few that are left.
-    """
-    if "sweep" in merged and "architectures" not in said.get("sweep", {}):
-        merged["sweep"]["architectures"] = merged["sweep"]["architectures"][:1]
-    for place in _OF_A_TRIAL:
-        section, within, _ = place.split(".")
-        if section not in merged:
-            continue
-        most = merged[section]["epochs"] / 2
-        of_words = _dotted(said.get(section, {}).get(within, {}))
-        for name in _EPOCHS_OF_A_TRIAL:
-            group, _, inner = name.partition(".")
-            values = merged[section][within].get(group, {})
-            value = values.get(inner)
-            if name not in of_words and isinstance(value, int | float) and value > most:
-                values[inner] = type(value)(most)
+        shorten(merged, said)
+    return build(kind, merged, "")
 
 
 def _override(overrides: DictConfig, word: str, kind: type) -> None:
@@ -243,7 +235,7 @@ def usage(doc: str | None, kind: type) -> str:
 
 def describe(kind: type) -> str:
     """Every key with its default, for --help."""
-    return "\n".join(f"  {key}={_show(value)}" for key, value in _dotted(_plain(dataclasses.asdict(kind()))).items())
+    return "\n".join(f"  {key}={_show(value)}" for key, value in dotted(plain(dataclasses.asdict(kind()))).items())
 
 
 def _check_word(word: str, defaults: Mapping[str, Any]) -> None:
@@ -253,8 +245,8 @@ def _check_word(word: str, defaults: Mapping[str, Any]) -> None:
 
 
 def _check_key(key: str, defaults: Mapping[str, Any]) -> None:
-    known = {*_dotted(_plain(defaults)), "preset"}
-    if key in known or key.startswith(_OF_A_TRIAL):  # their names are checked against TrialConfig later
+    known = {*dotted(plain(defaults)), "preset"}
+    if key in known or key.startswith(OF_A_TRIAL):  # their names are checked against TrialConfig later
         return
     if any(name.startswith(f"{key}.") for name in known):
         allowed = f"a key below it, as {next(name for name in sorted(known) if name.startswith(f'{key}.'))}"
@@ -275,73 +267,5 @@ def _load_preset(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in loaded.items()}
 
 
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            found |= _dotted(value, f"{name}.")
-        else:
-            found[name] = value
-    return found
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, which is how YAML has them."""
-    return {
-        key: _plain(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
-        for key, value in values.items()
-    }
-
-
 def _show(value: Any) -> str:
     return "null" if value is None else str(value).replace(" ", "")
-
-
-def _build(kind: type[T], values: Any, path: str) -> T:
-    hints = typing.get_type_hints(kind)
-    arguments = {}
-    for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
-        arguments[spec.name] = _convert(hints[spec.name], values[spec.name], f"{path}{spec.name}")
-    return kind(**arguments)
-
-
-def _convert(hint: Any, value: Any, path: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _build(hint, value, f"{path}.")  # type: ignore[arg-type]
-    if origin in (typing.Union, types.UnionType):
-        for choice in arguments:
-            try:
-                return _convert(choice, value, path)
-            except InvalidInput:
-                continue
-    elif origin is typing.Literal and value in arguments:
-        return value
-    elif origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], item, path) for item in value)
-    elif origin is dict and isinstance(value, Mapping):
-        return _dotted(value)  # sweep.trial.model.width=8 sets the one name "model.width"
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif hint is types.NoneType and value is None:
-        return None
-    elif isinstance(hint, type) and type(value) is hint:
-        return value
-    elif hint is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise InvalidInput(path, given=value, allowed=_in_words(hint), remedy="Correct the value.")
-
-
-def _in_words(hint: Any) -> str:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return ", ".join(map(str, arguments))
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_in_words(choice) for choice in arguments)
-    if origin is dict:
-        return "names below it, each with its value, like trial.batch_size=16"
-    if origin is tuple:
-        return f"a list like [a,b] of {_in_words(arguments[0])}"
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "null"}
-    return words.get(hint, str(hint))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_TRAIN
 from jobs.settings import JobSettings, describe, parse_settings
 from storage.errors import InvalidInput
 
@@ -109,6 +110,42 @@ def test_a_wrong_word_is_told_with_what_would_be_right(word: str, told: str) -> 
     with pytest.raises(InvalidInput) as error:
         parse_settings(JobSettings, [word])
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("split.test_folds=[1]", r"^split\.test_folds: .*Say folds\.test_folds=\[1\] here, or run jobs/sweep\.py"),
+        ("sweep.epochs=3", r"^sweep\.epochs: .*Say train\.epochs=3 here, or run jobs/sweep\.py"),
+        ("sweep.trial.batch_size=8", r"Say train\.trial\.batch_size=8 here"),
+        ("sweep.num_trials=3", r"^sweep\.num_trials: .*See train\.\* in --help.*or run jobs/sweep\.py"),
+    ],
+)
+def test_words_that_the_training_job_would_not_look_at_are_refused(word: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        parse_settings(JobSettings, [word], not_used=NOT_OF_TRAIN)
+    parse_settings(JobSettings, [word], not_used=NOT_OF_SWEEP)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("train.epochs=3", r"^train\.epochs: .*Say sweep\.epochs=3 here, or run jobs/train\.py"),
+        ("train.trial.model.width=8", r"Say sweep\.trial\.model\.width=8 here"),
+        ("folds.num_folds=3", r"See split\.\* in --help.*or run jobs/train\.py"),
+        ("log.kinds=[tensorboard]", r"^log\.kinds: .*\. Run jobs/train\.py"),
+    ],
+)
+def test_words_that_the_search_would_not_look_at_are_refused(word: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        parse_settings(JobSettings, [word], not_used=NOT_OF_SWEEP)
+    parse_settings(JobSettings, [word], not_used=NOT_OF_TRAIN)
+
+
+def test_a_preset_may_hold_sections_for_several_jobs() -> None:
+    for not_used in (NOT_OF_SWEEP, NOT_OF_TRAIN):
+        settings = parse_settings(JobSettings, ["preset=s1"], not_used=not_used)
+        assert (settings.sweep.name, settings.train.name) == ("s1", "s1")
 
 
 @given(st.integers(1, 10**6), st.floats(0.01, 100, allow_nan=False))
