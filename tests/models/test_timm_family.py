@@ -69,6 +69,9 @@ def test_avgmax_is_the_mean_of_average_and_maximum() -> None:
         ("timm/resnet10t", {"attention": "se"}, 4, 0),
         ("timm/seresnet50", {"attention": "none"}, 16, 0),
         ("timm/seresnet50", {"attention": "cbam"}, 0, 16),
+        ("timm/res2net50_26w_4s", {"attention": "cbam"}, 0, 16),
+        ("timm/skresnet50", {"attention": "se"}, 16, 0),
+        ("timm/mobileone_s0", {"attention": "cbam"}, 0, 43),
     ],
 )
 def test_each_block_of_a_variant_has_its_attention(
@@ -94,6 +97,12 @@ def test_each_block_of_a_variant_has_its_attention(
         ),
         ("mobilenetv2_050", {"attention": "cbam"}, "the model has no place for it"),
         ("test_vit", {"attention": "se"}, "vision_transformer models take no attention layer; allowed: none"),
+        ("cspresnet50", {"attention": "se"}, "cspnet models take no attention layer; allowed: none"),
+        ("mobilenetv3_small_050", {"attention": "se"}, "which its blocks have by themselves; allowed: none$"),
+        ("mobilenetv3_small_050", {"attention": "cbam"}, "mobilenetv3 models take no attention layer; allowed: none"),
+        # Their own arguments of a block (Res2Net's scale, SK's split) would be lost.
+        ("res2net50_26w_8s", {"attention": "cbam"}, "the model has no place for it beside what it has"),
+        ("skresnet18", {"attention": "se"}, "the model has no place for it beside what it has"),
         ("test_efficientnet", {"attention": "se"}, "which its blocks have by themselves; allowed: none, cbam"),
     ],
 )
