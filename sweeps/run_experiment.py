@@ -168,7 +168,9 @@ def _train_fold(
     context = TrialContext(
         sweep_id=place.experiment_id,
         store=place.store,
-        data=load_trial_data(features, split) if embedded is None else embedded,
+        data=load_trial_data(features, split, unseen_labels=suggestion.config.loss.unseen_labels)
+        if embedded is None
+        else embedded,
         feature_spec=place.feature_spec,
     )
 

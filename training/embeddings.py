@@ -127,7 +127,9 @@ def with_embeddings(data: TrialData, spec: EmbeddingSpec, embeddings: Embeddings
 
 
 def _with_embeddings(data: PartData, embeddings: Embeddings, split: Split, part: Part) -> PartData:
-    rows = rows_of_part(embeddings.clip_ids, embeddings.variants, split, part)
+    kept = set(data.clip_ids)  # clips whose labels were all dropped are not among them
+    all_rows = rows_of_part(embeddings.clip_ids, embeddings.variants, split, part)
+    rows = [row for row in all_rows if embeddings.clip_ids[row] in kept]
     if tuple(embeddings.clip_ids[row] for row in rows) != data.clip_ids:
         raise StorageError(f"the embeddings are not of the rows of the {part} part. Run the same command again.")
     return dataclasses.replace(data, log_mel=embeddings.embedding[rows])

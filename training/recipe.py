@@ -13,6 +13,7 @@ from typing import Any, Literal
 from storage.errors import InvalidInput, hold_rules
 
 SelectBy = Literal["score", "loss", "kl"]
+UnseenLabels = Literal["refuse", "drop"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +119,9 @@ class LossConfig:
         class_weights: `balanced` weighs a label by the inverse of its share of the train part, their mean being 1.
         focal_gamma: of `focal`.
         secondary_target: of labels after a clip's first one, where there may be several.
+        unseen_labels: labels of validation and test clips that no training clip has: `refuse`, or `drop` them there, as
+            nothing could be learnt about them. Models keep an output for them, so that all folds have the same ones;
+            clips that have no other label are left out, and the result says how many.
     """
 
     kind: Literal["cross_entropy", "bce", "focal"] = "cross_entropy"
@@ -125,6 +129,7 @@ class LossConfig:
     class_weights: Literal["none", "balanced"] = "none"
     focal_gamma: float = 2.0
     secondary_target: float = 1.0
+    unseen_labels: UnseenLabels = "refuse"
 
     def __post_init__(self) -> None:
         check_types("loss", self)

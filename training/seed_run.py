@@ -269,7 +269,7 @@ class SeedRun:
             epochs_trained=progress.epoch,
             best_epoch=progress.best_epoch,
         )
-        return (*on_embeddings, *self._set_up.events, *no_average)
+        return (*on_embeddings, *self._set_up.events, *self._data.events, *no_average)
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the next step depends on."""
