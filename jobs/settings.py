@@ -8,15 +8,20 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import SafeLoader, ScalarNode, YAMLError, compose
+from yaml.nodes import Node
 
+from jobs.other_jobs import OF_A_TRIAL, Elsewhere, refuse_unused
+from jobs.smoke import shorten
+from jobs.typed_values import build, dotted, plain
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
 from pipelines.folds import FoldSettings
@@ -29,6 +34,8 @@ from sweeps.loggers import LogSettings
 T = TypeVar("T")
 _PRESETS = Path(__file__).parent.parent / "search_spaces" / "presets"
 _SMOKE_WORD = "--smoke"
+# What YAML 1.1 reads as octal or to the base 60.
+_ODD_NUMBER = re.compile(r"[-+]?(0[\d_]+|\d[\d_]*(:[0-5]?\d)+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +106,10 @@ class ReportSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSettings:
-    """All settings: `sweep` and `split` are the main job's, `train`, `folds` and `log` those of jobs/train.py."""
+    """All settings: `sweep` and `split` are the main job's, `train`, `folds` and `log` those of jobs/train.py.
+
+    A preset may hold sections for both; on a command line each job refuses the other's.
+    """
 
     data: DataSettings = field(default_factory=DataSettings)
     features: FeatureSpec = field(default_factory=FeatureSpec)
@@ -114,50 +124,63 @@ class JobSettings:
     report: ReportSettings = field(default_factory=ReportSettings)
 
 
-# What --smoke changes of the main job: sizes, nothing else.
+# What --smoke changes of the main job, beside leaving it the first of its architectures: sizes, nothing else.
 SMOKE = (
     "sweep.num_trials=2",
     "sweep.epochs=3",
     "sweep.grace_epochs=1",
     "sweep.seeds=[42,123]",
-    "sweep.architectures=[cnn]",
 )
 
 
-def parse_settings(kind: type[T], words: Sequence[str], *, smoke: Sequence[str] = ()) -> T:
+def parse_settings(
+    kind: type[T],
+    words: Sequence[str],
+    *,
+    smoke: Sequence[str] = (),
+    not_used: Mapping[str, Elsewhere] = MappingProxyType({}),
+) -> T:
     """Builds settings from command-line words.
 
     Args:
         kind: a dataclass of dataclasses.
         words: `preset=<name>`, `--smoke` and dotted `key=value`; later words win,
             and all of them over presets. Texts are taken as they stand, all other values are YAML (`[1,2]`, `null`).
-        smoke: the words that `--smoke` stands for; all others win over them.
+        smoke: the words that `--smoke` stands for; all others win over them. Epochs of a preset's trial that would not
+            fit into its few (of SWA, of warm-up) are shortened with them.
+        not_used: sections that the caller does not look at; words of theirs are refused, presets may have them.
 
     Raises:
-        InvalidInput: a word that is no `key=value`, an unknown key or preset, or a value of the wrong type.
+        InvalidInput: a word that is no `key=value` or would not be looked at, an unknown key or preset, or a value of
+            the wrong type.
     """
-    if _SMOKE_WORD in words:
+    is_smoke = _SMOKE_WORD in words
+    if is_smoke:
         words = [*smoke, *(word for word in words if word != _SMOKE_WORD)]
     defaults = dataclasses.asdict(kind())  # type: ignore[call-overload]
-    layers = [OmegaConf.create(_plain(defaults))]
+    layers = [OmegaConf.create(plain(defaults))]
     overrides = OmegaConf.create()
     for word in words:
         if word.startswith("preset="):
             preset = _load_preset(word.removeprefix("preset="))
-            for key in _dotted(preset):
+            for key in dotted(preset):
                 _check_key(key, defaults)
             layers.append(OmegaConf.create(preset))
         else:
             _check_word(word, defaults)
+            refuse_unused(word, dotted(plain(defaults)), not_used)
             _override(overrides, word, kind)
     try:
         # Not resolved: `${…}` in a path is a part of its name, not a question to the environment.
         merged = OmegaConf.to_container(OmegaConf.merge(*layers, overrides), resolve=False)
+        said = OmegaConf.to_container(overrides, resolve=False)
     except (OmegaConfBaseException, ValueError) as e:
         raise InvalidInput(
             "command line", given=" ".join(words), allowed="settings that go together", remedy=str(e)
         ) from e
-    return _build(kind, merged, "")
+    if smoke and is_smoke:
+        shorten(merged, said)
+    return build(kind, merged, "")
 
 
 def _override(overrides: DictConfig, word: str, kind: type) -> None:
@@ -183,11 +206,26 @@ def _hint(kind: Any, key: str) -> Any:
 
 
 def _yaml_value(text: str) -> Any:
-    """YAML 1.1 but for what nobody means: it would read 010 as 8 and 12:30 as 750."""
-    odd = re.search(r"(?<![\w.'\"-])(0\d+|\d+(:\d\d)+)(?![\w.'\"])", text)
+    """YAML 1.1 but for what nobody means: it would read 010 as 8, 12:30 as 750, and nothing as null."""
+    if not text:
+        return ""
+    odd = next(
+        (value for value in _plain_scalars(compose(text, Loader=SafeLoader)) if _ODD_NUMBER.fullmatch(value)), ""
+    )
     if odd:
-        raise ValueError(f"{odd[0]} would be read as another number; write it plainly or in quotes")
+        raise ValueError(f"{odd} would be read as another number; write it plainly or in quotes")
     return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)["value"]  # type: ignore[index,call-overload]
+
+
+def _plain_scalars(node: Node | None) -> Iterator[str]:
+    """The values of a YAML document that stand without quotes; digits inside of a path are no value."""
+    if isinstance(node, ScalarNode):
+        if node.style is None:
+            yield str(node.value)
+    elif node is not None:
+        for inner in node.value:
+            for part in inner if isinstance(inner, tuple) else (inner,):
+                yield from _plain_scalars(part)
 
 
 def usage(doc: str | None, kind: type) -> str:
@@ -197,7 +235,7 @@ def usage(doc: str | None, kind: type) -> str:
 
 def describe(kind: type) -> str:
     """Every key with its default, for --help."""
-    return "\n".join(f"  {key}={_show(value)}" for key, value in _dotted(_plain(dataclasses.asdict(kind()))).items())
+    return "\n".join(f"  {key}={_show(value)}" for key, value in dotted(plain(dataclasses.asdict(kind()))).items())
 
 
 def _check_word(word: str, defaults: Mapping[str, Any]) -> None:
@@ -207,10 +245,8 @@ def _check_word(word: str, defaults: Mapping[str, Any]) -> None:
 
 
 def _check_key(key: str, defaults: Mapping[str, Any]) -> None:
-    known = {*_dotted(_plain(defaults)), "preset"}
-    if key in known or key.startswith(
-        ("sweep.trial.", "train.trial.")
-    ):  # their names are checked against TrialConfig later
+    known = {*dotted(plain(defaults)), "preset"}
+    if key in known or key.startswith(OF_A_TRIAL):  # their names are checked against TrialConfig later
         return
     if any(name.startswith(f"{key}.") for name in known):
         allowed = f"a key below it, as {next(name for name in sorted(known) if name.startswith(f'{key}.'))}"
@@ -231,73 +267,5 @@ def _load_preset(name: str) -> dict[str, Any]:
     return {str(key): value for key, value in loaded.items()}
 
 
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            found |= _dotted(value, f"{name}.")
-        else:
-            found[name] = value
-    return found
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, which is how YAML has them."""
-    return {
-        key: _plain(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
-        for key, value in values.items()
-    }
-
-
 def _show(value: Any) -> str:
     return "null" if value is None else str(value).replace(" ", "")
-
-
-def _build(kind: type[T], values: Any, path: str) -> T:
-    hints = typing.get_type_hints(kind)
-    arguments = {}
-    for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
-        arguments[spec.name] = _convert(hints[spec.name], values[spec.name], f"{path}{spec.name}")
-    return kind(**arguments)
-
-
-def _convert(hint: Any, value: Any, path: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _build(hint, value, f"{path}.")  # type: ignore[arg-type]
-    if origin in (typing.Union, types.UnionType):
-        for choice in arguments:
-            try:
-                return _convert(choice, value, path)
-            except InvalidInput:
-                continue
-    elif origin is typing.Literal and value in arguments:
-        return value
-    elif origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], item, path) for item in value)
-    elif origin is dict and isinstance(value, Mapping):
-        return _dotted(value)  # sweep.trial.model.width=8 sets the one name "model.width"
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif hint is types.NoneType and value is None:
-        return None
-    elif isinstance(hint, type) and type(value) is hint:
-        return value
-    elif hint is str and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise InvalidInput(path, given=value, allowed=_in_words(hint), remedy="Correct the value.")
-
-
-def _in_words(hint: Any) -> str:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        return ", ".join(map(str, arguments))
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_in_words(choice) for choice in arguments)
-    if origin is dict:
-        return "names below it, each with its value, like trial.batch_size=16"
-    if origin is tuple:
-        return f"a list like [a,b] of {_in_words(arguments[0])}"
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "null"}
-    return words.get(hint, str(hint))

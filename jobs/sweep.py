@@ -13,6 +13,7 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.console import progress, run_job, say
+from jobs.other_jobs import NOT_OF_SWEEP
 from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _sweep(words: Sequence[str]) -> int:
-    settings = parse_settings(JobSettings, words, smoke=SMOKE)
+    settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_SWEEP)
     searched = dataclasses.replace(settings.sweep, trial=with_weights_hash(settings.sweep.trial))
     settings = dataclasses.replace(settings, sweep=searched)
     manifest = find_recordings(settings)
@@ -61,7 +62,8 @@ def _sweep(words: Sequence[str]) -> int:
         plan = dataclasses.replace(plan, quarantine_hash=result.features.quarantine_hash())
         save_split(store, split)
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
-        data = load_trial_data(result.features.load(), split)
+        recipe = plan.trial_config(plan.settings.architectures[0], {})  # no space searches its labels
+        data = load_trial_data(result.features.load(), split, unseen_labels=recipe.loss.unseen_labels)
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
         embedded = _embed(plan, data, result.features, split)
         row = _sweep_row(settings, plan, split, data)

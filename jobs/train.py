@@ -19,6 +19,7 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.console import Tell, progress, run_job, say
+from jobs.other_jobs import NOT_OF_TRAIN
 from jobs.settings import JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.folds import draw_folds
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(words: Sequence[str]) -> int:
-    settings = parse_settings(JobSettings, words, smoke=SMOKE)
+    settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_TRAIN)
     trial = with_weights_hash(settings.train.trial)
     settings = dataclasses.replace(settings, train=dataclasses.replace(settings.train, trial=trial))
     manifest = find_recordings(settings)

@@ -7,7 +7,7 @@ from models.depth import depth_of_parameters
 from models.efficientnet import efficientnet_b0
 from models.freezing import Frozen, freeze
 from models.heads import HEAD_OPTIONS
-from models.hub import hub_weights
+from models.hub import hub_weights, hub_weights_name
 from models.registry import create_model, list_architectures, register_architecture, register_family
 from models.resnet import resnet50, resnet50_cbam, resnet50_se
 from models.weights import WeightsReport, load_weights, read_weights
@@ -24,6 +24,7 @@ __all__ = [
     "efficientnet_b0",
     "freeze",
     "hub_weights",
+    "hub_weights_name",
     "list_architectures",
     "load_weights",
     "read_weights",

@@ -103,7 +103,13 @@ def alexnet(
     )
 
 
-@register_published("alexnet")
+def _published_name(architecture: str, options: Mapping[str, OptionValue]) -> str:
+    import torchvision
+
+    return f"torchvision/alexnet.{torchvision.models.AlexNet_Weights.DEFAULT.name}"
+
+
+@register_published("alexnet", name=_published_name)
 def published_alexnet(architecture: str, options: Mapping[str, OptionValue]) -> Mapping[str, torch.Tensor]:
     """torchvision's AlexNet weights, trained on ImageNet; downloaded once and kept in torch.hub's cache."""
     import torchvision

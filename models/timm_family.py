@@ -75,8 +75,6 @@ def timm_classifier(
     if pooling != "own":
         arguments["global_pool"] = pooling
     backbone, takes_any_size = _build(name, arguments)
-    if attention != "none" and not _has_attention(backbone, attention):
-        raise ValueError(f"timm/{name}: attention is {attention!r}, and the model has no place for it; allowed: none")
     published: Mapping[str, Any] = backbone.pretrained_cfg
     published_head = published.get("classifier") or ()
     embedding_size = int(backbone.head_hidden_size)  # of what leaves the pooling; num_features is before it
@@ -89,27 +87,45 @@ def timm_classifier(
     )
 
 
-@register_published("timm/", *_TIMM_NAMES)
-def published_timm(architecture: str, options: Mapping[str, OptionValue]) -> Mapping[str, torch.Tensor]:
-    """The weights of timm's own model of that name; downloaded once and kept in huggingface_hub's cache.
+def published_timm_name(architecture: str, options: Mapping[str, OptionValue]) -> str:
+    """`timm/resnet50.a1_in1k`: timm's own name with the tag that it takes where none is given.
 
     Raises:
         ValueError: if timm publishes none, or attention layers were added, which published weights lack.
     """
     import timm
 
-    name = _TIMM_NAMES.get(architecture, architecture.removeprefix("timm/"))
+    name = _timm_name(architecture)
     if options.get("attention", "none") != "none":
         raise ValueError(
             f"{architecture}: no published weights have the added attention {options['attention']!r}; allowed: none"
         )
-    if not timm.get_pretrained_cfg(name).has_weights:
+    published = timm.get_pretrained_cfg(name)
+    if published is None or not published.has_weights:
         raise ValueError(
             f"{architecture}: timm publishes no weights for it; give a file of your own: "
             "weights=<path or s3:// uri of a safetensors or state-dict file>"
         )
-    published: dict[str, torch.Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    tag = f".{published.tag}" if published.tag else ""
+    return f"timm/{name.partition('.')[0]}{tag}"
+
+
+@register_published("timm/", *_TIMM_NAMES, name=published_timm_name)
+def published_timm(architecture: str, options: Mapping[str, OptionValue]) -> Mapping[str, torch.Tensor]:
+    """The weights of timm's own model of that name; downloaded once and kept in huggingface_hub's cache.
+
+    Raises:
+        ValueError: as `published_timm_name`.
+    """
+    import timm
+
+    published_timm_name(architecture, options)
+    published: dict[str, torch.Tensor] = timm.create_model(_timm_name(architecture), pretrained=True).state_dict()
     return published
+
+
+def _timm_name(architecture: str) -> str:
+    return _TIMM_NAMES.get(architecture, architecture.removeprefix("timm/"))
 
 
 def parameter_groups(backbone: nn.Module) -> dict[str, int] | None:
@@ -166,32 +182,71 @@ def _takes_any_size(name: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def _attention_arguments(name: str, attention: str) -> dict[str, Any]:
-    """What timm's constructors call the attention layer of their blocks."""
+    """What makes timm's constructor put attention layers into the blocks, found out by trying, without memory."""
     check_choice(f"timm/{name}: attention", attention, ATTENTIONS)
     if attention == "none":
         return {}
     from timm.models import model_entrypoint
+    from timm.models._efficientnet_blocks import SqueezeExcite  # of EfficientNets, another module than ResNets'
 
-    arguments_of_family: dict[str, dict[str, Any]] = {
-        "resnet": {"block_args": {"attn_layer": attention}},
-        "byobnet": {"attn_layer": attention},
-        "nfnet": {"attn_layer": attention},
-        "efficientnet": {"se_layer": attention},
-    }
-    family = model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
-    if (family, attention) == ("efficientnet", "se"):
-        raise ValueError(f"timm/{name}: attention is 'se', which its blocks have by themselves; allowed: none, cbam")
-    if family not in arguments_of_family:
-        raise ValueError(
-            f"timm/{name}: attention is {attention!r}, and timm's {family} models take no attention layer; "
-            f"allowed: none; the models of {', '.join(arguments_of_family)} take one"
+    plain = _outline(name, {})
+    if attention == "se" and plain is not None and any(isinstance(module, SqueezeExcite) for module in plain.modules()):
+        others = ", cbam" if _fitting(name, "cbam", plain)[0] else ""
+        raise ValueError(f"timm/{name}: attention is 'se', which its blocks have by themselves; allowed: none{others}")
+    fitting, is_known = _fitting(name, attention, plain)
+    if not fitting:
+        family = model_entrypoint(name.partition(".")[0]).__module__.rpartition(".")[2]
+        reason = (
+            "the model has no place for it beside what it has"
+            if is_known
+            else f"timm's {family} models take no attention layer"
         )
-    return arguments_of_family[family]
+        raise ValueError(f"timm/{name}: attention is {attention!r}, and {reason}; allowed: none")
+    return fitting
 
 
-def _has_attention(backbone: nn.Module, attention: str) -> bool:
+def _fitting(name: str, attention: str, plain: nn.Module | None) -> tuple[dict[str, Any], bool]:
+    """The arguments that add attention and change nothing else, if any do, and whether timm knows any of them."""
+    layer = _attention_layer(attention)
+    by_block: tuple[dict[str, Any], ...] = (
+        {"block_args": {"attn_layer": attention}},  # resnet, sknet …
+        {"block_args": {"attn_layer": layer}},  # res2net
+        {"attn_layer": attention},  # byobnet, nfnet …
+        {"se_layer": attention},  # efficientnet
+    )
+    built = [(arguments, model) for arguments in by_block if (model := _outline(name, arguments)) is not None]
+    fits = (arguments for arguments, model in built if plain is not None and _adds(layer, model, plain))
+    return next(fits, {}), bool(built)
+
+
+def _outline(name: str, arguments: Mapping[str, Any]) -> nn.Module | None:
+    """The model without memory for its weights; None where timm does not build it with these arguments."""
+    import timm
+
+    try:
+        with torch.device("meta"):
+            model: nn.Module = timm.create_model(name, num_classes=0, **arguments)
+    except Exception:  # constructors answer arguments that they do not know with whatever they stumble over
+        return None
+    return model
+
+
+def _adds(layer: type[nn.Module], model: nn.Module, plain: nn.Module) -> bool:
+    """Whether a model is the plain one with these layers, in place of others or in addition.
+
+    A `block_args` of ours replaces those that a variant has by itself (Res2Net's scale), which must not go unnoticed.
+    """
+    places = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, layer))
+    shapes, wanted = (
+        {name: tensor.shape for name, tensor in of.state_dict().items() if not name.startswith(places)}
+        for of in (model, plain)
+    )
+    return bool(places) and shapes == wanted
+
+
+def _attention_layer(attention: str) -> type[nn.Module]:
     from timm.layers import SEModule
     from timm.layers.cbam import CbamModule
 
-    layer = {"se": SEModule, "cbam": CbamModule}[attention]
-    return any(isinstance(module, layer) for module in backbone.modules())
+    layers: dict[str, type[nn.Module]] = {"se": SEModule, "cbam": CbamModule}
+    return layers[attention]

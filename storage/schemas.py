@@ -96,9 +96,12 @@ EPOCHS = pa.schema(
         _required("train_loss", pa.float64()),
         _required("validation_loss", pa.float64()),
         _required("validation_accuracy", pa.float64()),
-        pa.field("validation_score", pa.float64()),  # what epochs are chosen by
+        pa.field("validation_score", pa.float64()),  # accuracy, or macro ROC-AUC of several labels
         _required("learning_rate", pa.float64()),  # of the epoch's last step
         _required("epoch_seconds", pa.float64()),
+        pa.field(
+            "validation_kl", pa.float64()
+        ),  # mean Kullback-Leibler divergence, nats; chooses epochs where asked to
     ]
 )
 

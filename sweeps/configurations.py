@@ -3,6 +3,7 @@
 Enters: `optimizer.learning_rate` → 0.01 and the like. Leaves: a `TrialConfig` whose model takes the features.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from storage.split import PARTS, Split
 from training import TrialConfig
 from training.config import list_names, with_values
 from training.embeddings import frozen_backbone
-from training.first_weights import first_weights, hash_of_weights
+from training.first_weights import HUB, first_weights, fit_weights, hash_of_weights, name_of_published
 
 # What a plan itself fixes for every trial.
 _NOT_OF_A_TRIAL = {
@@ -30,13 +31,13 @@ _NOT_OF_A_TRIAL = {
 
 
 def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str) -> TrialConfig:
-    """`plain` with other values.
+    """`plain` with other values, and with the full name of published weights, which decides what is computed.
 
     Args:
         section: what users write before the names (`sweep.trial`), for messages.
 
     Raises:
-        InvalidInput: an unknown name, or a value that is not allowed.
+        InvalidInput: an unknown name, a value that is not allowed, or published weights that nobody publishes.
     """
     known = set(list_names()) - _NOT_OF_A_TRIAL
     unknown = sorted(name for name in values if name not in known and not name.startswith("model."))
@@ -47,7 +48,10 @@ def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str
             allowed="a known name, or model.<option>",
             remedy=f"{nearest(unknown[0], known)}Known: {', '.join(sorted(known))}.",
         )
-    return with_values(plain, values)
+    config = with_values(plain, values)
+    if config.weights == HUB and not config.weights_hash:
+        return dataclasses.replace(config, weights_hash=name_of_published(config))
+    return config
 
 
 def with_weights_hash(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def with_weights_hash(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: str) -> None:
-    """Holds, before anything is computed, that the architecture has these options and takes these features.
+    """Holds, before anything is computed, that the architecture has these options and takes features and weights.
 
     Args:
         feature_shape: of a stored row: (bands, frames).
@@ -69,7 +73,8 @@ def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: s
 
     Raises:
         InvalidInput: there is no such architecture, an option is unknown or has a bad value, or the features are too
-            small for it or have two channels.
+            small for it or have two channels; or the weights file is of another architecture.
+        StorageError: the weights file has changed since it was hashed.
     """
     if len(feature_shape) != 2:
         raise InvalidInput(
@@ -84,8 +89,14 @@ def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: s
             config.architecture, num_classes=2, in_channels=config.input.channels, seed=0, options=config.model
         )
         freeze(model, config.freeze)
+        # Published weights fit by their name, and fetching them may need a network that the workers alone have.
+        weights = first_weights(config) if config.weights != HUB else None
+        if weights is not None:
+            fit_weights(model, config, weights)
         # On the device `meta` shapes are worked out and no memory is taken, however large the features.
         model.to("meta")(torch.zeros(2, *shape, device="meta"))
+    except InvalidInput:
+        raise
     except ValueError as e:
         raise InvalidInput(
             f"{field}: {config.architecture}",
@@ -122,6 +133,10 @@ def check_labels(
     """
     parts = {part: [clip_id for clip_id in split.clip_ids(part) if clip_id in labels_of_clip] for part in PARTS}
     trained = {label for clip_id in parts["train"] for label in labels_of_clip[clip_id]}
+    if config.loss.unseen_labels == "drop":
+        every = {label for labels in labels_of_clip.values() for label in labels}
+        parts = {part: [clip for clip in clips if trained & set(labels_of_clip[clip])] for part, clips in parts.items()}
+        trained = every
     for part, clip_ids in parts.items():
         if not clip_ids:
             raise InvalidInput(
@@ -137,7 +152,8 @@ def check_labels(
                     f"the {part} part{where}",
                     given=f"clip {clip_id} with the labels {list(labels)}",
                     allowed="labels that the train part has, at least one a clip",
-                    remedy="Draw a split in which every label is trained on.",
+                    remedy="Draw a split in which every label is trained on, or set "
+                    f"{section}.trial.loss.unseen_labels=drop.",
                 )
             if len(set(labels)) > 1 and not config.loss.is_multi_label:
                 raise InvalidInput(

@@ -91,7 +91,13 @@ def embed_folds(
         InvalidInput, StorageError: as `embed`.
     """
     return {
-        fold: embed(plan.trial_config(fold), load_trial_data(loaded, split), features, split, on_progress=on_progress)
+        fold: embed(
+            plan.trial_config(fold),
+            load_trial_data(loaded, split, unseen_labels=plan.trial_config(fold).loss.unseen_labels),
+            features,
+            split,
+            on_progress=on_progress,
+        )
         for fold, split in splits.items()
         if can_train_head(plan.trial_config(fold)) is None
     }

@@ -101,7 +101,7 @@ def _train_fold(
     fold = fold_of(suggestion)
     if embedded is None:
         assert features is not None
-        embedded = load_trial_data(features, split)
+        embedded = load_trial_data(features, split, unseen_labels=suggestion.config.loss.unseen_labels)
     context = TrialContext(
         sweep_id=place.experiment_id, store=place.store, data=embedded, feature_spec=place.feature_spec
     )

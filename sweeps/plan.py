@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search_spaces import SearchSpace, get_space, list_spaces
@@ -28,7 +28,7 @@ class SweepSettings:
 
     Attributes:
         name: what people call the sweep; its id adds a hash.
-        architectures: each is searched on its own.
+        architectures: each is searched on its own; `timm/<name>` is any model of timm, whose head is searched.
         num_trials: configurations per architecture; the first is its untuned default.
         seeds: of every configuration that is trained to the end.
         epochs: of each seed.
@@ -37,6 +37,7 @@ class SweepSettings:
         searcher_seed: of the suggestions.
         trial: values of a trial (`optimizer.learning_rate`, `model.<option>`; training/recipe.py lists them) that are
             the same in every configuration; a name that a space would search is fixed by it.
+        first: likewise, but of the first configuration alone where a space searches them; it goes on from there.
         max_concurrent_trials: 0 for as many as the cluster holds.
         cpus_per_trial: what Ray reserves for one.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
@@ -54,6 +55,7 @@ class SweepSettings:
     reduction_factor: int = 3
     searcher_seed: int = 0
     trial: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, Any] = field(default_factory=dict)
     max_concurrent_trials: int = 0
     cpus_per_trial: float = 1.0
     gpus_per_trial: float | None = None
@@ -66,7 +68,7 @@ class SweepSettings:
                 get_space(name)
             except ValueError as e:
                 raise InvalidInput(
-                    "sweep.architectures", given=name, allowed=", ".join(list_spaces()), remedy=str(e)
+                    "sweep.architectures", given=name, allowed=f"{', '.join(list_spaces())}, timm/<name>", remedy=str(e)
                 ) from e
         rules: dict[str, tuple[bool, str]] = {
             "architectures": (len(set(self.architectures)) == len(self.architectures) > 0, "at least one, none twice"),
@@ -107,6 +109,8 @@ class SweepPlan:
     def sweep_id(self) -> str:
         """Name and hash of everything that decides what the sweep computes; the same plan is the same sweep."""
         searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EXECUTION}
+        if not self.settings.first:  # older sweeps had none, and keep their ids
+            del searched["first"]
         identity = {
             "settings": searched,
             "spaces": [self.space(architecture).identity for architecture in self.settings.architectures],
@@ -131,16 +135,24 @@ class SweepPlan:
         return architectures[number % len(architectures)], number // len(architectures)
 
     def space(self, architecture: str) -> SearchSpace:
-        """The architecture's search space, less what sweep.trial fixes."""
-        space, fixed = get_space(architecture), self.settings.trial
-        searched = {name: kind for name, kind in space.distributions.items() if name not in fixed}
-        return replace(space, default={**space.default, **fixed}, distributions=searched)
-
-    def trial_config(self, architecture: str, parameters: Parameters) -> TrialConfig:
-        """The whole configuration: the space's default with what sweep.trial fixes, then what the searcher chose.
+        """The architecture's search space, begun with sweep.first, less what sweep.trial fixes.
 
         Raises:
-            InvalidInput: sweep.trial names an unknown field, or a value is not allowed.
+            InvalidInput: a value of sweep.first is outside of what is searched.
+        """
+        settings = self.settings
+        try:
+            return get_space(architecture).with_values(first=settings.first, fixed=settings.trial)
+        except ValueError as e:
+            raise InvalidInput(
+                "sweep.first", given=settings.first, allowed="values inside of what is searched", remedy=f"{e}."
+            ) from e
+
+    def trial_config(self, architecture: str, parameters: Parameters) -> TrialConfig:
+        """The whole configuration: the space's default with sweep.first and sweep.trial, then what the searcher chose.
+
+        Raises:
+            InvalidInput: sweep.trial or sweep.first name an unknown field, or a value is not allowed.
         """
         plain = TrialConfig(
             architecture=architecture,

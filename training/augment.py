@@ -26,16 +26,20 @@ def gains_db(batch: int, config: AugmentConfig, generator: torch.Generator) -> t
 def augment(
     x_BCMT: torch.Tensor, targets_BL: torch.Tensor, config: AugmentConfig, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Roll, flip, InAugment, masks and mixing, in this order, as the configuration says.
+    """Roll, flips, shift, InAugment, masks and mixing, in this order, as the configuration says.
 
     Args:
-        x_BCMT: scaled; masks set it to 0, which is the mean of `standard` scaling and the floor of `unit`.
+        x_BCMT: scaled; masks and shifts set it to 0, which is the mean of `standard` scaling and the floor of `unit`.
         targets_BL: float32, in [0, 1]; mixed like the clips.
     """
     if config.roll:
         x_BCMT = roll_in_time(x_BCMT, generator)
     if config.flip_probability:
-        x_BCMT = flip_in_time(x_BCMT, config.flip_probability, generator)
+        x_BCMT = flip(x_BCMT, axis=3, probability=config.flip_probability, generator=generator)
+    if config.frequency_flip_probability:
+        x_BCMT = flip(x_BCMT, axis=2, probability=config.frequency_flip_probability, generator=generator)
+    if (config.shift_bands or config.shift_frames) and config.shift_probability:
+        x_BCMT = _shifted(x_BCMT, config, generator)
     if config.inaugment_probability:
         x_BCMT = paste_crops(x_BCMT, config.inaugment_probability, generator)
     x_BCMT = _masked(x_BCMT, config, generator)
@@ -52,10 +56,40 @@ def roll_in_time(x_BCMT: torch.Tensor, generator: torch.Generator) -> torch.Tens
     return x_BCMT.gather(3, source_BT[:, None, None, :].expand(-1, x_BCMT.shape[1], num_mels, -1))
 
 
-def flip_in_time(x_BCMT: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
-    """Turns the time of some clips around."""
+def flip(x_BCMT: torch.Tensor, *, axis: int, probability: float, generator: torch.Generator) -> torch.Tensor:
+    """Turns some clips around: their bands (axis 2) or their time (3)."""
     flipped_B = (torch.rand(len(x_BCMT), generator=generator) < probability).to(x_BCMT.device, non_blocking=True)
-    return torch.where(flipped_B[:, None, None, None], x_BCMT.flip(3), x_BCMT)
+    return torch.where(flipped_B[:, None, None, None], x_BCMT.flip(axis), x_BCMT)
+
+
+def _shifted(x_BCMT: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+    """Some clips, moved by their own uniform numbers of bands and of frames."""
+    chosen_B = torch.ones(len(x_BCMT), dtype=torch.bool)
+    if config.shift_probability < 1:
+        chosen_B = torch.rand(len(x_BCMT), generator=generator) < config.shift_probability
+    for axis, largest in ((2, config.shift_bands), (3, config.shift_frames)):
+        if largest:
+            most = min(largest, x_BCMT.shape[axis] - 1)  # something of the clip stays
+            places_B = torch.randint(-most, most + 1, (len(x_BCMT),), generator=generator)
+            x_BCMT = shift(x_BCMT, places_B * chosen_B, axis=axis)
+    return x_BCMT
+
+
+def shift(x_BCMT: torch.Tensor, places_B: torch.Tensor, *, axis: int) -> torch.Tensor:
+    """Moves every clip along an axis; what leaves it is lost, and what is emptied is 0.
+
+    Args:
+        places_B: int64, of every clip: towards the axis's end where positive.
+        axis: 2 for bands, 3 for frames.
+    """
+    size = x_BCMT.shape[axis]
+    places_B = places_B.to(x_BCMT.device, non_blocking=True)
+    source_BS = torch.arange(size, device=x_BCMT.device)[None, :] - places_B[:, None]
+    wide = [len(x_BCMT), 1, 1, 1]
+    wide[axis] = size
+    is_empty = ((source_BS < 0) | (source_BS >= size)).view(wide)
+    moved = x_BCMT.gather(axis, source_BS.clamp(0, size - 1).view(wide).expand_as(x_BCMT))
+    return moved.masked_fill(is_empty, 0.0)
 
 
 def _masked(x_BCMT: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:

@@ -38,7 +38,8 @@ class TrialConfig:
         architecture, model: name and options of `models.create_model`.
         weights: what the model begins with: empty for random, `hub` for the ones that its library publishes, or the
             path or s3:// uri of a safetensors file or a state dict.
-        weights_hash: of that file's content, so that another file is another trial; empty without one.
+        weights_hash: of that file's content, so that another file is another trial; of published weights their full
+            name, as `hub` alone means others now and then; empty without weights.
         freeze: what is not trained: `none`, `backbone` (all but the head), or `until(<layer>)`, that layer and all
             before it.
         dataset, fingerprint, split_hash: the data at rest that it trains on.

@@ -4,7 +4,8 @@ Enters: features and a split, both at rest. Leaves: `TrialData`, plain arrays th
 them onto the device.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from storage.feature_store import Features
 from storage.split import PARTS, Part, Split
 from training.embedding_spec import EmbeddingSpec
 from training.moments import moments, selected_rows
+from training.recipe import UnseenLabels
+
+_NAMED = 4  # of many labels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +46,7 @@ class TrialData:
 
     Attributes:
         embedding: what made the embeddings that stand in the place of log-mels; None for log-mels.
+        events: what a reader of the numbers should know, one sentence each.
     """
 
     labels: tuple[str, ...]
@@ -49,6 +54,7 @@ class TrialData:
     deviation_db: float
     parts: Mapping[Part, PartData]
     embedding: EmbeddingSpec | None = None
+    events: tuple[str, ...] = ()
 
     @property
     def is_multi_label(self) -> bool:
@@ -56,21 +62,56 @@ class TrialData:
         return any(bool((part.has_label.sum(axis=1) > 1).any()) for part in self.parts.values())
 
 
-def load_trial_data(features: Features, split: Split) -> TrialData:
+def load_trial_data(features: Features, split: Split, *, unseen_labels: UnseenLabels = "refuse") -> TrialData:
     """Selects every part's rows. Validation and test see original recordings only, train sees all variants.
 
+    Args:
+        unseen_labels: what becomes of labels that no train clip has (`LossConfig.unseen_labels`).
+
     Raises:
-        InvalidInput: features of two channels, a clip without label, a label that no train clip has, or a part all of
-            whose clips were quarantined.
+        InvalidInput: features of two channels, a clip without label, a label that no train clip has and that is not to
+            be dropped, or a part all of whose clips were quarantined or dropped.
     """
     _refuse_channels(features)
     rows = {part: rows_of_part(features.clip_ids, features.variants, split, part) for part in PARTS}
-    labels = tuple(sorted({label for row in rows["train"] for label in features.labels[row]}))
+    trained = {label for row in rows["train"] for label in features.labels[row]}
+    events: tuple[str, ...] = ()
+    vocabulary = trained
+    if unseen_labels == "drop":
+        vocabulary = {label for of_clip in features.labels for label in of_clip}
+        features, rows, events = _without(vocabulary - trained, features, rows)
+    labels = tuple(sorted(vocabulary))
     parts = {part: _part(features, rows[part], part, labels) for part in PARTS}
     train = moments(selected_rows(features.log_mel, rows["train"]))
     # A constant train part (all silence) has no deviation to divide by.
     deviation_db = float(train.deviation) or 1.0
-    return TrialData(labels=labels, mean_db=float(train.mean), deviation_db=deviation_db, parts=parts)
+    return TrialData(labels=labels, mean_db=float(train.mean), deviation_db=deviation_db, parts=parts, events=events)
+
+
+def _without(
+    unseen: Set[str], features: Features, rows: Mapping[Part, list[int]]
+) -> tuple[Features, dict[Part, list[int]], tuple[str, ...]]:
+    """Features without some labels, the rows that have others, and what happened, in words."""
+    labels = tuple(tuple(label for label in of_clip if label not in unseen) for of_clip in features.labels)
+    kept = {part: [row for row in of_part if labels[row] or not features.labels[row]] for part, of_part in rows.items()}
+    for part, of_part in kept.items():
+        _refuse_nothing(of_part, part, "Draw a split in which more labels are trained on.")
+    left_out = {part: {features.clip_ids[row] for row in rows[part]} - _clips(features, kept[part]) for part in PARTS}
+    told = ", ".join(f"{len(clips)} of {part}" for part, clips in left_out.items() if clips)
+    left = f"; clips left out, as they have no other label: {told}" if told else ""
+    event = (
+        f"no training clip has the labels {_some(sorted(unseen))}, which were dropped from validation and test{left}"
+    )
+    return dataclasses.replace(features, labels=labels), kept, (event,) if unseen else ()
+
+
+def _clips(features: Features, rows: list[int]) -> set[str]:
+    return {features.clip_ids[row] for row in rows}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _part(features: Features, rows: list[int], part: Part, labels: tuple[str, ...]) -> PartData:
@@ -84,7 +125,8 @@ def _part(features: Features, rows: list[int], part: Part, labels: tuple[str, ..
                 f"the {part} part",
                 given=f"clip {features.clip_ids[row]} with the labels {list(of_clip)}",
                 allowed="labels that the train part has, at least one a clip",
-                remedy="Draw a split in which every label is trained on.",
+                remedy="Give clips without one a label, draw a split in which every label is trained on, or set "
+                "trial.loss.unseen_labels=drop.",
             )
         has_label[position, [index[label] for label in of_clip]] = True
         first_label[position] = index[of_clip[0]]
@@ -119,11 +161,10 @@ def rows_of_part(clip_ids: Sequence[str], variants: Sequence[str], split: Split,
         for row, (clip_id, variant) in enumerate(zip(clip_ids, variants, strict=True))
         if split.has(clip_id, part) and (part == "train" or variant == "original")
     ]
-    if not rows:
-        raise InvalidInput(
-            f"the {part} part",
-            given="no feature rows",
-            allowed="at least one",
-            remedy="See the quarantine of the features.",
-        )
+    _refuse_nothing(rows, part, "See the quarantine of the features.")
     return rows
+
+
+def _refuse_nothing(rows: Sequence[int], part: Part, remedy: str) -> None:
+    if not rows:
+        raise InvalidInput(f"the {part} part", given="no feature rows", allowed="at least one", remedy=remedy)

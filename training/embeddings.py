@@ -74,6 +74,9 @@ def _disturbances(augment: AugmentConfig) -> list[str]:
     is_on = {
         "roll": augment.roll,
         "flip_probability": augment.flip_probability > 0,
+        "frequency_flip_probability": augment.frequency_flip_probability > 0,
+        "shift_frames": augment.shift_frames * augment.shift_probability > 0,
+        "shift_bands": augment.shift_bands * augment.shift_probability > 0,
         "gain_db": augment.gain_db > 0,
         "inaugment_probability": augment.inaugment_probability > 0,
         "time_mask_frames": augment.time_masks * augment.time_mask_frames * augment.mask_probability > 0,
@@ -124,7 +127,9 @@ def with_embeddings(data: TrialData, spec: EmbeddingSpec, embeddings: Embeddings
 
 
 def _with_embeddings(data: PartData, embeddings: Embeddings, split: Split, part: Part) -> PartData:
-    rows = rows_of_part(embeddings.clip_ids, embeddings.variants, split, part)
+    kept = set(data.clip_ids)  # clips whose labels were all dropped are not among them
+    all_rows = rows_of_part(embeddings.clip_ids, embeddings.variants, split, part)
+    rows = [row for row in all_rows if embeddings.clip_ids[row] in kept]
     if tuple(embeddings.clip_ids[row] for row in rows) != data.clip_ids:
         raise StorageError(f"the embeddings are not of the rows of the {part} part. Run the same command again.")
     return dataclasses.replace(data, log_mel=embeddings.embedding[rows])

@@ -4,17 +4,18 @@ Enters: a configuration. Leaves: tensors by name, read once for all seeds of the
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from models import hub_weights, read_weights
+from models import Classifier, WeightsReport, hub_weights, hub_weights_name, load_weights, read_weights
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.object_store import open_store
 from training.config import TrialConfig
 
 HUB = "hub"
+_NAMED = 4  # of a list of tensors
 
 
 def first_weights(config: TrialConfig) -> Mapping[str, torch.Tensor] | None:
@@ -22,13 +23,13 @@ def first_weights(config: TrialConfig) -> Mapping[str, torch.Tensor] | None:
 
     Raises:
         InvalidInput: there is no such file, it holds no weights, or nobody publishes any.
-        StorageError: the file is another one than the configuration was made with.
+        StorageError: the weights are other ones than the configuration was made with.
     """
     if not config.weights:
         return None
+    if config.weights == HUB:
+        return _published(config)
     try:
-        if config.weights == HUB:
-            return hub_weights(config.architecture, config.model)
         data = _read(config.weights)
         if config.weights_hash and weights_hash(data) != config.weights_hash:
             raise StorageError(
@@ -40,8 +41,62 @@ def first_weights(config: TrialConfig) -> Mapping[str, torch.Tensor] | None:
         raise _refused(config.weights, str(e)) from e
 
 
+def fit_weights(model: Classifier, config: TrialConfig, weights: Mapping[str, torch.Tensor]) -> WeightsReport:
+    """Fills a model with its first weights.
+
+    Raises:
+        InvalidInput: they are of another architecture.
+    """
+    try:
+        return load_weights(model, weights)
+    except ValueError as e:
+        raise InvalidInput(
+            "trial.weights", given=config.weights, allowed=f"weights of {config.architecture}", remedy=f"{e}."
+        ) from e
+
+
+def told_of(config: TrialConfig, report: WeightsReport) -> str:
+    """What was loaded, in a sentence for a result's events."""
+    source = config.weights_hash if config.weights == HUB else config.weights
+    channels = "one channel" if config.input.channels == 1 else f"{config.input.channels} channels"
+    adapted = f", {_some(report.adapted)} adapted to {channels}" if report.adapted else ""
+    head = "the head's among them" if report.head_loaded else "and the head began at random"
+    ignored = f"; ignored: {_some(report.ignored)}" if report.ignored else ""
+    return f"it began with {report.num_loaded} tensors of {source}{adapted}, {head}{ignored}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more}"
+
+
+def name_of_published(config: TrialConfig) -> str:
+    """`weights_hash` of published weights: their full name. Needs no network.
+
+    Raises:
+        InvalidInput: nobody publishes any.
+    """
+    try:
+        return hub_weights_name(config.architecture, config.model)
+    except ValueError as e:
+        raise _refused(config.weights, str(e)) from e
+
+
+def _published(config: TrialConfig) -> Mapping[str, torch.Tensor]:
+    name = name_of_published(config)
+    if config.weights_hash and name != config.weights_hash:
+        raise StorageError(
+            f"the trial was planned with the published weights {config.weights_hash}, and the libraries here "
+            f"give {name}. Install the same versions everywhere, or run the same command to plan with these."
+        )
+    try:
+        return hub_weights(config.architecture, config.model)
+    except ValueError as e:
+        raise _refused(config.weights, str(e)) from e
+
+
 def hash_of_weights(uri: str) -> str:
-    """`weights_hash` of a file; empty for no weights and for published ones, whose name is their identity.
+    """`weights_hash` of a file; empty for no weights and for published ones, which have no file.
 
     Raises:
         InvalidInput: there is no such file.

@@ -123,6 +123,7 @@ class DeviceData:
         embedding: what made the embeddings that are trained on; None for log-mels.
         labels: the vocabulary; an index into it is a column of targets and logits.
         is_multi_label: by the loss; it decides how outputs become probabilities.
+        events: what a reader of the numbers should know.
     """
 
     parts: Mapping[Part, DevicePart]
@@ -131,6 +132,7 @@ class DeviceData:
     is_multi_label: bool
     device: torch.device
     embedding: EmbeddingSpec | None = None
+    events: tuple[str, ...] = ()
 
     @property
     def num_labels(self) -> int:
@@ -155,4 +157,5 @@ def device_data(data: TrialData, config: TrialConfig, device: torch.device) -> D
         is_multi_label=config.loss.is_multi_label,
         device=device,
         embedding=data.embedding,
+        events=data.events,
     )

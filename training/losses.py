@@ -40,7 +40,7 @@ def _doubt(logits_BL: torch.Tensor, targets_BL: torch.Tensor) -> torch.Tensor:
 
 
 def _balanced_weights(targets_RL: torch.Tensor) -> torch.Tensor:
-    """Inverse of each label's share of all labels, with a mean of 1."""
-    counts_L = targets_RL.sum(dim=0).clamp_min(1e-12)
-    weights_L = 1.0 / counts_L
-    return weights_L / weights_L.mean()
+    """Inverse of each label's share of all labels, with a mean of 1; a label that no row has weighs 1."""
+    counts_L = targets_RL.sum(dim=0)
+    weights_L = 1.0 / counts_L.clamp_min(1e-12)
+    return torch.where(counts_L > 0, weights_L / weights_L[counts_L > 0].mean(), 1.0)

@@ -10,11 +10,12 @@ from typing import cast
 import torch
 from torch import nn
 
-from models import Classifier, Frozen, create_model, freeze, load_weights
+from models import Classifier, Frozen, create_model, freeze
 from storage.errors import StorageError
 from training.config import TrialConfig
 from training.embedding_spec import EmbeddingSpec
 from training.embeddings import hash_of_backbone
+from training.first_weights import fit_weights, told_of
 
 
 class TrialModel:
@@ -22,8 +23,10 @@ class TrialModel:
     classifier: the whole model.
     model: what of it is trained and put into checkpoints: all of it, or on embeddings its head.
     compiled: the weights of `model`, to be called; compiled where the configuration says so.
+    events: what a reader of the numbers should know of how it was made.
 
     Raises:
+        InvalidInput: the weights are of another architecture.
         StorageError: the embeddings were made by another backbone.
     """
 
@@ -44,8 +47,9 @@ class TrialModel:
             seed=seed,
             options=config.model,
         )
+        self.events: tuple[str, ...] = ()
         if weights is not None:
-            load_weights(self.classifier, weights)
+            self.events = (told_of(config, fit_weights(self.classifier, config, weights)),)
         self._frozen: Frozen = freeze(self.classifier, config.freeze)
         if embedding is not None:
             _hold_same_backbone(self.classifier, embedding)

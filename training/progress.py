@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
+
+from training.recipe import LoopConfig, SelectBy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +18,7 @@ class EpochMetrics:
         validation_accuracy: in [0, 1].
         validation_score: what epochs are chosen by, in [0, 1]: accuracy, or macro ROC-AUC where a clip may have several
             labels.
+        validation_kl: mean Kullback-Leibler divergence in nats; NaN of an epoch from before it was kept.
         learning_rate: of the last step.
         epoch_seconds: of its training and its validation, since it was last taken up.
     """
@@ -27,6 +30,7 @@ class EpochMetrics:
     validation_score: float
     learning_rate: float
     epoch_seconds: float
+    validation_kl: float = math.nan
 
 
 @dataclass(slots=True)
@@ -34,7 +38,8 @@ class Progress:
     """Attributes:
     epoch: finished ones.
     step, loss_sum: of the epoch at hand: its steps so far, and the loss summed over their clips.
-    best_epoch, best_score, best_loss: of the epoch that is best on validation; 0, and worse than any, at first.
+    best_epoch, best_score, best_loss, best_kl: of the epoch that is best on validation; 0, and worse than any, at
+        first.
     history: of every finished epoch.
     events: what a reader of the numbers should know.
     """
@@ -45,26 +50,26 @@ class Progress:
     best_epoch: int = 0
     best_score: float = -1.0
     best_loss: float = math.inf
+    best_kl: float = math.inf
     train_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
 
-    def finish_epoch(self, metrics: EpochMetrics, *, select_by: Literal["score", "loss"]) -> bool:
+    def finish_epoch(self, metrics: EpochMetrics, *, select_by: SelectBy) -> bool:
         """Notes a finished epoch and tells whether it is the best one so far."""
         self.epoch, self.step, self.loss_sum = metrics.epoch, 0, 0.0
         self.train_seconds += metrics.epoch_seconds
         self.history.append(dataclasses.asdict(metrics))
-        now = _rank(metrics.validation_score, metrics.validation_loss, select_by)
-        if now <= _rank(self.best_score, self.best_loss, select_by):
+        if _rank(metrics, select_by) <= _RANKS[select_by](self.best_score, self.best_loss, self.best_kl):
             return False
         self.best_epoch = metrics.epoch
         self.best_score, self.best_loss = metrics.validation_score, metrics.validation_loss
+        self.best_kl = metrics.validation_kl
         return True
 
-    def best_score_after(self, epoch: int, *, select_by: Literal["score", "loss"]) -> float:
+    def best_score_after(self, epoch: int, *, select_by: SelectBy) -> float:
         """Validation score of the epoch that was the best one when `epoch` was finished."""
-        scored = [(values["validation_score"], values["validation_loss"]) for values in self.history[:epoch]]
-        return max(scored, key=lambda pair: _rank(pair[0], pair[1], select_by))[0]
+        return max(self.metrics()[:epoch], key=lambda metrics: _rank(metrics, select_by)).validation_score
 
     def has_waited(self, patience: int) -> bool:
         """Whether so many epochs brought nothing better; never for 0."""
@@ -85,6 +90,32 @@ class Progress:
             setattr(self, name, value)
 
 
-def _rank(score: float, loss: float, select_by: Literal["score", "loss"]) -> tuple[float, float]:
-    """Higher is better. Ties in accuracy are frequent on small validation parts; the lower loss decides them."""
-    return (score, -loss) if select_by == "score" else (-loss, score)
+# From score, loss and KL divergence to what is higher for the better epoch. Ties in accuracy are frequent on small
+# validation parts; the lower loss decides them.
+_RANKS: Mapping[SelectBy, Callable[[float, float, float], tuple[float, float]]] = {
+    "score": lambda score, loss, kl: (score, -loss),
+    "loss": lambda score, loss, kl: (-loss, score),
+    "kl": lambda score, loss, kl: (-kl, score),
+}
+
+
+def _rank(metrics: EpochMetrics, select_by: SelectBy) -> tuple[float, float]:
+    return _RANKS[select_by](metrics.validation_score, metrics.validation_loss, metrics.validation_kl)
+
+
+def swa_events(loop: LoopConfig, *, epochs: int, epochs_trained: int, best_epoch: int) -> tuple[str, ...]:
+    """What a reader should know where the weights that were scored are no average though the recipe averages some.
+
+    Args:
+        epochs: of the recipe; its last `loop.swa_epochs` are averaged.
+    """
+    num_plain = epochs - loop.swa_epochs
+    if not loop.swa_epochs or best_epoch > num_plain:
+        return ()
+    if epochs_trained <= num_plain:
+        reason = (
+            f"early stopping ended the seed after epoch {epochs_trained}, before SWA began in epoch {num_plain + 1}"
+        )
+    else:
+        reason = f"epoch {best_epoch} was better on validation than every average since epoch {num_plain + 1}"
+    return (f"the weights are those of epoch {best_epoch} and no average (SWA): {reason}",)

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from storage.errors import InvalidInput, hold_rules
 
+SelectBy = Literal["score", "loss", "kl"]
+UnseenLabels = Literal["refuse", "drop"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputConfig:
@@ -56,6 +59,11 @@ class AugmentConfig:
     Attributes:
         roll: rotate each log-mel in time by a random number of frames.
         flip_probability: of turning a log-mel's time around.
+        frequency_flip_probability: of turning its bands around (Albumentations' VerticalFlip), drawn by itself.
+        shift_frames, shift_bands: largest number of frames and bands by which a log-mel is moved, either way, both at
+            once (Albumentations' ShiftScaleRotate without scale and rotation); what is emptied is 0, the mean of
+            `standard` scaling and the floor of `unit`; 0 for none.
+        shift_probability: of moving a log-mel at all.
         gain_db: a random gain, uniform in ± gain_db, added to the dB before scaling.
         inaugment_probability: of pasting a random crop of a log-mel, resized, into another place of it (InAugment, as
             S2 has it after arXiv:2104.03843).
@@ -70,6 +78,10 @@ class AugmentConfig:
 
     roll: bool = False
     flip_probability: float = 0.0
+    frequency_flip_probability: float = 0.0
+    shift_frames: int = 0
+    shift_bands: int = 0
+    shift_probability: float = 1.0
     gain_db: float = 0.0
     inaugment_probability: float = 0.0
     time_masks: int = 2
@@ -83,8 +95,14 @@ class AugmentConfig:
 
     def __post_init__(self) -> None:
         check_types("augment", self)
-        counts = ("time_masks", "frequency_masks", "time_mask_frames", "frequency_mask_bands", "gain_db", "mix_alpha")
-        shares = ("flip_probability", "inaugment_probability", "mask_probability", "mix_probability")
+        counts = (
+            *("shift_frames", "shift_bands", "gain_db", "mix_alpha"),
+            *("time_masks", "frequency_masks", "time_mask_frames", "frequency_mask_bands"),
+        )
+        shares = (
+            *("flip_probability", "frequency_flip_probability", "shift_probability"),
+            *("inaugment_probability", "mask_probability", "mix_probability"),
+        )
         rules = {name: (getattr(self, name) >= 0, "0 or more") for name in counts}
         rules |= {name: (0 <= getattr(self, name) <= 1, "in [0, 1]") for name in shares}
         hold_rules("trial.augment", self, rules)
@@ -101,6 +119,9 @@ class LossConfig:
         class_weights: `balanced` weighs a label by the inverse of its share of the train part, their mean being 1.
         focal_gamma: of `focal`.
         secondary_target: of labels after a clip's first one, where there may be several.
+        unseen_labels: labels of validation and test clips that no training clip has: `refuse`, or `drop` them there, as
+            nothing could be learnt about them. Models keep an output for them, so that all folds have the same ones;
+            clips that have no other label are left out, and the result says how many.
     """
 
     kind: Literal["cross_entropy", "bce", "focal"] = "cross_entropy"
@@ -108,6 +129,7 @@ class LossConfig:
     class_weights: Literal["none", "balanced"] = "none"
     focal_gamma: float = 2.0
     secondary_target: float = 1.0
+    unseen_labels: UnseenLabels = "refuse"
 
     def __post_init__(self) -> None:
         check_types("loss", self)
@@ -192,10 +214,13 @@ class LoopConfig:
         sampling: an epoch is every clip once (`shuffled`), or as many draws in which all labels are equally likely
             (`balanced`).
         select_by: what decides the best epoch and when to stop early: `score` (accuracy; macro ROC-AUC of several
-            labels) with ties decided by the loss, or `loss`.
+            labels) with ties decided by the loss, `loss`, or `kl`, the Kullback-Leibler divergence from the labels'
+            distribution; ties of these two are decided by the score. The later two are better when lower.
         early_stopping_patience: epochs without a better one after which a seed ends; 0 for never.
         ema_decay: of an exponential moving average of the weights, which is then what is scored; 0 for none.
         swa_epochs: last epochs whose weights are averaged (SWA, arXiv:1803.05407); 0 for none.
+        swa_learning_rate: constant from the first step of those epochs, as torch's SWALR without annealing has it, and
+            with layer_decay's factors; 0 for the schedule's own rates.
         precision: `fp32`, `bf16`, `fp16` (autocast, with loss scaling), or `auto`: bf16 on a GPU, else fp32.
         compile: torch.compile.
         channels_last: memory order of the inputs and of the convolutions.
@@ -204,10 +229,11 @@ class LoopConfig:
     """
 
     sampling: Literal["shuffled", "balanced"] = "shuffled"
-    select_by: Literal["score", "loss"] = "score"
+    select_by: SelectBy = "score"
     early_stopping_patience: int = 0
     ema_decay: float = 0.0
     swa_epochs: int = 0
+    swa_learning_rate: float = 0.0
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
     channels_last: bool = False
@@ -221,6 +247,10 @@ class LoopConfig:
             "early_stopping_patience": (self.early_stopping_patience >= 0, "0 or more"),
             "ema_decay": (0 <= self.ema_decay < 1, "in [0, 1)"),
             "swa_epochs": (self.swa_epochs >= 0 and not (self.swa_epochs and self.ema_decay), one_average),
+            "swa_learning_rate": (
+                self.swa_learning_rate == 0 or (self.swa_learning_rate > 0 and self.swa_epochs > 0),
+                "0, or above 0 where swa_epochs is above 0",
+            ),
         }
         hold_rules("trial.loop", self, rules)
 

@@ -1,4 +1,7 @@
-"""Learning rates: a factor that follows from the step alone, or torch's ReduceLROnPlateau once an epoch."""
+"""Learning rates: a factor that follows from the step alone, or torch's ReduceLROnPlateau once an epoch.
+
+The last epochs, whose weights are averaged (SWA), may have a constant rate of their own, whatever came before.
+"""
 
 import math
 
@@ -13,12 +16,29 @@ _ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4 / 25
 
 
 class Schedule:
-    """Drives the learning rates of all groups of an optimizer; its state is JSON."""
+    """Drives the learning rates of all groups of an optimizer; its state is JSON.
+
+    Args:
+        swa_epochs: the last of `epochs`, which have the rate `swa_learning_rate`; 0 for none. There is no annealing
+            towards it (torch's SWALR has it; the paper has not): it would begin where a plateau happens to stand, and
+            the rate of a step would no longer follow from the step.
+        swa_learning_rate: of the group with the highest rate; the others keep their shares of it. 0 for the schedule's
+            own rates.
+    """
 
     def __init__(
-        self, optimizer: torch.optim.Optimizer, config: ScheduleConfig, *, steps_per_epoch: int, epochs: int
+        self,
+        optimizer: torch.optim.Optimizer,
+        config: ScheduleConfig,
+        *,
+        steps_per_epoch: int,
+        epochs: int,
+        swa_epochs: int = 0,
+        swa_learning_rate: float = 0.0,
     ) -> None:
         self._optimizer, self._config = optimizer, config
+        self._swa_learning_rate = swa_learning_rate
+        self._first_swa_step = (epochs - swa_epochs) * steps_per_epoch
         self._warmup, self._total = round(config.warmup_epochs * steps_per_epoch), epochs * steps_per_epoch
         self._peaks = [float(group["lr"]) for group in optimizer.param_groups]
         self._plateau: ReduceLROnPlateau | None = None
@@ -35,6 +55,9 @@ class Schedule:
 
     def before_step(self, step: int) -> None:
         """Sets the rates of step 0, 1, 2 …; a plateau keeps its own once the warm-up is over."""
+        if self._swa_learning_rate and step >= self._first_swa_step:
+            self._set(self._swa_learning_rate / max(self._peaks))
+            return
         if self._plateau is not None and step >= max(1, self._warmup):
             if step == self._warmup:
                 self._set(1.0)

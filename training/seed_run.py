@@ -26,7 +26,7 @@ from training.losses import Loss
 from training.metrics import Evaluation
 from training.model_setup import TrialModel
 from training.optimizer import create_optimizer
-from training.progress import EpochMetrics, Progress
+from training.progress import EpochMetrics, Progress, swa_events
 from training.schedule import Schedule
 from training.scoring import embeddings, score
 from training.steps import Batch, Stepper
@@ -93,7 +93,12 @@ class SeedRun:
         self.optimizer = create_optimizer(self._set_up.classifier, config.optimizer, fused=data.device.type == "cuda")
         self._batches = Batches(config, data, base=base, laid_out=self._set_up.laid_out)
         self._schedule = Schedule(
-            self.optimizer, config.schedule, steps_per_epoch=self._batches.num_steps, epochs=config.epochs
+            self.optimizer,
+            config.schedule,
+            steps_per_epoch=self._batches.num_steps,
+            epochs=config.epochs,
+            swa_epochs=config.loop.swa_epochs,
+            swa_learning_rate=config.loop.swa_learning_rate,
         )
         self._average = WeightAverage(self.model, config.loop, epochs=config.epochs)
         self._progress = Progress()
@@ -216,6 +221,7 @@ class SeedRun:
             validation_loss=validation.loss,
             validation_accuracy=validation.accuracy,
             validation_score=validation.score,
+            validation_kl=float(validation.scores["kl"] or 0.0),
             learning_rate=learning_rate,
             epoch_seconds=train_seconds + time.perf_counter() - started,
         )
@@ -255,7 +261,15 @@ class SeedRun:
         )
 
     def _how_trained(self) -> tuple[str, ...]:
-        return (f"the head was trained on {self._inputs}",) if self._data.embedding else ()
+        on_embeddings = (f"the head was trained on {self._inputs}",) if self._data.embedding else ()
+        progress = self._progress
+        no_average = swa_events(
+            self.config.loop,
+            epochs=self.config.epochs,
+            epochs_trained=progress.epoch,
+            best_epoch=progress.best_epoch,
+        )
+        return (*on_embeddings, *self._set_up.events, *self._data.events, *no_average)
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the next step depends on."""

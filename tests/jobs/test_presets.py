@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from radioml_files import write_2018
 
+from jobs import train
 from jobs.settings import JobSettings, parse_settings
 from models import create_model
 from pipelines.backends.mel_filters import kaldi_mel_filters, mel_filters
@@ -145,6 +146,7 @@ RECIPES: dict[tuple[str, ...], dict[str, object]] = {
     },
     ("s2",): {
         "epochs": 20,
+        "model": {"pooling": "avgmax"},
         "input.channels": 1,
         "input.train_windows": "random",
         "loss.kind": "bce",
@@ -152,6 +154,9 @@ RECIPES: dict[tuple[str, ...], dict[str, object]] = {
         "schedule.kind": "cosine",
         "schedule.warmup_epochs": 1,
         "augment.mix": "resizemix",
+        "augment.frequency_masks": 2,
+        "augment.time_masks": 2,
+        "loop.select_by": "kl",
         "loop.early_stopping_patience": 4,
     },
     ("s5_esc50",): {**_S5, "architecture": "resnet50", "batch_size": 64, "epochs": 30, "optimizer.learning_rate": 5e-4},
@@ -173,30 +178,71 @@ RECIPES: dict[tuple[str, ...], dict[str, object]] = {
 }
 
 
+# What a recipe names without saying how much of it: anything above 0.
+SWITCHED_ON: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("s2",): (
+        "augment.inaugment_probability",
+        "augment.mask_probability",
+        "augment.time_mask_frames",
+        "augment.frequency_mask_bands",
+        "augment.mix_alpha",
+        "augment.mix_probability",
+        "augment.flip_probability",
+        "augment.shift_probability",
+        "augment.shift_frames",
+        "augment.shift_bands",
+        "loop.swa_epochs",
+        "loop.swa_learning_rate",
+    )
+}
+
+
 @pytest.mark.parametrize("presets", RECIPES, ids="+".join)
 def test_a_training_preset_has_the_values_of_its_recipe_and_a_model_that_takes_its_features(
     presets: tuple[str, ...],
 ) -> None:
     settings = _settings(*presets)
-    plan = ExperimentPlan(
+    plan = _plan(settings)
+    plan.check(feature_shape=settings.features.feature_shape)
+    config = plan.trial_config(5)
+    for name, value in RECIPES[presets].items():
+        assert attrgetter(name)(config) == value, name
+    for name in SWITCHED_ON.get(presets, ()):
+        assert attrgetter(name)(config) > 0, name
+    assert settings.folds.protocol == "literature"  # all of them chose epochs on the fold that they report
+
+
+def test_a_step_of_s2_takes_16_recordings_and_its_folds_are_five_of_the_primary_label() -> None:
+    settings = _settings("s2")
+    config = _plan(settings).trial_config(5)
+    assert config.batch_size * config.optimizer.accumulate == 16
+    assert (settings.folds.policy, settings.folds.num_folds, settings.folds.test_folds) == ("grouped", 5, ())
+
+
+@pytest.mark.parametrize("presets", RECIPES, ids="+".join)
+def test_smoke_makes_a_training_preset_short_and_leaves_it_possible(presets: tuple[str, ...]) -> None:
+    words = [*(f"preset={preset}" for preset in presets), "--smoke"]
+    settings = parse_settings(JobSettings, words, smoke=train.SMOKE)
+    plan = _plan(settings)
+    plan.check(feature_shape=settings.features.feature_shape)
+    assert plan.trial_config(5).epochs == 2
+    assert (plan.trial_config(5).loop.swa_epochs > 0) == (
+        _plan(_settings(*presets)).trial_config(5).loop.swa_epochs > 0
+    )
+
+
+def _plan(settings: JobSettings) -> ExperimentPlan:
+    return ExperimentPlan(
         settings=settings.train,
         dataset="corpus-0",
         fingerprint=settings.features.fingerprint,
         split_hashes={5: "0" * 16},
         device="cpu",
     )
-    plan.check(feature_shape=settings.features.feature_shape)
-    config = plan.trial_config(5)
-    for name, value in RECIPES[presets].items():
-        assert attrgetter(name)(config) == value, name
-    assert settings.folds.protocol == "literature"  # all of them chose epochs on the fold that they report
 
 
 def test_s1_ends_in_the_head_of_its_recipe() -> None:
-    plan = ExperimentPlan(
-        settings=_settings("s1").train, dataset="c", fingerprint="f", split_hashes={5: "0"}, device="cpu"
-    )
-    config = plan.trial_config(5)
+    config = _plan(_settings("s1")).trial_config(5)
     model = create_model(config.architecture, num_classes=50, in_channels=3, seed=0, options=config.model)
     told = [str(layer) for layer in model.head.children()]
     assert told == [

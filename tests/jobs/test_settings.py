@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_TRAIN
 from jobs.settings import JobSettings, describe, parse_settings
 from storage.errors import InvalidInput
 
@@ -45,6 +46,42 @@ def test_smoke_changes_nothing_where_a_job_has_no_sizes() -> None:
     assert parse_settings(JobSettings, ["--smoke"]) == JobSettings()
 
 
+def test_smoke_shortens_the_epochs_of_a_preset_s_trial_and_none_that_a_word_names() -> None:
+    small = ["train.epochs=2"]
+    plain = parse_settings(JobSettings, ["preset=s2"]).train
+    short = parse_settings(JobSettings, ["preset=s2", "--smoke"], smoke=small).train
+    assert (plain.trial["loop.swa_epochs"], short.trial["loop.swa_epochs"]) == (5, 1)
+    others = {name: value for name, value in plain.trial.items() if name != "loop.swa_epochs"}
+    assert others == {name: value for name, value in short.trial.items() if name != "loop.swa_epochs"}
+    said = parse_settings(JobSettings, ["preset=s2", "--smoke", "train.trial.loop.swa_epochs=2"], smoke=small).train
+    assert said.trial["loop.swa_epochs"] == 2
+    longer = parse_settings(JobSettings, ["preset=s2", "--smoke", "train.epochs=12"], smoke=small).train
+    assert longer.trial["loop.swa_epochs"] == 5
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://bucket/2026/01/w.safetensors", "/runs/007/w.safetensors", "/runs/12:30/w.pth", "run 01", "a,01", "x-010"],
+)
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_digits_inside_of_a_path_are_no_number(uri: str, quote: str) -> None:
+    words = [f"train.trial.weights={quote}{uri}{quote}", f"sweep.trial.weights={quote}{uri}{quote}"]
+    settings = parse_settings(JobSettings, words)
+    assert settings.train.trial == settings.sweep.trial == {"weights": uri}
+
+
+def test_nothing_behind_the_sign_is_an_empty_text() -> None:
+    settings = parse_settings(JobSettings, ["preset=s2", "train.trial.weights="])
+    assert settings.train.trial["weights"] == ""
+
+
+@pytest.mark.parametrize("text", ["007", "-010", "[1, 007]", "[a, [010]]", "{a: 010}", "12:30"])
+def test_a_whole_value_that_yaml_reads_as_another_number_is_refused_and_a_quoted_one_taken(text: str) -> None:
+    with pytest.raises(InvalidInput, match="would be read as another number"):
+        parse_settings(JobSettings, [f"train.trial.weights={text}"])
+    assert parse_settings(JobSettings, [f"train.trial.weights='{text}'"]).train.trial == {"weights": text}
+
+
 def test_sweep_trial_takes_fields_and_model_options() -> None:
     settings = parse_settings(JobSettings, ["sweep.trial.optimizer.learning_rate=0.001", "sweep.trial.model.width=8"])
     assert settings.sweep.trial == {"optimizer.learning_rate": 0.001, "model.width": 8}
@@ -73,6 +110,42 @@ def test_a_wrong_word_is_told_with_what_would_be_right(word: str, told: str) -> 
     with pytest.raises(InvalidInput) as error:
         parse_settings(JobSettings, [word])
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("split.test_folds=[1]", r"^split\.test_folds: .*Say folds\.test_folds=\[1\] here, or run jobs/sweep\.py"),
+        ("sweep.epochs=3", r"^sweep\.epochs: .*Say train\.epochs=3 here, or run jobs/sweep\.py"),
+        ("sweep.trial.batch_size=8", r"Say train\.trial\.batch_size=8 here"),
+        ("sweep.num_trials=3", r"^sweep\.num_trials: .*See train\.\* in --help.*or run jobs/sweep\.py"),
+    ],
+)
+def test_words_that_the_training_job_would_not_look_at_are_refused(word: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        parse_settings(JobSettings, [word], not_used=NOT_OF_TRAIN)
+    parse_settings(JobSettings, [word], not_used=NOT_OF_SWEEP)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("train.epochs=3", r"^train\.epochs: .*Say sweep\.epochs=3 here, or run jobs/train\.py"),
+        ("train.trial.model.width=8", r"Say sweep\.trial\.model\.width=8 here"),
+        ("folds.num_folds=3", r"See split\.\* in --help.*or run jobs/train\.py"),
+        ("log.kinds=[tensorboard]", r"^log\.kinds: .*\. Run jobs/train\.py"),
+    ],
+)
+def test_words_that_the_search_would_not_look_at_are_refused(word: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        parse_settings(JobSettings, [word], not_used=NOT_OF_SWEEP)
+    parse_settings(JobSettings, [word], not_used=NOT_OF_TRAIN)
+
+
+def test_a_preset_may_hold_sections_for_several_jobs() -> None:
+    for not_used in (NOT_OF_SWEEP, NOT_OF_TRAIN):
+        settings = parse_settings(JobSettings, ["preset=s1"], not_used=not_used)
+        assert (settings.sweep.name, settings.train.name) == ("s1", "s1")
 
 
 @given(st.integers(1, 10**6), st.floats(0.01, 100, allow_nan=False))

@@ -10,7 +10,7 @@ from timm.layers import SEModule
 from timm.layers.cbam import CbamModule
 from torch import nn
 
-from models import create_model, hub_weights, load_weights
+from models import create_model, hub_weights, hub_weights_name, load_weights
 from models.heads import HeadSpec
 
 
@@ -69,6 +69,9 @@ def test_avgmax_is_the_mean_of_average_and_maximum() -> None:
         ("timm/resnet10t", {"attention": "se"}, 4, 0),
         ("timm/seresnet50", {"attention": "none"}, 16, 0),
         ("timm/seresnet50", {"attention": "cbam"}, 0, 16),
+        ("timm/res2net50_26w_4s", {"attention": "cbam"}, 0, 16),
+        ("timm/skresnet50", {"attention": "se"}, 16, 0),
+        ("timm/mobileone_s0", {"attention": "cbam"}, 0, 43),
     ],
 )
 def test_each_block_of_a_variant_has_its_attention(
@@ -94,6 +97,12 @@ def test_each_block_of_a_variant_has_its_attention(
         ),
         ("mobilenetv2_050", {"attention": "cbam"}, "the model has no place for it"),
         ("test_vit", {"attention": "se"}, "vision_transformer models take no attention layer; allowed: none"),
+        ("cspresnet50", {"attention": "se"}, "cspnet models take no attention layer; allowed: none"),
+        ("mobilenetv3_small_050", {"attention": "se"}, "which its blocks have by themselves; allowed: none$"),
+        ("mobilenetv3_small_050", {"attention": "cbam"}, "mobilenetv3 models take no attention layer; allowed: none"),
+        # Their own arguments of a block (Res2Net's scale, SK's split) would be lost.
+        ("res2net50_26w_8s", {"attention": "cbam"}, "the model has no place for it beside what it has"),
+        ("skresnet18", {"attention": "se"}, "the model has no place for it beside what it has"),
         ("test_efficientnet", {"attention": "se"}, "which its blocks have by themselves; allowed: none, cbam"),
     ],
 )
@@ -173,6 +182,25 @@ class TestPublishedWeights:
         assert "\n" not in message
 
     @pytest.mark.parametrize(
+        ("architecture", "name"),
+        [
+            ("resnet50", "timm/resnet50.a1_in1k"),
+            ("resnet50_se", "timm/seresnet50.a1_in1k"),
+            ("timm/resnet50", "timm/resnet50.a1_in1k"),
+            ("timm/resnet50.tv_in1k", "timm/resnet50.tv_in1k"),
+            ("alexnet", "torchvision/alexnet.IMAGENET1K_V1"),
+        ],
+    )
+    def test_their_full_name_says_which_ones_they_are_and_asks_no_network(
+        self, architecture: str, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError("no network")
+
+        monkeypatch.setattr("socket.socket.connect", refuse)
+        assert hub_weights_name(architecture) == name
+
+    @pytest.mark.parametrize(
         ("architecture", "options", "what"),
         [
             ("cnn", {}, r"'cnn' has no published weights; those with some: alexnet, .*timm/<name>.*weights=<path"),
@@ -186,3 +214,5 @@ class TestPublishedWeights:
     ) -> None:
         with pytest.raises(ValueError, match=what):
             create_model(architecture, num_classes=2, seed=0, options=options, pretrained=True)
+        with pytest.raises(ValueError, match=what):
+            hub_weights_name(architecture, options)

@@ -211,7 +211,7 @@ def test_a_sweep_over_a_frozen_backbone_trains_heads_and_has_the_numbers_of_one_
     checkpoints = Checkpoints(store, "whole")
     whole = run_trial(config, data, lambda **heard: None, checkpoints).seeds[0]
     assert [events[0].startswith("the head was trained on embeddings") for events in heads["events"]] == [True]
-    assert whole.events == ()
+    assert not any("embeddings" in event for event in whole.events)
     assert heads["trial_id"].tolist() == [config.trial_id]
     assert heads["test_accuracy"].tolist() == [whole.test.accuracy]
     assert heads["validation_macro_f1"].tolist() == pytest.approx([whole.validation.scores["macro_f1"]])

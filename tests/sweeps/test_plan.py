@@ -1,13 +1,20 @@
 """A plan's identity, and what it makes of settings."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 from sweep_toys import make_plan
 
+from jobs.settings import JobSettings, parse_settings
+from models import create_model
 from search_spaces import get_space, list_spaces
 from storage.errors import InvalidInput
-from sweeps import SweepSettings
+from sweeps import ExperimentPlan, SweepSettings
+from sweeps.studies import Studies
+from training.embeddings import can_train_head
 
 
 def test_the_same_plan_is_the_same_sweep_and_another_seed_list_another() -> None:
@@ -68,6 +75,89 @@ def test_an_unknown_name_in_sweep_trial_is_told() -> None:
 def test_settings_that_cannot_be_are_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(InvalidInput, match=f"sweep.{field}"):
         SweepSettings(**{field: value})  # type: ignore[arg-type]
+
+
+class TestTransfer:
+    """Models of timm with published weights: `timm/<name>`."""
+
+    def test_any_model_of_timm_has_a_space_whose_frozen_backbone_is_run_once(self) -> None:
+        plan = make_plan(architectures=("timm/test_resnet",), trial={})
+        space = plan.space("timm/test_resnet")
+        assert {"model.head", "model.head_hidden", "model.dropout"} <= space.distributions.keys()
+        assert not any(name.startswith("augment.") for name in {*space.default, *space.distributions})
+        assert can_train_head(plan.trial_config("timm/test_resnet", {})) is None
+        plan.check(feature_shape=(64, 64))
+
+    def test_a_backbone_that_is_trained_is_disturbed_and_searched_so(self) -> None:
+        plan = make_plan(architectures=("timm/test_resnet",), trial={"freeze": "none"})
+        assert "augment.mix_alpha" in plan.space("timm/test_resnet").distributions
+        assert plan.trial_config("timm/test_resnet", {}).augment.time_mask_frames > 0
+
+    def test_a_frozen_backbone_of_any_other_space_is_not_disturbed_unless_asked_to(self, tmp_path: Path) -> None:
+        save_file(create_model("cnn", num_classes=2, seed=0).state_dict(), tmp_path / "w.safetensors")
+        frozen = {"freeze": "backbone", "weights": f"{tmp_path}/w.safetensors"}
+        plan = make_plan(trial=frozen)
+        assert can_train_head(plan.trial_config("cnn", {})) is None
+        assert "augment.mix_alpha" not in plan.space("cnn").distributions
+        asked = make_plan(trial={**frozen, "augment.mix_alpha": 0.3})
+        assert asked.trial_config("cnn", {}).augment.mix_alpha == 0.3
+        assert not asked.trial_config("cnn", {}).augment.roll
+
+    def test_a_name_that_timm_does_not_have_is_told_before_anything_is_computed(self) -> None:
+        plan = make_plan(architectures=("timm/test_resnett",), trial={"weights": "", "freeze": "none"})
+        with pytest.raises(InvalidInput, match=r"sweep\.architectures: timm/test_resnett.*near names: test_resnet"):
+            plan.check(feature_shape=(64, 64))
+
+
+class TestFirst:
+    def test_the_first_configuration_has_these_values_and_the_search_goes_on_from_there(self) -> None:
+        plan = make_plan(first={"optimizer.learning_rate": 1e-3, "loss.kind": "bce"})
+        first = Studies(plan).suggest(0)
+        assert first is not None
+        assert first.config.optimizer.learning_rate == 1e-3
+        assert first.untuned_default
+        assert "optimizer.learning_rate" in plan.space("cnn").distributions
+        assert plan.trial_config("cnn", {"optimizer.learning_rate": 2e-3}).loss.kind == "bce"
+
+    def test_another_one_is_another_sweep(self) -> None:
+        assert make_plan(first={"optimizer.learning_rate": 1e-3}).sweep_id != make_plan().sweep_id
+
+    @pytest.mark.parametrize(
+        ("first", "told"),
+        [
+            ({"optimizer.learning_rate": 7.0}, r"sweep\.first: .*default of optimizer\.learning_rate is outside"),
+            ({"optimizer.learning_rat": 1e-3}, r"optimizer\.learning_rat.*Did you mean"),
+            ({"model.head": ["x"]}, r"model\.head|sweep\.first"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, first: dict[str, Any], told: str) -> None:
+        plan = make_plan(architectures=("timm/test_resnet",), trial={"weights": "", "freeze": "none"}, first=first)
+        with pytest.raises(InvalidInput, match=told):
+            plan.check(feature_shape=(64, 64))
+
+
+def test_the_search_of_s1_begins_with_its_recipe_and_varies_its_head() -> None:
+    settings = parse_settings(JobSettings, ["preset=s1"])
+    plan = replace(make_plan(), settings=settings.sweep)
+    (architecture,) = settings.sweep.architectures
+    first = Studies(plan).suggest(0)
+    assert first is not None
+    recipe = replace(make_plan(), settings=settings.sweep)
+    trained = ExperimentPlan(
+        settings=settings.train,
+        dataset=recipe.dataset,
+        fingerprint=recipe.fingerprint,
+        split_hashes={5: recipe.split_hash},
+        device="cpu",
+    ).trial_config(5)
+    ours, theirs = first.config.to_dict(), trained.to_dict()
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    assert differing == {"seeds", "model"}
+    assert ours["model"] == {**theirs["model"], "dropout": 0.5}  # what the head has by itself
+    assert {"optimizer.learning_rate", "optimizer.weight_decay", "model.head"} <= plan.space(
+        architecture
+    ).distributions.keys()
+    assert can_train_head(first.config) is None
 
 
 @pytest.mark.parametrize("architecture", list_spaces())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.augment import augment, flip_in_time, gains_db, mask_axis, roll_in_time
+from training.augment import augment, flip, gains_db, mask_axis, roll_in_time, shift
 from training.mixing import mix
 from training.pasting import paste_crops
 from training.recipe import AugmentConfig
@@ -17,6 +17,10 @@ TARGETS = torch.eye(4)
 _EVERYTHING = AugmentConfig(
     roll=True,
     flip_probability=0.5,
+    frequency_flip_probability=0.5,
+    shift_frames=3,
+    shift_bands=2,
+    shift_probability=0.5,
     inaugment_probability=0.5,
     time_mask_frames=3,
     frequency_mask_bands=2,
@@ -41,10 +45,22 @@ def test_the_same_generator_gives_the_same_batch_and_another_one_another(mixing:
 
 
 def test_nothing_is_done_where_everything_is_off() -> None:
-    x, targets = augment(BATCH, TARGETS, AugmentConfig(), seeded())
-    assert torch.equal(x, BATCH)
-    assert torch.equal(targets, TARGETS)
-    assert gains_db(4, AugmentConfig(), seeded()) is None
+    generator = seeded()
+    for config in (AugmentConfig(), AugmentConfig(shift_frames=3, shift_probability=0.0)):
+        x, targets = augment(BATCH, TARGETS, config, generator)
+        assert torch.equal(x, BATCH)
+        assert torch.equal(targets, TARGETS)
+        assert gains_db(4, config, generator) is None
+    assert torch.equal(generator.get_state(), seeded().get_state())  # nothing was drawn
+
+
+def test_what_is_off_draws_nothing_so_that_older_recipes_keep_their_numbers() -> None:
+    x, _ = augment(BATCH, TARGETS, AugmentConfig(flip_probability=0.5, time_mask_frames=4), seeded(2))
+    generator = seeded(2)
+    turned = torch.rand(4, generator=generator) < 0.5
+    masks = [mask_axis(BATCH.shape, axis=3, max_width=4, generator=generator) for _ in range(2)]
+    expected = torch.where(turned[:, None, None, None], BATCH.flip(3), BATCH).masked_fill(masks[0] | masks[1], 0.0)
+    assert torch.equal(x, expected)
 
 
 def test_the_batch_given_is_left_alone() -> None:
@@ -62,14 +78,68 @@ def test_a_rolled_clip_is_a_rotation_of_itself_in_time() -> None:
     assert not torch.equal(rolled, BATCH)
 
 
-def test_some_clips_are_turned_around_and_the_others_not() -> None:
-    flipped = flip_in_time(BATCH.repeat(50, 1, 1, 1), 0.25, seeded())
-    turned = [
-        torch.equal(clip, original.flip(2)) for clip, original in zip(flipped, BATCH.repeat(50, 1, 1, 1), strict=True)
-    ]
-    same = [torch.equal(clip, original) for clip, original in zip(flipped, BATCH.repeat(50, 1, 1, 1), strict=True)]
+@pytest.mark.parametrize(
+    ("axis", "config"),
+    [(2, AugmentConfig(frequency_flip_probability=0.25)), (3, AugmentConfig(flip_probability=0.25))],
+)
+def test_some_clips_are_turned_around_and_the_others_not(axis: int, config: AugmentConfig) -> None:
+    originals, labels = BATCH.repeat(50, 1, 1, 1), TARGETS.repeat(50, 1)
+    flipped, targets = augment(originals, labels, config, seeded())
+    turned = [torch.equal(clip, original.flip(axis - 1)) for clip, original in zip(flipped, originals, strict=True)]
+    same = [torch.equal(clip, original) for clip, original in zip(flipped, originals, strict=True)]
     assert all(a != b for a, b in zip(turned, same, strict=True))
     assert 25 < sum(turned) < 75
+    assert torch.equal(targets, labels)
+
+
+def test_a_clip_with_its_bands_turned_around_begins_with_the_highest() -> None:
+    clip = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).view(1, 1, 3, 2)
+    turned = flip(clip, axis=2, probability=1.0, generator=seeded())
+    assert turned[0, 0].tolist() == [[5.0, 6.0], [3.0, 4.0], [1.0, 2.0]]
+    assert flip(clip, axis=3, probability=1.0, generator=seeded())[0, 0].tolist() == [
+        [2.0, 1.0],
+        [4.0, 3.0],
+        [6.0, 5.0],
+    ]
+
+
+def test_a_shifted_clip_stands_where_it_was_moved_to_and_is_0_where_it_was() -> None:
+    clips = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]).expand(4, 1, 2, 3)
+    in_time = shift(clips, torch.tensor([1, 0, -1, -2]), axis=3)[:, 0]
+    assert in_time.tolist() == [
+        [[0.0, 1.0, 2.0], [0.0, 4.0, 5.0]],
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+        [[2.0, 3.0, 0.0], [5.0, 6.0, 0.0]],
+        [[3.0, 0.0, 0.0], [6.0, 0.0, 0.0]],
+    ]
+    in_frequency = shift(clips, torch.tensor([1, 0, -1, 0]), axis=2)[:, 0]
+    assert in_frequency.tolist() == [
+        [[0.0, 0.0, 0.0], [1.0, 2.0, 3.0]],
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+        [[4.0, 5.0, 6.0], [0.0, 0.0, 0.0]],
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+    ]
+
+
+@pytest.mark.parametrize(("axis", "field"), [(2, "shift_bands"), (3, "shift_frames")])
+def test_every_shift_up_to_the_largest_comes_up_either_way_and_of_every_channel_alike(axis: int, field: str) -> None:
+    originals = BATCH[:1].expand(300, 3, 6, 10)
+    moved, _ = augment(originals, torch.ones(300, 1), AugmentConfig(**{field: 2}), seeded())  # type: ignore[arg-type]
+    found = set()
+    for clip in moved:
+        (places,) = (
+            n for n in range(-2, 3) if torch.equal(clip, shift(originals[:1], torch.tensor([n]), axis=axis)[0])
+        )
+        found.add(places)
+    assert found == {-2, -1, 0, 1, 2}
+
+
+def test_as_many_clips_are_shifted_as_asked_and_never_out_of_sight() -> None:
+    config = AugmentConfig(shift_frames=100, shift_bands=100, shift_probability=0.3)
+    moved, _ = augment(BATCH[:1].expand(400, 1, 6, 10), torch.ones(400, 1), config, seeded())
+    changed = (moved != BATCH[:1]).flatten(1).any(dim=1)
+    assert 80 < int(changed.sum()) < 160
+    assert (moved != 0).flatten(1).any(dim=1).all()
 
 
 def test_a_mask_is_one_band_no_wider_than_allowed() -> None:
@@ -139,7 +209,14 @@ def test_inaugment_keeps_what_it_does_not_cover_and_pastes_of_the_clip_itself() 
         assert (x.amax(dim=(1, 2, 3)) <= high).all()
 
 
-@pytest.mark.parametrize("operation", [lambda x, g: paste_crops(x, 0.5, g), roll_in_time])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x, g: paste_crops(x, 0.5, g),
+        roll_in_time,
+        lambda x, g: augment(x, torch.ones(len(x), 1), AugmentConfig(shift_frames=2, shift_bands=2), g)[0],
+    ],
+)
 def test_shapes_stay(operation: Callable[[torch.Tensor, torch.Generator], torch.Tensor]) -> None:
     for shape in ((1, 1, 1, 1), (2, 3, 1, 7), (3, 1, 5, 2)):
         assert operation(torch.ones(shape), seeded()).shape == shape

@@ -99,6 +99,51 @@ class TestLabels:
         with pytest.raises(InvalidInput, match=r"the validation part: got \"clip c with the labels \['owl', 'crow'\]"):
             load_trial_data(features, _split())
 
+    def test_a_label_that_nothing_was_trained_on_can_be_dropped_and_keeps_its_output(self) -> None:
+        features = _labelled({"a": ("owl",), "b": ("owl",), "c": ("crow", "owl"), "d": ("owl", "rare")})
+        data = load_trial_data(features, _split(), unseen_labels="drop")
+        assert data.labels == ("crow", "owl", "rare")  # as in a fold that trains on all of them
+        for part in PARTS:
+            assert data.parts[part].has_label.tolist() == [[False, True, False]] * len(data.parts[part].clip_ids)
+            assert set(data.parts[part].first_label) == {1}
+        (told,) = data.events
+        assert told == "no training clip has the labels crow, rare, which were dropped from validation and test"
+
+    def test_a_clip_that_has_no_other_label_is_left_out_and_told(self) -> None:
+        features = _features(("original",))
+        parts: dict[str, Part] = {**_PART_OF, "e": "test"}
+        features = dataclasses.replace(
+            features,
+            log_mel=np.concatenate([features.log_mel, features.log_mel[-2:]]),
+            clip_ids=(*features.clip_ids, "e", "e"),
+            groups=(*features.groups, "recording-e", "recording-e"),
+            variants=(*features.variants, "original", "original"),
+            windows=(*features.windows, 0, 1),
+            labels=(*features.labels, ("rare",), ("rare",)),
+        )
+        split = Split(dataset="toy", policy="by hand", parts=parts, groups={c: f"recording-{c}" for c in parts})
+        with pytest.raises(InvalidInput, match=r"the test part: .*clip e .*trial\.loss\.unseen_labels=drop"):
+            load_trial_data(features, split)
+        data = load_trial_data(features, split, unseen_labels="drop")
+        assert set(data.parts["test"].clip_ids) == {"d"}
+        assert "clips left out, as they have no other label: 1 of test" in data.events[0]
+
+    def test_a_clip_without_any_label_is_refused_all_the_same_and_so_is_a_part_without_clips(self) -> None:
+        features = _labelled({"a": ("owl",), "b": ("owl",), "c": (), "d": ("owl",)})
+        with pytest.raises(InvalidInput, match=r"clip c with the labels \[\]"):
+            load_trial_data(features, _split(), unseen_labels="drop")
+        features = _labelled({"a": ("owl",), "b": ("owl",), "c": ("crow",), "d": ("owl",)})
+        with pytest.raises(
+            InvalidInput, match=r"the validation part: got 'no feature rows'.*more labels are trained on"
+        ):
+            load_trial_data(features, _split(), unseen_labels="drop")
+
+    def test_where_every_label_is_trained_on_nothing_changes(self) -> None:
+        features = _labelled({clip: ("owl", "crow") for clip in "abcd"})
+        dropped, refused = (load_trial_data(features, _split(), unseen_labels=how) for how in ("drop", "refuse"))
+        assert dropped.labels == refused.labels
+        assert dropped.events == refused.events == ()
+
     def test_several_labels_and_a_loss_over_one_do_not_go_together(self) -> None:
         data = load_trial_data(_labelled({clip: ("owl", "crow") for clip in "abcd"}), _split())
         config = TrialConfig(architecture="cnn", dataset="d", fingerprint="f", split_hash="s")

@@ -225,6 +225,9 @@ def test_unit_scaling_does_not_belong_to_a_split(frozen: TrialConfig, trial_data
         ({"weights": ""}, "random backbone of its own"),
         ({"augment.roll": True}, r"augment\.roll"),
         ({"augment.flip_probability": 0.5}, r"augment\.flip_probability"),
+        ({"augment.frequency_flip_probability": 0.5}, r"augment\.frequency_flip_probability"),
+        ({"augment.shift_frames": 2}, r"augment\.shift_frames"),
+        ({"augment.shift_bands": 2}, r"augment\.shift_bands"),
         ({"augment.gain_db": 3.0}, r"augment\.gain_db"),
         ({"augment.inaugment_probability": 0.5}, r"augment\.inaugment_probability"),
         ({"augment.time_mask_frames": 4}, r"augment\.time_mask_frames"),
@@ -248,6 +251,7 @@ def test_what_needs_the_backbone_in_every_epoch_is_told(
         {},
         {"augment.time_mask_frames": 4, "augment.time_masks": 0},
         {"augment.mix_alpha": 0.2, "augment.mix_probability": 0.0},
+        {"augment.shift_frames": 2, "augment.shift_bands": 2, "augment.shift_probability": 0.0},
         {"loop.ema_decay": 0.9, "loop.channels_last": True},
     ],
 )

@@ -47,6 +47,14 @@ def test_focal_loss_without_gamma_is_binary_cross_entropy() -> None:
     )
 
 
+def test_a_label_that_no_row_has_leaves_the_weights_of_the_others_alone() -> None:
+    train, config = torch.eye(3)[[0, 0, 0, 1]], LossConfig(class_weights="balanced")
+    of_first = F.cross_entropy(LOGITS[:1], torch.tensor([0]))
+    assert _loss(config, ONE_LABEL, train) == pytest.approx(
+        float(0.5 * of_first + 1.0 * F.cross_entropy(LOGITS[1:], torch.tensor([2]))) / 2, rel=1e-5
+    )
+
+
 def test_a_label_that_is_three_times_as_rare_weighs_three_times_as_much() -> None:
     train = torch.eye(3)[[0, 0, 0, 1, 1, 1, 2]]
     config = LossConfig(class_weights="balanced")

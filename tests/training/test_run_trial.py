@@ -160,6 +160,32 @@ def test_the_best_epoch_is_chosen_on_validation_and_scored_with_its_own_weights(
     assert seed.validation.loss == best.validation_loss
 
 
+def test_the_epoch_with_the_lowest_kl_divergence_is_chosen_where_asked_to(
+    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
+) -> None:
+    recorder = Recorder()
+    config = with_values(trial_config, {"seeds": (1,), "epochs": 8, "loop.select_by": "kl", "loss.kind": "bce"})
+    result, _ = run(config, trial_data, disk, recorder)
+    epochs = [metrics for _, _, _, metrics in recorder.reported]
+    best = min(epochs, key=lambda metrics: metrics.validation_kl)
+    assert result.seeds[0].best_epoch == best.epoch
+    assert result.seeds[0].validation.scores["kl"] == pytest.approx(best.validation_kl)
+    assert result.objective == best.validation_score
+
+
+def test_a_seed_that_stops_before_its_average_begins_says_so(
+    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
+) -> None:
+    values = {"seeds": (1,), "epochs": 40, "loop.early_stopping_patience": 2, "loop.swa_epochs": 3}
+    result, _ = run(with_values(trial_config, values), trial_data, disk, Recorder())
+    (seed,) = result.seeds
+    assert seed.epochs_trained < 38
+    assert seed.events == (
+        f"the weights are those of epoch {seed.best_epoch} and no average (SWA): early stopping ended the seed after "
+        f"epoch {seed.epochs_trained}, before SWA began in epoch 38",
+    )
+
+
 def test_another_seed_gives_another_run(trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore) -> None:
     recorder = Recorder()
     run(trial_config, trial_data, disk, recorder)
@@ -180,7 +206,8 @@ _STATEFUL: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer.kind": "sgd", "optimizer.clip_norm": 0.5},
     "accumulated": {"optimizer.accumulate": 2},
     "ema": {"loop.ema_decay": 0.9},
-    "swa": {"loop.swa_epochs": 2},
+    "swa": {"loop.swa_epochs": 2, "loop.swa_learning_rate": 0.001, "augment.frequency_flip_probability": 0.5},
+    "shifted": {"augment.shift_frames": 3, "augment.shift_bands": 2, "loop.select_by": "kl"},
     "bf16": {"loop.precision": "bf16"},
     "cutmix": {"augment.mix": "cutmix", "augment.mix_probability": 0.5, "augment.gain_db": 6.0},
     "resizemix": {"augment.mix": "resizemix", "augment.inaugment_probability": 0.5, "augment.flip_probability": 0.5},

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import SWALR
 
 from training.recipe import ScheduleConfig
 from training.schedule import Schedule
@@ -53,6 +54,54 @@ def test_a_plateau_lowers_the_rate_by_its_factor_after_its_patience() -> None:
         rates.append(schedule.learning_rate)
         schedule.after_epoch(loss)
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.02, 0.02])
+
+
+def _two_groups() -> torch.optim.Optimizer:
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    groups: list[dict[str, Any]] = [{"params": [parameters[0]], "lr": 0.01}, {"params": [parameters[1]]}]
+    return torch.optim.SGD(groups, lr=0.1)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "one_cycle", "plateau", "constant"])
+def test_the_rates_of_averaged_epochs_are_those_of_torch_s_swalr(kind: Any) -> None:
+    optimizer = _two_groups()
+    schedule = Schedule(
+        optimizer,
+        ScheduleConfig(kind=kind, plateau_patience=0),
+        steps_per_epoch=4,
+        epochs=5,
+        swa_epochs=2,
+        swa_learning_rate=0.05,
+    )
+    plain_optimizer = _two_groups()
+    plain = Schedule(plain_optimizer, ScheduleConfig(kind=kind, plateau_patience=0), steps_per_epoch=4, epochs=5)
+    for step in range(20):
+        schedule.before_step(step)
+        plain.before_step(step)
+        if step < 12:
+            expected = [group["lr"] for group in plain_optimizer.param_groups]
+        elif step == 12:  # torch's scheduler takes over, with the shares that the groups had
+            reference = _two_groups()
+            swalr = SWALR(reference, swa_lr=[0.005, 0.05], anneal_epochs=0)  # type: ignore[arg-type]
+            expected = [group["lr"] for group in reference.param_groups]
+        else:
+            reference.step()
+            swalr.step()
+            expected = [group["lr"] for group in reference.param_groups]
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(expected)
+        if step % 4 == 3:
+            schedule.after_epoch(1.0)
+            plain.after_epoch(1.0)
+
+
+def test_the_rate_of_averaged_epochs_follows_from_the_step_alone() -> None:
+    for step in (12, 19, 15):
+        optimizer = _two_groups()
+        taken_up = Schedule(
+            optimizer, ScheduleConfig(kind="plateau"), steps_per_epoch=4, epochs=5, swa_epochs=2, swa_learning_rate=0.05
+        )
+        taken_up.before_step(step)
+        assert taken_up.learning_rate == pytest.approx(0.05)
 
 
 def test_groups_keep_their_share_of_the_rate() -> None:
