@@ -94,7 +94,7 @@ class Predictor:
             raise InvalidInput("device", given=device, allowed="cpu in this process", remedy="Use device=cpu.")
         self.card, self._device = card, torch.device(device)
         self._precision = precision_on(device, card)
-        self._model = InferenceModel(tensors, card).to(self._device)
+        self.model = InferenceModel(tensors, card).to(self._device)
         self.batches = RowBatches(self._device, on_event=on_event)
 
     def __call__(self, log_mel: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -113,10 +113,10 @@ class Predictor:
 
         def of_rows(rows: slice) -> torch.Tensor:
             # torch.tensor copies: arrays out of Parquet are read-only.
-            found: torch.Tensor = self._model(torch.tensor(log_mel[rows], device=self._device))
+            found: torch.Tensor = self.model(torch.tensor(log_mel[rows], device=self._device))
             return found.cpu()
 
-        input_size = self._model.input_size(log_mel.shape[1:])
+        input_size = self.model.input_size(log_mel.shape[1:])
         with torch.inference_mode(), autocast(self._precision, self._device):
             try:
                 found = [batch.numpy() for batch in self.batches.answers(len(log_mel), of_rows, input_size=input_size)]
