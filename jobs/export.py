@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jobs.console import run_job, say
+from jobs.given_model import open_model, require_places
 from jobs.model_features import own_spec
 from jobs.settings import StorageSettings, parse_settings, usage
 from jobs.stages import in_bytes
-from storage.errors import InvalidInput
-from storage.model_file import from_bytes, read_model
 from storage.object_store import open_store
 from training.portable import Format, portable_model
 
@@ -45,18 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(words: Sequence[str]) -> None:
     settings = parse_settings(ExportSettings, words)
-    for name in ("model", "to"):
-        if not getattr(settings, name):
-            raise InvalidInput(name, given="", allowed="a place", remedy=f"Give {name}=…; see --help.")
-    endpoint_url = settings.storage.endpoint_url
-    store = open_store(settings.storage.uri, endpoint_url=endpoint_url)
-    tensors, card = from_bytes(read_model(settings.model, store=store, endpoint_url=endpoint_url), name=settings.model)
-    shape = own_spec(card).feature_shape
-    portable = portable_model(tensors, card, shape=shape, format=settings.format)
-    out = open_store(settings.to, endpoint_url=endpoint_url)
+    require_places(settings, ("model", "to"))
+    model = open_model(settings)
+    shape = own_spec(model.card).feature_shape
+    portable = portable_model(model.tensors, model.card, shape=shape, format=settings.format)
+    out = open_store(settings.to, endpoint_url=settings.storage.endpoint_url)
     out.put(f"model{portable.suffix}", portable.data)
     bands, frames = shape
-    say(f"takes (batch, {bands}, {frames}) in dB, gives {len(card.labels)} probabilities")
+    say(f"takes (batch, {bands}, {frames}) in dB, gives {len(model.card.labels)} probabilities")
     say(f"largest difference to the model: {portable.largest_difference:.1e}")
     say(f"{in_bytes(len(portable.data))} in {out.uri}/model{portable.suffix}")
 

@@ -36,13 +36,14 @@ def prediction_spec(card: ModelCard, *, windows: Windows, window_hop_s: float | 
     """The spec for recordings that the model predicts: its own, without changed copies, cut as asked for.
 
     Args:
-        windows: `model` for the model's own policy.
+        windows: `model` for the model's own policy, with its limit of windows a recording; the others have none.
         window_hop_s: None for the model's own hop, or, where its policy is another one, a window's length.
 
     Raises:
         InvalidInput, StorageError: as `own_spec`; or the hop cannot be.
     """
     spec = dataclasses.replace(own_spec(card), variants=(ORIGINAL,))
-    if windows != "model" and windows != spec.windows:
-        spec = dataclasses.replace(spec, windows=windows, window_hop_s=spec.window_s, max_windows=None)
-    return spec if window_hop_s is None else dataclasses.replace(spec, window_hop_s=window_hop_s)
+    hop_s = spec.window_hop_s if windows in ("model", spec.windows) else spec.window_s
+    if windows != "model":
+        spec = dataclasses.replace(spec, windows=windows, max_windows=None)
+    return dataclasses.replace(spec, window_hop_s=hop_s if window_hop_s is None else window_hop_s)

@@ -19,8 +19,9 @@ from typing import Any, Literal
 
 from cluster.session import cluster_resources, ray_session
 from jobs.console import print_table, progress, run_job, say
+from jobs.given_model import GivenModel, open_model, require_places
 from jobs.model_features import Windows, prediction_spec
-from jobs.predict_parts import Answering, predict_features, predict_parts
+from jobs.predict_parts import Answering, predict_features, predict_parts, why_refused
 from jobs.settings import ClusterSettings, StorageSettings, parse_settings, usage
 from jobs.stages import complete_features_of, open_checked_store
 from pipelines.feature_spec import FeatureSpec
@@ -30,10 +31,10 @@ from pipelines.manifest import Manifest
 from pipelines.sources.unlabelled import all_files, one_file
 from storage.errors import InvalidInput, StorageError, hold_rules
 from storage.feature_store import FeatureStore
-from storage.model_file import ModelCard, from_bytes, read_model
 from storage.object_store import ObjectStore, open_store
+from storage.part_rows import parts_with_rows
 from storage.predictions import Predictions, RecordingPrediction
-from training.inference import Aggregate, InferenceModel, Predictor
+from training.inference import Aggregate, InferenceModel, Predictor, precision_on
 
 _NUM_NAMED = 20
 _NUM_SHOWN = 10
@@ -76,11 +77,10 @@ class PredictSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Work:
-    """What both ways of predicting share; `model` is the file's bytes."""
+    """What both ways of predicting share."""
 
     settings: PredictSettings
-    model: bytes
-    card: ModelCard
+    model: GivenModel
     spec: FeatureSpec
     manifest: Manifest
 
@@ -95,16 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _predict(words: Sequence[str]) -> int:
     settings = parse_settings(PredictSettings, words)
-    for name in ("model", "files"):
-        if not getattr(settings, name):
-            raise InvalidInput(name, given="", allowed="a place", remedy=f"Give {name}=…; see --help.")
-    store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
-    model = read_model(settings.model, store=store, endpoint_url=settings.storage.endpoint_url)
-    _, card = from_bytes(model, name=settings.model)
+    require_places(settings, ("model", "files"))
+    model = open_model(settings)
+    card = model.card
     spec = prediction_spec(card, windows=settings.windows, window_hop_s=settings.window_hop_s)
     single = one_file(settings.files, endpoint_url=settings.files_endpoint_url)
     manifest = single or _find_all(settings)
-    work = _Work(settings=settings, model=model, card=card, spec=spec, manifest=manifest)
+    work = _Work(settings=settings, model=model, spec=spec, manifest=manifest)
     say(f"{card.architecture}, seed {card.seed}, {len(card.labels)} labels, trained on {card.dataset}")
     if single is not None and not settings.out:
         return _predict_here(work)
@@ -120,13 +117,14 @@ def _find_all(settings: PredictSettings) -> Manifest:
 
 def _predict_here(work: _Work) -> int:
     """One file, without Ray and without a trace."""
-    predictor = Predictor(*from_bytes(work.model, name=work.settings.model), device=work.settings.device)
+    predictor = Predictor(work.model.tensors, work.model.card, device=work.settings.device, on_event=say)
     pipeline = work.settings.pipeline.resolved(0, work.spec)
     features, quarantine = features_of_few(work.manifest, work.spec, pipeline)
-    _name_quarantined(quarantine)
-    for prediction in predict_features(predictor, features, work.answering):
+    found = predict_features(predictor, features, work.answering)
+    _name_quarantined([*quarantine, *_refused(work, found.not_finite)])
+    for prediction in found.predictions:
         _print(prediction, work)
-    return 0 if features.clip_ids else 2
+    return 0 if found.predictions else 2
 
 
 def _print(prediction: RecordingPrediction, work: _Work) -> None:
@@ -138,21 +136,26 @@ def _print(prediction: RecordingPrediction, work: _Work) -> None:
         for place, (label, probability) in enumerate(prediction.best, 1)
     ]
     print_table(f"{prediction.recording} ({windows})", ("rank", "label", "probability"), rows)
-    if work.card.is_multi_label:
+    if work.model.card.is_multi_label:
         say(f"from {work.settings.threshold:g} on: {', '.join(prediction.labels) or 'no label'}")
 
 
 def _predict_many(work: _Work, store: ObjectStore) -> int:
-    InferenceModel(*from_bytes(work.model, name=work.settings.model))  # refused here, before any worker starts
-    place = work.settings.out or _place_in(store, work)
-    predictions = Predictions(open_store(place, endpoint_url=work.settings.storage.endpoint_url))
-    predictions.claim(_about(work))
+    InferenceModel(work.model.tensors, work.model.card)  # refused here, before any worker starts
     cluster = work.settings.cluster
     with ray_session(address=cluster.address, num_cpus=cluster.num_cpus):
         device = _device(work.settings)
+        about = _about(work, device)
+        place = work.settings.out or _place_in(store, about)
+        predictions = Predictions(open_store(place, endpoint_url=work.settings.storage.endpoint_url))
+        predictions.claim(about)
         features = _features(work, store)
         counts = _predict_missing(work, features, predictions, device)
     _name_quarantined(predictions.quarantine().to_pylist())
+    if not counts["num_predicted"]:
+        raise StorageError(
+            "the model's probabilities of all recordings are not finite. Take another model, or device=cpu."
+        )
     _show_first(predictions)
     say(f"{counts['num_predicted']} of {counts['num_recordings']} recordings predicted, in {predictions.uri}")
     return 0
@@ -182,31 +185,43 @@ def _features(work: _Work, store: ObjectStore) -> FeatureStore:
 def _predict_missing(work: _Work, features: FeatureStore, predictions: Predictions, device: str) -> dict[str, int]:
     marker = features.marker()
     assert marker is not None, "the features were just made complete"
-    # A shard that was made again, as pipeline.retry does, has another number of reasons.
-    parts = {
-        (index, clips_hash): f"{index:05d}-{clips_hash}-{reasons}" for index, clips_hash, reasons in marker["shards"]
-    }
+    # A shard that was made again, as pipeline.retry does, may have other rows.
+    parts = {part: f"{part.index:05d}-{part.clips_hash}-{part.rows_hash}" for part in parts_with_rows(features)}
     there = predictions.finished_parts(parts.values())
-    missing = [shard for shard, name in parts.items() if name not in there]
+    missing = [part for part, name in parts.items() if name not in there]
     num_found = predictions.read(columns=["recording"]).num_rows
     done, in_all = num_found, marker["num_clips"] - marker["num_quarantined"]
+    events: set[str] = set()
     with progress("predict, recordings") as tell:
         tell(done, in_all)
-        for shard, num_recordings, part in predict_parts(
-            features, missing, work.model, work.answering, device=device, num_actors=work.settings.pipeline.num_actors
+        for part, found in predict_parts(
+            features,
+            missing,
+            work.model.data,
+            work.answering,
+            device=device,
+            num_actors=work.settings.pipeline.num_actors,
         ):
-            predictions.write_part(parts[shard], part)
-            done += num_recordings
+            predictions.write_part(parts[part], found.data, _refused(work, found.not_finite))
+            done += found.num_predicted
+            events.update(found.events)
             tell(done, in_all)
+    for event in sorted(events):  # of several workers, but the same
+        say(event)
     say(f"{done - num_found} recordings predicted now, {num_found} found")
     return predictions.commit(features.quarantine(), num_recordings=marker["num_clips"])
 
 
-def _about(work: _Work) -> dict[str, Any]:
-    card = work.card
+def _refused(work: _Work, recordings: Sequence[str]) -> list[dict[str, str]]:
+    uris = {clip.clip_id: clip.uri for clip in work.manifest.clips} if recordings else {}
+    return [why_refused(recording, uris[recording]) for recording in recordings]
+
+
+def _about(work: _Work, device: str) -> dict[str, Any]:
+    card = work.model.card
     return {
         "model": {
-            "sha256": hashlib.sha256(work.model).hexdigest(),
+            "sha256": hashlib.sha256(work.model.data).hexdigest(),
             "architecture": card.architecture,
             "seed": card.seed,
         },
@@ -216,14 +231,16 @@ def _about(work: _Work) -> dict[str, Any]:
         "fingerprint": work.spec.fingerprint,
         "aggregate": work.settings.aggregate,
         "threshold": work.settings.threshold if card.is_multi_label else None,
+        # Parts that are missing are not computed in other numbers than those that are there.
+        "device": device,
+        "precision": precision_on(device, card),
     }
 
 
-def _place_in(store: ObjectStore, work: _Work) -> str:
-    about = _about(work)
+def _place_in(store: ObjectStore, about: Mapping[str, Any]) -> str:
     summed = about["aggregate"] if about["threshold"] is None else f"{about['aggregate']}-{about['threshold']:g}"
-    model = about["model"]["sha256"][:12]
-    return f"{store.uri}/predictions/{about['dataset']}/{model}-{about['fingerprint']}-{summed}"
+    name = f"{about['model']['sha256'][:12]}-{about['fingerprint']}-{summed}-{about['device']}-{about['precision']}"
+    return f"{store.uri}/predictions/{about['dataset']}/{name}"
 
 
 def _name_quarantined(quarantine: Sequence[Mapping[str, str]]) -> None:

@@ -18,6 +18,7 @@ from pipelines.isolation.outcomes import error_as_data, raise_error
 from pipelines.shards.placement import Placement, place_on_cores, place_on_gpus
 from storage.feature_store import Features, FeatureStore
 from storage.model_file import ModelCard, from_bytes
+from storage.part_rows import PartRows
 from storage.predictions import NUM_BEST, RecordingPrediction, part_bytes
 from training.inference import Aggregate, Predictor, of_recordings
 
@@ -34,18 +35,40 @@ class Answering:
     threshold: float
 
 
-def predict_features(predictor: Predictor, features: Features, answering: Answering) -> list[RecordingPrediction]:
-    """One prediction per recording, in the order of the features."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """What a model says of some recordings, in the order of their features.
+
+    Attributes:
+        not_finite: recordings without a prediction, as a probability of theirs is NaN.
+    """
+
+    predictions: tuple[RecordingPrediction, ...]
+    not_finite: tuple[str, ...]
+
+
+def predict_features(predictor: Predictor, features: Features, answering: Answering) -> Answers:
+    """One prediction per recording; those that have none, as NaN sorts anywhere, do not stop the others."""
     place_of: dict[str, int] = {}
     recording_of_row = np.array(
         [place_of.setdefault(clip_id, len(place_of)) for clip_id in features.clip_ids], dtype=np.int64
     )
     found = of_recordings(predictor(features.log_mel), recording_of_row, aggregate=answering.aggregate)
+    finite = np.isfinite(found).all(axis=1)
     num_windows = np.bincount(recording_of_row, minlength=len(place_of)).tolist()
-    return [
-        _prediction(recording, windows, probabilities, predictor.card, answering)
-        for recording, windows, probabilities in zip(place_of, num_windows, found.tolist(), strict=True)
-    ]
+    predictions = tuple(
+        _prediction(recording, num_windows[place], found[place].tolist(), predictor.card, answering)
+        for recording, place in place_of.items()
+        if finite[place]
+    )
+    not_finite = tuple(recording for recording, place in place_of.items() if not finite[place])
+    return Answers(predictions=predictions, not_finite=not_finite)
+
+
+def why_refused(recording: str, uri: str) -> dict[str, str]:
+    """The row of a quarantine (QUARANTINE_SCHEMA) for a recording of `Answers.not_finite`."""
+    detail = "the model's probabilities are not finite"
+    return {"clip_id": recording, "variant": "original", "uri": uri, "reason": "not_finite", "detail": detail}
 
 
 def _prediction(
@@ -63,25 +86,40 @@ def _prediction(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictedPart:
+    """What a worker makes of a part of the features.
+
+    Attributes:
+        data: a part of `storage.predictions`.
+        not_finite: recordings that are not in it.
+        events: what a reader of the log should know, one sentence each.
+    """
+
+    num_predicted: int
+    data: bytes
+    not_finite: tuple[str, ...]
+    events: tuple[str, ...]
+
+
 def predict_parts(
     features: FeatureStore,
-    parts: Sequence[tuple[int, str]],
+    parts: Sequence[PartRows],
     model: bytes,
     answering: Answering,
     *,
     device: str,
     num_actors: int = 0,
-) -> Iterator[tuple[tuple[int, str], int, bytes]]:
+) -> Iterator[tuple[PartRows, PredictedPart]]:
     """Predicts shards of features on the session's cluster, each as one piece of work.
 
     Args:
-        parts: (index, clips_hash) of the shards.
         model: the bytes of a model file; they travel to every node once.
         device: `cpu` or `cuda`.
         num_actors: that work at once on CPUs; 0 for one per core. On GPUs it is one each.
 
     Yields:
-        The shard, how many recordings it has predictions for, and a part of `storage.predictions`.
+        What has been predicted, as it is ready.
 
     Raises:
         InvalidInput, StorageError: of a worker.
@@ -91,7 +129,7 @@ def predict_parts(
     placement = _placement(device, num_actors, len(parts))
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    rows = [{"index": index, "clips_hash": clips_hash} for index, clips_hash in parts]
+    rows = [{"number": number, "index": part.index, "clips_hash": part.clips_hash} for number, part in enumerate(parts)]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         PredictionActor,
         fn_constructor_args=(features, ray.put(model), answering, device),
@@ -101,8 +139,17 @@ def predict_parts(
         num_gpus=placement.num_gpus,
     )
     for row in dataset.iter_rows():
-        raise_error(json.loads(row["error"]))
-        yield (row["index"], row["clips_hash"]), row["num_recordings"], row["part"]
+        outcome = json.loads(row["outcome"])
+        raise_error(outcome)
+        yield (
+            parts[row["number"]],
+            PredictedPart(
+                num_predicted=outcome["num_predicted"],
+                data=row["data"],
+                not_finite=tuple(outcome["not_finite"]),
+                events=tuple(outcome["events"]),
+            ),
+        )
 
 
 class PredictionActor:
@@ -111,21 +158,31 @@ class PredictionActor:
     def __init__(self, features: FeatureStore, model: Any, answering: Answering, device: str) -> None:
         self._features, self._answering = features, answering
         tensors, card = from_bytes(ray.get(model), name="the model")
-        self._predictor = Predictor(tensors, card, device=device)
+        self._events: list[str] = []
+        self._predictor = Predictor(tensors, card, device=device, on_event=self._events.append)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         shards = zip(batch["index"].tolist(), batch["clips_hash"].tolist(), strict=True)
         outcomes = [self._outcome(index, clips_hash) for index, clips_hash in shards]
-        return {name: [outcome[name] for outcome in outcomes] for name in outcomes[0]}
+        return {
+            "number": batch["number"].tolist(),
+            "outcome": [json.dumps(outcome) for outcome, _ in outcomes],
+            "data": [data for _, data in outcomes],
+        }
 
-    def _outcome(self, index: int, clips_hash: str) -> dict[str, Any]:
-        outcome = {"index": index, "clips_hash": clips_hash, "num_recordings": 0, "part": b"", "error": "{}"}
+    def _outcome(self, index: int, clips_hash: str) -> tuple[dict[str, Any], bytes]:
+        self._events.clear()
         try:
             features = Features.of_rows(self._features.read_shard(index, clips_hash))
-            predictions = predict_features(self._predictor, features, self._answering)
-            return {**outcome, "num_recordings": len(predictions), "part": part_bytes(predictions)}
+            found = predict_features(self._predictor, features, self._answering)
+            outcome = {
+                "num_predicted": len(found.predictions),
+                "not_finite": list(found.not_finite),
+                "events": list(self._events),
+            }
+            return outcome, part_bytes(found.predictions)
         except Exception as e:  # as data, as Ray Data 2.60 loses the cause of an exception that a worker raises
-            return {**outcome, "error": json.dumps(error_as_data(e))}
+            return error_as_data(e), b""
 
 
 def _placement(device: str, num_actors: int, num_parts: int) -> Placement:

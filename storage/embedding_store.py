@@ -1,14 +1,15 @@
 """Embeddings at rest: what a backbone makes of stored features, beside them, row for row.
 
     embeddings/<dataset>/<fingerprint>/<embedding_id>/
-        part-00003-<hash>.parquet    rows of the features' part of that name, in its order
-        _MANIFEST.json               written last: the parts, the counts, what the embeddings were made with
+        part-00003-<hash>-<rows>.parquet    rows of the features' part of that index and hash, in its order; <rows> is
+                                            the hash of their keys, so that other rows have another name
+        _MANIFEST.json                      written last: the parts, the counts, what the embeddings were made with
 
 Enters: arrays with the keys of a part's rows, from any process. Leaves: one array, and only once the marker says
 that the parts are complete.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.errors import StorageError
+from storage.errors import ObjectNotFound, StorageError
 from storage.feature_store import FeatureStore
 from storage.features import decode_into, loaded_type
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
+from storage.part_rows import ROW_KEY, PartRows, rows_hash
 from storage.parts import Parts
 
-ROW_KEY = ("clip_id", "variant", "window")
 _MARKER_FIELDS = ("dataset", "fingerprint", "embedding_id", "num_rows", "embedding_size", "parts", "spec", "versions")
 
 
@@ -83,7 +84,9 @@ class EmbeddingStore:
         return part.select(list(ROW_KEY)), log_mel
 
     def write_part(self, index: int, clips_hash: str, keys: pa.Table, embedding: NDArray[np.float32]) -> None:
-        """Stores the embeddings of one part of the features; one that is there and not empty is never replaced.
+        """Stores the embeddings of one part of the features, under the name of just these rows.
+
+        One that is there and not empty is never replaced.
 
         Args:
             keys: of the part's rows, with the columns ROW_KEY.
@@ -96,62 +99,79 @@ class EmbeddingStore:
         values = pa.ExtensionArray.from_storage(tensor, pa.FixedSizeListArray.from_arrays(flat, embedding.shape[1]))
         columns = [*(keys.column(name).combine_chunks() for name in ROW_KEY), values]
         data = to_parquet(pa.Table.from_arrays(columns, schema=schema))
-        key = self._parts.key(index, clips_hash)
+        part = PartRows(index=index, clips_hash=clips_hash, rows_hash=rows_hash(keys), num_rows=keys.num_rows)
+        key = self._parts.key(*part.name)
         if not self.store.put_if_absent(key, data) and not self.store.size_bytes(key):
             self.store.put(key, data)  # an empty object: a disk that was full, or a hand
 
     def finished_parts(self) -> set[tuple[int, str]]:
-        """(index, clips_hash) of every part that is there; one listing."""
+        """`PartRows.name` of every part that is there; one listing."""
         return self._parts.finished()
 
-    def check_part(self, index: int, clips_hash: str) -> int:
-        """Holds that a part has just the rows of the features' part, in their order; reads the keys alone.
-
-        Returns:
-            Its number of rows.
+    def check_part(self, part: PartRows) -> None:
+        """Holds that the embeddings of a part have just its rows, in their order; reads the keys alone.
 
         Raises:
-            StorageError: it has others, or one of the two is missing or damaged.
+            StorageError: they have others, are missing or damaged.
         """
-        key = self._parts.key(index, clips_hash)
-        found = read_parquet(self.store, key, columns=list(ROW_KEY))
-        wanted = self.features.read_shard(index, clips_hash, columns=ROW_KEY)
-        if not found.equals(wanted.cast(found.schema)):
+        key = self._parts.key(*part.name)
+        try:
+            found = read_parquet(self.store, key, columns=list(ROW_KEY))
+        except ObjectNotFound as e:
             raise StorageError(
-                f"{self.store.uri}: {key!r} has {found.num_rows} rows that are not the {wanted.num_rows} of the "
+                f"{self.features.uri} changed while its embeddings were made. Run the same command again."
+            ) from e
+        if rows_hash(found) != part.rows_hash:
+            raise StorageError(
+                f"{self.store.uri}: {key!r} has {found.num_rows} rows that are not the {part.num_rows} of the "
                 "features' part. Delete it and run the same command again."
             )
-        return int(found.num_rows)
 
-    def commit(self, parts: Sequence[tuple[int, str]], *, num_rows: int, spec: dict[str, Any], versions: Any) -> None:
-        """Writes the marker; the caller has checked the parts. A second commit changes nothing."""
-        with open_parquet(self.store, self._parts.key(*parts[0])) as first:
+    def commit(self, parts: Sequence[PartRows], *, spec: dict[str, Any], versions: Any) -> None:
+        """Writes the marker; the caller has checked the parts.
+
+        A marker that names other parts is replaced, of rows that have changed since; any other one stays. None is ever
+        taken away, so that two jobs that make the same embeddings do not undo each other's commit.
+        """
+        with open_parquet(self.store, self._parts.key(*parts[0].name)) as first:
             embedding_size = int(first.schema_arrow.field("embedding").type.shape[0])
-        self._parts.commit(
-            {
-                "dataset": self.features.dataset,
-                "fingerprint": self.features.fingerprint,
-                "embedding_id": self.embedding_id,
-                "num_rows": num_rows,
-                "embedding_size": embedding_size,
-                "parts": [list(part) for part in parts],
-                "spec": spec,
-                "versions": versions,
-            }
-        )
+        marker = {
+            "dataset": self.features.dataset,
+            "fingerprint": self.features.fingerprint,
+            "embedding_id": self.embedding_id,
+            "num_rows": sum(part.num_rows for part in parts),
+            "embedding_size": embedding_size,
+            "parts": _names(parts),
+            "spec": spec,
+            "versions": versions,
+        }
+        if self._parts.commit(marker)["parts"] != marker["parts"]:
+            self._parts.replace(marker)
 
-    def is_complete(self) -> bool:
-        """Whether the marker is there and every part that it names.
+    def is_complete(self, parts: Sequence[PartRows]) -> bool:
+        """Whether the marker names just the embeddings of these parts, and all are there.
 
         Raises:
             StorageError: the marker is damaged.
         """
         marker = self._parts.marker()
-        return marker is not None and self._parts.has_all({self._parts.key(*part) for part in marker["parts"]})
+        if marker is None or marker["parts"] != _names(parts):
+            return False
+        return self._parts.has_all({self._parts.key(*part.name) for part in parts})
 
-    def withdraw(self) -> None:
-        """Takes the marker away: the embeddings are no longer complete, their parts stay."""
-        self._parts.withdraw()
+    def delete_parts(self, names: Collection[tuple[int, str]]) -> None:
+        """Deletes embeddings that the marker does not name; may be repeated. Args: names: of `finished_parts`."""
+        for name in names:
+            self.store.delete(self._parts.key(*name))
+
+    def committed_keys(self) -> set[str] | None:
+        """The keys of the parts that the marker names; None while there is no marker.
+
+        Raises:
+            StorageError: the marker is damaged.
+        """
+        marker = self._parts.marker()
+        return None if marker is None else {self._parts.key(*part) for part in marker["parts"]}
 
     def load(self) -> Embeddings:
         """Reads all rows into one array, part by part.
@@ -184,3 +204,8 @@ class EmbeddingStore:
             variants=tuple(keys["variant"]),
             windows=tuple(keys["window"]),
         )
+
+
+def _names(parts: Sequence[PartRows]) -> list[list[Any]]:
+    """As the marker has them."""
+    return [list(part.name) for part in parts]

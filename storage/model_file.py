@@ -101,14 +101,14 @@ def read_model(place: str, *, store: ObjectStore, endpoint_url: str | None = Non
     try:
         if place.startswith("models/") and not Path(place).is_file():
             return store.get(place)
-        return open_store(folder or ".", endpoint_url=endpoint_url).get(name)
+        return open_store(folder or ("/" if place.startswith("/") else "."), endpoint_url=endpoint_url).get(name)
     except ObjectNotFound as e:
         keys = [info.key for info in store.list("models/")]
         raise InvalidInput(
             "model",
             given=place,
             allowed=f"a model file: a path, an s3:// uri, or one of {len(keys)} keys below models/ of {store.uri}",
-            remedy=f"{nearest(place, keys)}jobs/sweep.py stores the models of trials that finish.",
+            remedy=f"{nearest(place, keys)}jobs/sweep.py and jobs/train.py store the models of trials that finish.",
         ) from e
 
 
@@ -135,7 +135,7 @@ def from_bytes(data: bytes, *, name: str) -> tuple[dict[str, torch.Tensor], Mode
             raise ValueError("a later version of melsweep wrote it")
         card = ModelCard(**{**values, "labels": tuple(values["labels"])})
         return safetensors.torch.load(data), card
-    except (SafetensorError, ValueError, KeyError, TypeError) as e:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise StorageError(
             f"{name} is no model of melsweep ({type(e).__name__}: {e}). Take one from models/ of the sweep's store."
         ) from e

@@ -53,6 +53,10 @@ class Parts:
         data = json.dumps(marker, indent=1, sort_keys=True).encode()
         return marker if self.store.put_if_absent(self.prefix + MARKER, data) else self.marker() or marker
 
+    def replace(self, marker: dict[str, Any]) -> None:
+        """Writes the marker in the place of one that names other parts; there is one at every moment."""
+        self.store.put(self.prefix + MARKER, json.dumps(marker, indent=1, sort_keys=True).encode())
+
     def marker(self) -> dict[str, Any] | None:
         """What the marker says, or None while there is none.
 

@@ -2,6 +2,7 @@
 
     _PREDICTIONS.json                what this is; written first, so that nothing else is ever mixed in
     part-00003-<hash>.parquet        one row per recording of one shard of their features
+    refused-00003-<hash>.parquet     those of the shard whose probabilities are not finite (absent if there are none)
     quarantine.parquet               the recordings without a prediction and why
     _COMPLETE.json                   the counts, written last: with it the predictions are complete
 
@@ -17,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
+from storage.feature_schemas import QUARANTINE_SCHEMA
 from storage.object_store import ObjectStore
 from storage.parquet import read_parquet, to_parquet
 
@@ -93,30 +95,52 @@ class Predictions:
         if self._place.size_bytes(_ABOUT) is None and next(iter(self._place.list("")), None) is not None:
             raise InvalidInput("out", given=self.uri, allowed="an empty folder", remedy="Choose another one.")
         if not self._place.put_if_absent(_ABOUT, data) and self._place.get(_ABOUT) != data:
+            there = self.about()
+            differs = sorted(name for name in {*about, *there} if about.get(name) != there.get(name))
             raise InvalidInput(
                 "out",
                 given=self.uri,
                 allowed="an empty folder, or one with a part of the same predictions",
-                remedy=f"Its {_ABOUT} says what it holds. Choose another one.",
+                remedy=f"Its {_ABOUT} says what it holds; it differs in {', '.join(differs)}. Choose another one.",
             )
 
     def finished_parts(self, wanted: Collection[str]) -> set[str]:
-        """Those of `wanted` that are there; any others, of shards that have been made again since, are deleted."""
-        names = {info.key.removeprefix("part-").removesuffix(".parquet") for info in self._place.list("part-")}
-        for name in names - set(wanted):
-            self._place.delete(f"part-{name}.parquet")
-        return names & set(wanted)
+        """Those of `wanted` that are there; any others, of shards that have been made again since, are deleted.
 
-    def write_part(self, name: str, data: bytes) -> None:
-        """Stores the predictions of one shard of features, as `part_bytes` makes them."""
+        Unless these are just the wanted ones, the predictions are not complete any longer: that is told first.
+        """
+        there = self._names("part")
+        if there.keys() != set(wanted):
+            self._place.delete(_COMPLETE)
+        kept = there.keys() & set(wanted)
+        for name, key in [*there.items(), *self._names("refused").items()]:
+            if name not in kept:
+                self._place.delete(key)
+        return kept
+
+    def write_part(self, name: str, data: bytes, refused: Sequence[Mapping[str, str]] = ()) -> None:
+        """Stores the predictions of one shard of features.
+
+        Args:
+            data: as `part_bytes` makes them.
+            refused: recordings of the shard that have none, as rows of QUARANTINE_SCHEMA.
+        """
+        if refused:  # first, so that a part is never without them
+            table = pa.Table.from_pylist(list(refused), schema=QUARANTINE_SCHEMA)
+            self._place.put(f"refused-{name}.parquet", to_parquet(table))
         self._place.put(f"part-{name}.parquet", data)
 
     def commit(self, quarantine: pa.Table, *, num_recordings: int) -> dict[str, int]:
-        """Stores the quarantine and the counts.
+        """Stores the quarantine, of the features and of what was refused, and the counts.
+
+        Args:
+            quarantine: of the features, as QUARANTINE_SCHEMA.
 
         Raises:
             StorageError: predictions and quarantine together are not all recordings.
         """
+        refused = [read_parquet(self._place, info.key) for info in self._place.list("refused-")]
+        quarantine = pa.concat_tables([quarantine, *refused])
         num_predicted, num_quarantined = self.read(columns=["recording"]).num_rows, quarantine.num_rows
         if num_predicted + num_quarantined != num_recordings:
             raise StorageError(
@@ -138,6 +162,8 @@ class Predictions:
             return dict(json.loads(self._place.get(_ABOUT)))
         except ObjectNotFound:
             return {}
+        except (ValueError, TypeError) as e:
+            raise StorageError(f"{self.uri}/{_ABOUT} is damaged ({e}). Delete the folder and run again.") from e
 
     def is_complete(self) -> bool:
         return self._place.size_bytes(_COMPLETE) is not None
@@ -156,3 +182,8 @@ class Predictions:
             StorageError: the predictions are not complete.
         """
         return read_parquet(self._place, _QUARANTINE)
+
+    def _names(self, kind: str) -> dict[str, str]:
+        """Name → key of what is there."""
+        keys = (info.key for info in self._place.list(f"{kind}-"))
+        return {key.removeprefix(f"{kind}-").removesuffix(".parquet"): key for key in keys}

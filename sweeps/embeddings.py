@@ -23,6 +23,7 @@ from models import Classifier
 from storage.embedding_store import EmbeddingStore
 from storage.errors import InvalidInput, StorageError
 from storage.feature_store import Features, FeatureStore
+from storage.part_rows import PartRows, parts_with_rows
 from storage.split import Split
 from sweeps.experiment import ExperimentPlan
 from sweeps.plan import SweepPlan
@@ -37,13 +38,13 @@ from training.embeddings import (
     with_embeddings,
 )
 from training.first_weights import first_weights
-from training.steps import autocast
+from training.row_batches import RowBatches
+from training.steps import OutOfMemory, autocast
 
 # Half a core each, as in pipelines/shards/placement.py: actors that hold every core starve Ray Data's own tasks.
 _CPUS_PER_ACTOR = 0.5
 # On a GPU one of two reads and writes while the other computes.
 _ACTORS_PER_GPU = 2
-_ROWS_PER_BATCH = {"cpu": 16, "cuda": 256}
 
 Progress = Callable[[int, int], None]
 
@@ -134,42 +135,44 @@ def embed(
     model = frozen_backbone(config, weights)
     spec = embedding_spec(config, data, hash_of_backbone(model.backbone))
     store = EmbeddingStore(features, spec.embedding_id)
-    if not store.is_complete():
-        store.withdraw()  # somebody deleted a part, a damaged one perhaps: only what is missing is computed again
-        _complete(model, spec, store, on_progress)
+    parts = parts_with_rows(features)
+    if not store.is_complete(parts):
+        _complete(model, spec, store, parts, on_progress)
     return with_embeddings(data, spec, store.load(), split)
 
 
-def _complete(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, on_progress: Progress) -> None:
-    marker = store.features.marker()
-    if marker is None:
-        raise StorageError(f"{store.features.uri} holds no complete features. Run jobs/featurize.py first.")
-    parts = [(index, clips_hash) for index, clips_hash, _ in marker["shards"]]
+def _complete(
+    model: Classifier,
+    spec: EmbeddingSpec,
+    store: EmbeddingStore,
+    parts: Sequence[PartRows],
+    on_progress: Progress,
+) -> None:
+    """Computes what is missing: somebody deleted it, a damaged one perhaps, or the features' rows are others now."""
     there = store.finished_parts()
-    num_done = sum(store.check_part(*part) for part in parts if part in there)
-    on_progress(num_done, marker["num_rows"])
-    for num_rows in _compute(model, spec, store, [part for part in parts if part not in there]):
+    missing = [part for part in parts if part.name not in there]
+    in_all = sum(part.num_rows for part in parts)
+    num_done = in_all - sum(part.num_rows for part in missing)
+    on_progress(num_done, in_all)
+    for num_rows in _compute(model, spec, store, missing):
         num_done += num_rows
-        on_progress(num_done, marker["num_rows"])
-    num_stored = sum(store.check_part(*part) for part in parts)
-    if num_stored != marker["num_rows"]:
-        raise StorageError(
-            f"{store.uri}: {num_stored} embeddings of {marker['num_rows']} feature rows. Delete it and run again."
-        )
+        on_progress(num_done, in_all)
+    for part in parts:
+        store.check_part(part)
     versions = {name: importlib.metadata.version(name) for name in ("numpy", "timm", "torch", "torchvision", "ray")}
-    store.commit(parts, num_rows=num_stored, spec=asdict(spec), versions=versions)
+    store.commit(parts, spec=asdict(spec), versions=versions)
+    # Only what was there at the beginning: another job may be making parts of rows that changed meanwhile.
+    store.delete_parts(there - {part.name for part in parts})
 
 
-def _compute(
-    model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, parts: Sequence[tuple[int, str]]
-) -> Iterator[int]:
+def _compute(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, parts: Sequence[PartRows]) -> Iterator[int]:
     """Computes and stores parts; the number of rows of each as it is stored."""
     if not parts:
         return
     placement = place(spec.device, cluster_resources(), num_parts=len(parts))
     ray.data.DataContext.get_current().enable_progress_bars = False  # on_progress tells it in rows
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    rows = [{"index": index, "clips_hash": clips_hash} for index, clips_hash in parts]
+    rows = [{"index": part.index, "clips_hash": part.clips_hash} for part in parts]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         EmbeddingActor,
         # By reference, so that the weights travel once to every node.
@@ -179,9 +182,13 @@ def _compute(
         num_cpus=_CPUS_PER_ACTOR,
         num_gpus=placement.num_gpus,
     )
+    told: set[str] = set()
     for row in dataset.iter_rows():
         if row["error"]:
             raise StorageError(row["error"])
+        if row["event"] not in {"", *told}:  # every actor finds it out by itself
+            told.add(row["event"])
+            logging.getLogger(__name__).warning(row["event"])
         yield int(row["num_rows"])
 
 
@@ -206,7 +213,7 @@ def place(device: str, resources: ClusterResources, *, num_parts: int) -> Placem
             "trial.device",
             given=device,
             allowed="cpu, as no node of the Ray cluster has a GPU now",
-            remedy="Set sweep.gpus_per_trial=0, or start a node with a GPU first.",
+            remedy="Set sweep.gpus_per_trial=0 (or train.gpus_per_trial=0), or start a node with a GPU first.",
         )
     num_actors = min(_ACTORS_PER_GPU * math.floor(resources.num_gpus), num_parts)
     return Placement(num_actors=num_actors, num_gpus=1 / _ACTORS_PER_GPU)
@@ -221,11 +228,13 @@ class EmbeddingActor:
 
     def __init__(self, model: Sequence[Any], spec: EmbeddingSpec, store: EmbeddingStore) -> None:
         torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-        self._embedder = Embedder(ray.get(model[0]), spec)
+        self._events: list[str] = []
+        self._embedder = Embedder(ray.get(model[0]), spec, on_event=self._events.append)
         self._store = store
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         index, clips_hash = int(batch["index"][0]), str(batch["clips_hash"][0])
+        self._events.clear()
         try:
             keys, log_mel = self._store.read_features(index, clips_hash)
             embedding = self._embedder.embed(torch.from_numpy(log_mel))
@@ -234,21 +243,27 @@ class EmbeddingActor:
                 clip_id = keys.column("clip_id")[int(np.flatnonzero(~finite)[0])]
                 raise StorageError(f"the embedding of clip {clip_id} is not finite. Use other weights or fp32.")
             self._store.write_part(index, clips_hash, keys, embedding)
-        except StorageError as e:  # Ray would wrap it into pages of its own
-            return {"num_rows": [0], "error": [str(e)]}
-        return {"num_rows": [len(embedding)], "error": [""]}
+        except (StorageError, OutOfMemory) as e:  # Ray would wrap it into pages of its own
+            return {"num_rows": [0], "error": [str(e)], "event": [""]}
+        return {"num_rows": [len(embedding)], "error": [""], "event": ["; ".join(self._events)]}
 
 
 class Embedder:
     """A backbone on its device, as a trial calls it."""
 
-    def __init__(self, model: Classifier, spec: EmbeddingSpec) -> None:
+    def __init__(
+        self,
+        model: Classifier,
+        spec: EmbeddingSpec,
+        *,
+        on_event: Callable[[str], None] = lambda event: None,
+    ) -> None:
         self._spec, self._scaling, self._size = spec, input_scaling(spec), model.embedding_size
         self._device = torch.device(spec.device)
         self._model = model.to(self._device).eval()
         if spec.channels_last:
             self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._rows_per_batch = _ROWS_PER_BATCH[spec.device]
+        self._batches = RowBatches(self._device, on_event=on_event)
 
     def embed(self, log_mel: torch.Tensor) -> NDArray[np.float32]:
         """Embeddings of log-mels, batch by batch, in smaller ones where memory runs out.
@@ -260,21 +275,15 @@ class Embedder:
             (rows, embedding_size).
 
         Raises:
-            StorageError: a single row does not fit into the device's memory.
+            OutOfMemory: a single row does not fit into the device's memory.
         """
-        found = np.empty((len(log_mel), self._size), dtype=np.float32)
-        position = 0
-        while position < len(log_mel):
-            rows = log_mel[position : position + self._rows_per_batch]
-            try:
-                found[position : position + len(rows)] = self._batch(rows.to(self._device)).cpu().numpy()
-            except torch.OutOfMemoryError as e:
-                if self._rows_per_batch == 1:
-                    raise StorageError(f"one clip needs more memory than {self._device} has left") from e
-                self._rows_per_batch //= 2
-                continue
-            position += len(rows)
-        return found
+
+        def of_rows(rows: slice) -> torch.Tensor:
+            return self._batch(log_mel[rows].to(self._device)).cpu()
+
+        input_size = self._scaling.input_size(log_mel.shape[1:])
+        found = self._batches.answers(len(log_mel), of_rows, input_size=input_size)
+        return np.concatenate([np.empty((0, self._size), dtype=np.float32), *(batch.numpy() for batch in found)])
 
     def _batch(self, log_mel: torch.Tensor) -> torch.Tensor:
         x_BCMT = self._scaling.shaped(self._scaling.scaled(log_mel))

@@ -5,8 +5,7 @@ exported is the same module, so nobody has to scale or resize by hand. Shapes: R
 T = frames, L = labels.
 """
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,12 +19,11 @@ from storage.model_file import ModelCard
 from training.config import TrialConfig
 from training.inputs import Scaling
 from training.recipe import InputConfig
+from training.row_batches import RowBatches
 from training.scoring import clip_means
+from training.steps import OutOfMemory, autocast
 
 Aggregate = Literal["mean", "max"]
-
-_ROWS_PER_BATCH = 256
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class InferenceModel(nn.Module):
@@ -47,7 +45,7 @@ class InferenceModel(nn.Module):
                 options=card.options,
             )
             self.model.load_state_dict(dict(tensors))
-        except (ValueError, TypeError, RuntimeError) as e:
+        except (ValueError, TypeError, AttributeError, RuntimeError) as e:
             raise StorageError(
                 f"the weights do not make a {card.architecture} of {len(card.labels)} labels ({e}). "
                 "Use the model with the version of melsweep that wrote it."
@@ -61,6 +59,10 @@ class InferenceModel(nn.Module):
         logits_RL = self.model(self._scaling.shaped(self._scaling.scaled(log_mel_RMT))).float()
         return logits_RL.sigmoid() if self._is_multi_label else logits_RL.softmax(dim=1)
 
+    def input_size(self, shape: Sequence[int]) -> int:
+        """Values in one channel of what the trained model sees. Args: shape: of a log-mel, (M, T)."""
+        return self._scaling.input_size(shape)
+
 
 class Predictor:
     """Predicts windows batch by batch on one device.
@@ -70,25 +72,32 @@ class Predictor:
 
     Args:
         device: `cpu`, `cuda`, or `auto` for a GPU where this process has one.
+        on_event: hears, in one sentence, what a reader of the log should know.
 
     Raises:
         InvalidInput: `device: cuda`, and this process has no GPU.
-        StorageError: as `InferenceModel`.
+        StorageError: as `InferenceModel` and `precision_on`.
     """
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], card: ModelCard, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        card: ModelCard,
+        *,
+        device: str = "cpu",
+        on_event: Callable[[str], None] = lambda event: None,
+    ) -> None:
         has_gpu = torch.cuda.is_available()
         if device == "auto":
             device = "cuda" if has_gpu else "cpu"
         if device == "cuda" and not has_gpu:
             raise InvalidInput("device", given=device, allowed="cpu in this process", remedy="Use device=cpu.")
         self.card, self._device = card, torch.device(device)
-        self._model = InferenceModel(tensors, card).to(self._device)
-        self._precision = _precision(card, device)
+        self._precision = precision_on(device, card)
+        self.model = InferenceModel(tensors, card).to(self._device)
+        self.batches = RowBatches(self._device, on_event=on_event)
 
-    def __call__(
-        self, log_mel: NDArray[np.floating[Any]], *, rows_per_batch: int = _ROWS_PER_BATCH
-    ) -> NDArray[np.float32]:
+    def __call__(self, log_mel: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Probabilities of every window.
 
         Args:
@@ -98,13 +107,19 @@ class Predictor:
             float32 (R, L), in the order of the card's labels.
 
         Raises:
-            InvalidInput: the architecture cannot take windows of this shape.
+            InvalidInput: the architecture cannot take windows of this shape, or a single one does not fit into the
+                device's memory.
         """
-        # torch.tensor copies: arrays out of Parquet are read-only.
-        batches = (log_mel[start : start + rows_per_batch] for start in range(0, len(log_mel), rows_per_batch))
-        with torch.inference_mode(), self._autocast():
+
+        def of_rows(rows: slice) -> torch.Tensor:
+            # torch.tensor copies: arrays out of Parquet are read-only.
+            found: torch.Tensor = self.model(torch.tensor(log_mel[rows], device=self._device))
+            return found.cpu()
+
+        input_size = self.model.input_size(log_mel.shape[1:])
+        with torch.inference_mode(), autocast(self._precision, self._device):
             try:
-                found = [self._model(torch.tensor(batch, device=self._device)).cpu().numpy() for batch in batches]
+                found = [batch.numpy() for batch in self.batches.answers(len(log_mel), of_rows, input_size=input_size)]
             except ValueError as e:
                 raise InvalidInput(
                     "the features",
@@ -112,11 +127,30 @@ class Predictor:
                     allowed="those that the model was trained on",
                     remedy=str(e),
                 ) from e
+            except OutOfMemory as e:
+                raise InvalidInput(
+                    "device", given=self._device.type, allowed="one with more memory left", remedy=f"{e}."
+                ) from e
         return np.concatenate([np.empty((0, len(self.card.labels)), dtype=np.float32), *found])
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = _AUTOCAST.get(self._precision)
-        return nullcontext() if dtype is None else torch.autocast(self._device.type, dtype=dtype)
+
+def precision_on(device: str, card: ModelCard) -> str:
+    """`fp32`, `bf16` or `fp16`: the trial's own on the kind of device that it ran on, float32 elsewhere.
+
+    Args:
+        device: `cpu` or `cuda`.
+
+    Raises:
+        StorageError: the card's trial is not one that this version of melsweep knows.
+    """
+    try:
+        config = TrialConfig.from_dict(card.trial)
+    except (ValueError, TypeError, KeyError, AttributeError) as e:
+        raise StorageError(
+            f"the model's trial cannot be read ({type(e).__name__}: {e}). "
+            "Use the model with the version of melsweep that wrote it."
+        ) from e
+    return config.precision_resolved if config.device == device else "fp32"
 
 
 def of_recordings(
@@ -135,8 +169,3 @@ def of_recordings(
     found = np.zeros((num_recordings, probabilities_RL.shape[1]), dtype=np.float32)
     np.maximum.at(found, recording_of_row, probabilities_RL)
     return found
-
-
-def _precision(card: ModelCard, device: str) -> str:
-    config = TrialConfig.from_dict(card.trial)
-    return config.precision_resolved if config.device == device else "fp32"

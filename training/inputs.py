@@ -4,12 +4,15 @@ Enters: `TrialData`. Leaves: `DevicePart`s, and from them batches, scaled, repea
 B = batch, C = channels, M = mel bands, T = frames, L = labels, D = size of an embedding.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from storage.errors import InvalidInput
 from storage.split import PARTS, Part
@@ -47,14 +50,14 @@ def to_device(data: TrialData, loss: LossConfig, device: torch.device) -> dict[P
     """Copies every part to the device once.
 
     Raises:
-        InvalidInput: a clip has several labels and the loss takes one.
+        InvalidInput: a clip has several labels and the loss takes one, or the log-mels do not fit into the memory.
     """
     if data.is_multi_label and not loss.is_multi_label:
         raise InvalidInput(
             "trial.loss.kind",
             given=loss.kind,
             allowed="bce or focal, as there are clips with several labels",
-            remedy="Set sweep.trial.loss.kind=bce, or keep one label a clip.",
+            remedy="Set sweep.trial.loss.kind=bce (or train.trial.loss.kind=bce), or keep one label a clip.",
         )
     return {part: _part_to_device(data.parts[part], loss, device) for part in PARTS}
 
@@ -64,14 +67,26 @@ def _part_to_device(part: PartData, loss: LossConfig, device: torch.device) -> D
     targets[np.arange(len(targets)), part.first_label] = 1.0
     clip_ids, first_row, clip_of_row = np.unique(np.array(part.clip_ids), return_index=True, return_inverse=True)
     return DevicePart(
-        # torch.tensor copies: arrays out of Ray's object store are read-only.
-        log_mel=torch.tensor(part.log_mel, device=device),
+        log_mel=_resident(part.log_mel, device),
         targets=torch.tensor(targets, device=device),
         clip_of_row=torch.from_numpy(clip_of_row),
         clip_ids=tuple(map(str, clip_ids)),
         groups=tuple(part.groups[row] for row in first_row),
         first_row=torch.from_numpy(first_row),
     )
+
+
+def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch.Tensor:
+    """A copy on the device: arrays out of Ray's object store are read-only."""
+    try:
+        return torch.tensor(log_mel, device=device)
+    except torch.OutOfMemoryError as e:  # not OutOfMemory, which ends a trial for good: a neighbour may be to blame
+        raise InvalidInput(
+            "the features",
+            given=f"{len(log_mel)} rows of together {log_mel.nbytes:,} bytes",
+            allowed=f"what fits into the memory that {device} has left",
+            remedy="Let fewer trials share the GPU (gpus_per_trial), make smaller features, or set gpus_per_trial=0.",
+        ) from e
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +119,10 @@ class Scaling:
             x_B1MT = F.interpolate(x_B1MT, size=size, mode="bilinear", align_corners=False, antialias=True)
         return x_B1MT.expand(-1, config.channels, -1, -1)
 
+    def input_size(self, shape: Sequence[int]) -> int:
+        """Values in one channel of what the model sees. Args: shape: of a log-mel, (M, T)."""
+        return self.config.height * self.config.width or math.prod(shape)
+
 
 class AsStored:
     """In the place of `Scaling` where the inputs are embeddings, which the head takes as they are."""
@@ -113,6 +132,10 @@ class AsStored:
 
     def shaped(self, embedding_BD: torch.Tensor) -> torch.Tensor:
         return embedding_BD
+
+    def input_size(self, shape: Sequence[int]) -> int:
+        """Values of an embedding. Args: shape: (D,)."""
+        return math.prod(shape)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +170,7 @@ def device_data(data: TrialData, config: TrialConfig, device: torch.device) -> D
     """Brings a trial's data onto its device.
 
     Raises:
-        InvalidInput: a clip has several labels and the loss takes one.
+        InvalidInput: a clip has several labels and the loss takes one, or the log-mels do not fit into the memory.
     """
     log_mels = Scaling(config=config.input, mean_db=data.mean_db, deviation_db=data.deviation_db)
     return DeviceData(

@@ -22,7 +22,7 @@ from training.inference import InferenceModel
 Format = Literal["onnx", "torch"]
 
 TOLERANCE = 1e-4  # of a probability
-_BATCHES = (1, 2, 5)  # a batch of one is often a case of its own
+_NUM_WINDOWS = 5
 
 
 class PortableFormat(Protocol):
@@ -39,7 +39,11 @@ class PortableFormat(Protocol):
         ...
 
     def answers(self, data: bytes, log_mel_RMT: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the file, loaded again, says of windows."""
+        """What the file, loaded again, says of windows.
+
+        Raises:
+            Exception: of the format's runtime, whatever it has.
+        """
         ...
 
 
@@ -66,21 +70,20 @@ def portable_model(
         shape: of one window, (bands, frames).
 
     Raises:
-        InvalidInput: the format cannot express the model or a package for it is missing, or its probabilities differ by
-            more than 1e-4.
+        InvalidInput: the format cannot express the model or a package for it is missing, the file cannot be run, or its
+            probabilities differ by more than 1e-4.
         StorageError: the weights are not those of the card's architecture.
     """
     model, form = InferenceModel(tensors, card), _FORMATS[format]
     windows = _windows(card, shape)
     data = form.encode(model, torch.from_numpy(windows[:2]), describe(card))
-    difference = max(_difference(model, form, data, windows[-num:]) for num in _BATCHES)
+    # np.max, as of several numbers it tells of a NaN wherever it stands.
+    difference = float(
+        np.max([_difference(model, _answers(format, data, batch), batch) for batch in _batches(windows)])
+    )
     if not difference <= TOLERANCE:
-        raise InvalidInput(
-            "format",
-            given=f"{format}, whose probabilities differ from the model's by {difference:.1e}",
-            allowed=f"one that differs by at most {TOLERANCE:g}",
-            remedy=f"Take format={next(other for other in _FORMATS if other != format)}.",
-        )
+        given = f"{format}, whose probabilities differ from the model's by {difference:.1e}"
+        raise _refused(format, given, f"one that differs by at most {TOLERANCE:g}")
     return PortableModel(data=data, suffix=form.SUFFIX, largest_difference=difference)
 
 
@@ -99,12 +102,30 @@ def describe(card: ModelCard) -> dict[str, str]:
 
 def _windows(card: ModelCard, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Noise with the moments of the training's log-mels, and silence, which has no range to be scaled by."""
-    found = np.random.default_rng(0).normal(card.mean_db, card.deviation_db, (max(_BATCHES), *shape))
+    found = np.random.default_rng(0).normal(card.mean_db, card.deviation_db, (_NUM_WINDOWS, *shape))
     found[-1] = card.mean_db
     return found.astype(np.float32)
 
 
-def _difference(model: InferenceModel, form: PortableFormat, data: bytes, windows: NDArray[np.float32]) -> float:
+def _batches(windows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """All, two with the silent one, and, as a batch of one is often a case of its own, one of noise and the silent."""
+    return [windows, windows[-2:], windows[:1], windows[-1:]]
+
+
+def _answers(format: Format, data: bytes, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    try:
+        return _FORMATS[format].answers(data, windows)
+    except Exception as e:  # each runtime has errors of its own
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        raise _refused(format, f"{format}, whose file cannot be run ({reason})", "one that runs") from e
+
+
+def _difference(model: InferenceModel, found: NDArray[np.float32], windows: NDArray[np.float32]) -> float:
     with torch.inference_mode():
         expected = model(torch.from_numpy(windows)).numpy()
-    return float(np.abs(form.answers(data, windows) - expected).max())
+    return float(np.abs(found - expected).max())
+
+
+def _refused(format: Format, given: str, allowed: str) -> InvalidInput:
+    other = next(other for other in _FORMATS if other != format)
+    return InvalidInput("format", given=given, allowed=allowed, remedy=f"Take format={other}.")

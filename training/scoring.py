@@ -1,6 +1,6 @@
 """A model's answers on one part: batches forward, windows to clips, clips to an `Evaluation`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,8 +11,7 @@ from models import Classifier
 from storage.split import Part
 from training.inputs import DeviceData
 from training.metrics import Evaluation, evaluate
-
-_ROWS_PER_BATCH = 256
+from training.row_batches import RowBatches
 
 
 def score(
@@ -21,10 +20,10 @@ def score(
     part: Part,
     *,
     autocast: Callable[[], AbstractContextManager[Any]],
-    rows_per_batch: int = _ROWS_PER_BATCH,
+    batches: RowBatches,
 ) -> Evaluation | None:
     """Scores a part, or returns None where an output is not finite. Leaves the model in evaluation mode."""
-    probabilities_RL = answers(model, data, part, autocast=autocast, rows_per_batch=rows_per_batch)
+    probabilities_RL = answers(model, data, part, autocast=autocast, batches=batches)
     if not bool(probabilities_RL.isfinite().all()):
         return None
     of_part = data.parts[part]
@@ -44,11 +43,11 @@ def answers(
     part: Part,
     *,
     autocast: Callable[[], AbstractContextManager[Any]],
-    rows_per_batch: int = _ROWS_PER_BATCH,
+    batches: RowBatches,
 ) -> torch.Tensor:
     """Probabilities of every row, float32 (rows, L): a softmax, or a sigmoid a label where there may be several."""
     model.eval()
-    logits_RL = _of_rows(model, data, part, autocast, rows_per_batch)
+    logits_RL = _of_rows(model, data, part, autocast, batches)
     return logits_RL.sigmoid() if data.is_multi_label else logits_RL.softmax(dim=1)
 
 
@@ -58,12 +57,12 @@ def embeddings(
     part: Part,
     *,
     autocast: Callable[[], AbstractContextManager[Any]],
-    rows_per_batch: int = _ROWS_PER_BATCH,
+    batches: RowBatches,
 ) -> torch.Tensor:
     """What the head sees of every clip, the mean over its windows; float32 (clips, D) on the CPU."""
     model.eval()
     embed = model.embed if data.embedding is None else torch.nn.Identity()
-    of_rows_RD = _of_rows(embed, data, part, autocast, rows_per_batch)
+    of_rows_RD = _of_rows(embed, data, part, autocast, batches)
     of_part = data.parts[part]
     return clip_means(of_rows_RD.cpu(), of_part.clip_of_row, len(of_part.clip_ids)).float()
 
@@ -80,13 +79,14 @@ def _of_rows(
     data: DeviceData,
     part: Part,
     autocast: Callable[[], AbstractContextManager[Any]],
-    rows_per_batch: int,
+    batches: RowBatches,
 ) -> torch.Tensor:
     """What is answered to every row of a part, float32, batch by batch."""
+    log_mel, scaling = data.parts[part].log_mel, data.scaling
+
+    def of_batch(rows: slice) -> torch.Tensor:
+        return answer(scaling.shaped(scaling.scaled(log_mel[rows]))).float()
+
+    input_size = scaling.input_size(log_mel.shape[1:])
     with torch.inference_mode(), autocast():
-        return torch.cat([answer(batch).float() for batch in _batches(data, part, rows_per_batch)])
-
-
-def _batches(data: DeviceData, part: Part, rows_per_batch: int) -> Iterator[torch.Tensor]:
-    for log_mel in data.parts[part].log_mel.split(rows_per_batch):
-        yield data.scaling.shaped(data.scaling.scaled(log_mel))
+        return torch.cat(list(batches.answers(len(log_mel), of_batch, input_size=input_size)))

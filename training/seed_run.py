@@ -27,6 +27,7 @@ from training.metrics import Evaluation
 from training.model_setup import TrialModel
 from training.optimizer import create_optimizer
 from training.progress import EpochMetrics, Progress, swa_events
+from training.row_batches import RowBatches
 from training.schedule import Schedule
 from training.scoring import embeddings, score
 from training.steps import Batch, Stepper
@@ -106,6 +107,7 @@ class SeedRun:
         self.stepper = Stepper(
             config, self._set_up.compiled, self.loss, self.optimizer, data.device, on_event=self.note
         )
+        self._scored_rows = RowBatches(data.device, on_event=self.note)
         self._best_weights: dict[str, torch.Tensor] = {}
         self._rows: Rows = ()  # of the epoch at hand, as is the loss summed over its clips
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=data.device)
@@ -235,8 +237,10 @@ class SeedRun:
 
         Raises:
             TrainingFailed: the model's output is not finite.
+            OutOfMemory: a single clip does not fit into the device's memory.
         """
-        evaluation = score(model or self.model, self._data, part, autocast=self.stepper.autocast)
+        model = model or self.model
+        evaluation = score(model, self._data, part, autocast=self.stepper.autocast, batches=self._scored_rows)
         if evaluation is None:
             raise TrainingFailed(f"the model's output on {part} is not finite after epoch {self._progress.epoch + 1}")
         return evaluation
@@ -255,7 +259,11 @@ class SeedRun:
             device=self._data.device_name,
             best_weights=self._set_up.whole(self._best_weights),
             test_embeddings=embeddings(
-                self._set_up.classifier, self._data, "test", autocast=self.stepper.autocast
+                self._set_up.classifier,
+                self._data,
+                "test",
+                autocast=self.stepper.autocast,
+                batches=self._scored_rows,
             ).numpy(),
             events=(*self._how_trained(), *self._progress.events),
         )
@@ -283,6 +291,7 @@ class SeedRun:
             "progress": self._progress.to_dict(),
             "schedule": self._schedule.state(),
             "stepper": self.stepper.state(),
+            "most_rows_scored": self._scored_rows.most_rows,
         }
         step = self._progress.epoch * self._batches.num_steps + self._progress.step
         return Checkpoint(step=step, tensors=tensors, state=state)
@@ -311,6 +320,7 @@ class SeedRun:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
         self._schedule.load(checkpoint.state["schedule"])
         self.stepper.load(checkpoint.state["stepper"])
+        self._scored_rows.most_rows = checkpoint.state.get("most_rows_scored", self._scored_rows.most_rows)
         self._progress.load(checkpoint.state["progress"])
 
 

@@ -4,19 +4,26 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
+from numpy.typing import NDArray
 from trained_toys import LABELS, RATE_HZ, SPEC, Trained, sound
 
 from jobs import predict
 from jobs.model_features import own_spec, prediction_spec
+from jobs.predict_parts import Answering, predict_features
 from pipelines.variants import ORIGINAL
 from storage.errors import InvalidInput, StorageError
+from storage.features import Features
 from storage.model_file import from_bytes, save_model
 from storage.object_store import ObjectStore, open_store
+from storage.predictions import Predictions
+from training.inference import Aggregate
 
 
 def words_of(trained: Trained, folder: Path, *more: str) -> list[str]:
@@ -76,6 +83,21 @@ class TestOneFile:
         assert predict.main(words_of(trained, tmp_path, f"files={tmp_path}/text.wav")) == 2
         assert "cannot be used: text.wav: not_audio" in capsys.readouterr().out
 
+    def test_one_of_which_the_model_says_nothing_finite_is_named_with_the_reason(
+        self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = [*words_of(trained, tmp_path, f"files={trained.recordings}/low/0.wav"), broken_model(trained, tmp_path)]
+        assert predict.main(words) == 2
+        assert "cannot be used: 0.wav: not_finite (the model's probabilities" in capsys.readouterr().out
+
+
+def broken_model(trained: Trained, folder: Path) -> str:
+    """The setting of a model one of whose weights is NaN."""
+    tensors, card = from_bytes(trained.store.get(trained.key), name="toy")
+    broken = {name: tensor * torch.nan if name.startswith("head.") else tensor for name, tensor in tensors.items()}
+    save_model(open_store(str(folder)), "broken.safetensors", broken, card)
+    return f"model={folder}/broken.safetensors"
+
 
 @pytest.mark.usefixtures("ray_local")
 class TestMany:
@@ -112,6 +134,25 @@ class TestMany:
 
         assert predict.main([*words, "aggregate=max"]) == 2
         assert "a part of the same predictions" in capsys.readouterr().err
+
+        about = json.loads(out.get("_PREDICTIONS.json"))
+        assert (about["device"], about["precision"]) == ("cpu", "fp32")
+        changed = {**about, "device": "cuda", "precision": "bf16"}
+        out.put("_PREDICTIONS.json", json.dumps(changed, indent=1, sort_keys=True).encode())
+        assert predict.main(words) == 2
+        assert "it differs in device, precision." in capsys.readouterr().err
+
+    @pytest.mark.slow
+    def test_recordings_of_which_the_model_says_nothing_finite_are_quarantined(
+        self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = words_of(trained, tmp_path, f"files={trained.recordings}/low", f"out={tmp_path}/out")
+        assert predict.main([*words, broken_model(trained, tmp_path)]) == 2
+        printed = capsys.readouterr()
+        assert "cannot be used: 0.wav: not_finite" in printed.out
+        assert "probabilities of all recordings are not finite" in printed.err
+        quarantine = Predictions(open_store(f"{tmp_path}/out")).quarantine().to_pandas()
+        assert quarantine["uri"].tolist() == [f"{number}.wav" for number in range(6)]
 
     @pytest.mark.slow
     def test_a_prefix_on_s3_into_the_store_there(
@@ -183,6 +224,35 @@ def test_what_cannot_be_is_one_line(
     assert not (tmp_path / "store").exists()
 
 
+class NotFinite:
+    """A predictor that has no number for the second of four windows."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.card = from_bytes(trained.store.get(trained.key), name="toy")[1]
+
+    def __call__(self, log_mel: NDArray[Any]) -> NDArray[np.float32]:
+        found = np.full((len(log_mel), len(LABELS)), 1 / len(LABELS), dtype=np.float32)
+        found[1, 2] = np.nan
+        return found
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "max"])
+def test_a_recording_with_a_window_that_is_not_finite_takes_none_of_its_neighbours_with_it(
+    trained: Trained, aggregate: Aggregate
+) -> None:
+    features = Features(
+        log_mel=np.zeros((4, *SPEC.feature_shape), dtype=np.float16),
+        clip_ids=("a", "b", "b", "c"),
+        groups=("a", "b", "b", "c"),
+        variants=(ORIGINAL,) * 4,
+        windows=(0, 0, 1, 0),
+        labels=((),) * 4,
+    )
+    answers = predict_features(NotFinite(trained), features, Answering(aggregate=aggregate, threshold=0.5))  # type: ignore[arg-type]
+    assert [prediction.recording for prediction in answers.predictions] == ["a", "c"]
+    assert answers.not_finite == ("b",)
+
+
 def test_a_file_that_is_no_model_is_refused(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +280,14 @@ def test_only_the_cutting_of_a_model_s_features_may_differ(trained: Trained) -> 
     every = prediction_spec(card, windows="all", window_hop_s=0.1)
     assert dataclasses.replace(every, windows=SPEC.windows, window_hop_s=SPEC.window_hop_s) == SPEC
     assert prediction_spec(card, windows="all", window_hop_s=None).window_hop_s == SPEC.window_s
+
+    some = dataclasses.replace(SPEC, windows="all", max_windows=3)
+    limited = dataclasses.replace(card, features=dataclasses.asdict(some), fingerprint=some.fingerprint)
+    assert prediction_spec(limited, windows="model", window_hop_s=None) == some
+    unlimited = dataclasses.replace(some, max_windows=None)
+    assert prediction_spec(limited, windows="all", window_hop_s=None) == unlimited
+    spaced = dataclasses.replace(unlimited, windows="spaced", window_hop_s=SPEC.window_s)
+    assert prediction_spec(limited, windows="spaced", window_hop_s=None) == spaced
 
     varied = dataclasses.replace(SPEC, variants=(ORIGINAL, "gain(db=-6)"))
     card = dataclasses.replace(card, features=dataclasses.asdict(varied), fingerprint=varied.fingerprint)

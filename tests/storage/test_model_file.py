@@ -1,6 +1,7 @@
 """A model file brings back what was put into it, and nothing else passes for one."""
 
-import dataclasses
+import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,12 @@ def test_the_same_model_is_the_same_file() -> None:
     assert to_bytes(TENSORS, CARD) == to_bytes(dict(reversed(TENSORS.items())), CARD)
 
 
+def with_card(card: object) -> bytes:
+    """Weights with a card of this content."""
+    whole: bytes = safetensors.torch.save({"w": torch.ones(1)}, {"melsweep_model": json.dumps(card)})
+    return whole
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -51,8 +58,23 @@ def test_the_same_model_is_the_same_file() -> None:
         safetensors.torch.save({"w": torch.ones(1)}),
         to_bytes(TENSORS, CARD)[:-3],
         to_bytes(TENSORS, CARD).replace(b'\\"format\\": 1', b'\\"format\\": 9'),
+        with_card("cnn"),
+        with_card(["cnn"]),
+        with_card(None),
+        with_card({"format": 1, "labels": None}),
     ],
-    ids=["empty", "zeros", "a web page", "weights without a card", "cut off", "of a later version"],
+    ids=[
+        "empty",
+        "zeros",
+        "a web page",
+        "weights without a card",
+        "cut off",
+        "of a later version",
+        "a word for a card",
+        "a list for a card",
+        "null for a card",
+        "a card without fields",
+    ],
 )
 def test_what_is_no_model_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(StorageError, match=r"best\.safetensors is no model of melsweep"):
@@ -65,9 +87,19 @@ def test_a_model_of_other_features_is_refused() -> None:
         CARD.check_fingerprint("0" * 16)
 
 
-def test_keys_follow_from_the_trial_alone() -> None:
+def test_every_seed_of_every_trial_has_a_key_of_its_own() -> None:
     assert model_key("s", "t", 42) == "models/s/t/seed=42.safetensors"
-    assert dataclasses.replace(CARD, seed=2) != CARD
+    keys = [model_key(*names) for names in itertools.product(("s", "s1"), ("t", "1t"), (1, 11))]
+    assert len(set(keys)) == 8
+
+
+def test_a_path_in_the_root_folder_is_not_looked_for_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "best.safetensors").write_bytes(to_bytes(TENSORS, CARD))
+    monkeypatch.chdir(tmp_path)
+    elsewhere = open_store(str(tmp_path / "empty"))
+    assert read_model("best.safetensors", store=elsewhere) == to_bytes(TENSORS, CARD)
+    with pytest.raises(InvalidInput, match=r"model: got '/best\.safetensors'"):
+        read_model("/best.safetensors", store=elsewhere)
 
 
 def test_a_model_is_found_by_key_by_path_and_by_uri(store: ObjectStore, tmp_path: Path) -> None:

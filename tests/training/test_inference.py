@@ -1,9 +1,11 @@
 """A model taken from its file says what its trial said of the same clips, whatever was done to the inputs."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from storage.checkpoints import Checkpoints
 from storage.errors import InvalidInput, StorageError
@@ -54,7 +56,9 @@ def test_a_model_says_what_its_trial_said(
 def test_the_batches_do_not_matter(trial_config: TrialConfig, trial_data: TrialData, tmp_path: object) -> None:
     predictor = predictor_of(trial_config, trial_data, trained(trial_config, trial_data, tmp_path))
     log_mel = trial_data.parts["train"].log_mel
-    np.testing.assert_allclose(predictor(log_mel, rows_per_batch=7), predictor(log_mel), atol=1e-6)
+    whole = predictor(log_mel)
+    predictor.batches.most_rows = 8
+    np.testing.assert_allclose(predictor(log_mel), whole, atol=1e-6)
     assert predictor(log_mel[:0]).shape == (0, 3)
 
 
@@ -97,3 +101,33 @@ def test_windows_of_another_size_than_the_architecture_takes_are_refused(
     predictor = predictor_of(trial_config, trial_data, trained(trial_config, trial_data, tmp_path))
     with pytest.raises(InvalidInput, match=r"windows of shape \(4, 20\)"):
         predictor(np.zeros((1, 4, 20), dtype=np.float32))
+
+
+def test_windows_that_do_not_fit_at_once_are_predicted_in_halves(
+    trial_config: TrialConfig, trial_data: TrialData, tmp_path: object
+) -> None:
+    result = trained(trial_config, trial_data, tmp_path)
+    card, log_mel = model_card(trial_config, result, trial_data, features=FEATURES), trial_data.parts["train"].log_mel
+    events: list[str] = []
+    predictor = Predictor(result.best_weights, card, on_event=events.append)
+    whole, most_rows = predictor(log_mel), 5
+
+    def hold(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        if len(inputs[0]) > most_rows:
+            raise torch.OutOfMemoryError
+
+    predictor.model.register_forward_pre_hook(hold)
+    np.testing.assert_allclose(predictor(log_mel), whole, atol=1e-6)
+    assert events == ["out of memory: rows are now answered 4 at once"]
+    most_rows = 0
+    with pytest.raises(InvalidInput, match=r"device: got 'cpu'.*one clip needs more memory than cpu has left"):
+        predictor(log_mel)
+
+
+@pytest.mark.parametrize(
+    "trial", [{"no_such_field": 1}, {}, {"seeds": None}, {"freeze": 3}], ids=["unknown", "empty", "null", "a number"]
+)
+def test_a_card_of_another_version_is_refused(card: ModelCard, trial: dict[str, object]) -> None:
+    other = dataclasses.replace(card, trial=trial if not trial else {**card.trial, **trial})
+    with pytest.raises(StorageError, match=r"the model's trial cannot be read.*the version of melsweep that wrote it"):
+        Predictor({}, other)

@@ -1,5 +1,6 @@
 """An exported model is loaded again and says what the model says; one that does not is never handed out."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 
@@ -39,7 +40,8 @@ def make_card(*, is_multi_label: bool = False, **inputs: object) -> ModelCard:
 
 
 def weights(card: ModelCard) -> Mapping[str, torch.Tensor]:
-    model = create_model("cnn", num_classes=3, in_channels=card.inputs.get("channels", 1), seed=3, options=card.options)
+    channels = card.inputs.get("channels", 1)
+    model = create_model(card.architecture, num_classes=3, in_channels=channels, seed=3, options=card.options)
     return {name: tensor * 3 if name.startswith("head") else tensor for name, tensor in model.state_dict().items()}
 
 
@@ -64,6 +66,32 @@ def test_an_export_says_what_the_model_says(card: ModelCard, format: Format) -> 
     assert np.ptp(found, axis=0).max() > 1e-3
 
 
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+@pytest.mark.parametrize(
+    ("architecture", "options", "shape"),
+    [
+        pytest.param("timm/resnet10t", {"pooling": "avgmax"}, (32, 40), id="resnet10t, avgmax"),
+        pytest.param("alexnet", {"hidden_features": 16}, (64, 80), id="alexnet", marks=pytest.mark.slow),
+        pytest.param("resnet50_se", {}, (32, 40), id="resnet50_se", marks=pytest.mark.slow),
+        pytest.param("resnet50_cbam", {}, (32, 40), id="resnet50_cbam", marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", {}, (32, 40), id="efficientnet_b0", marks=pytest.mark.slow),
+    ],
+)
+def test_every_architecture_can_be_exported(
+    architecture: str, options: dict[str, object], shape: tuple[int, int], format: Format
+) -> None:
+    card = dataclasses.replace(make_card(), architecture=architecture, options=options)
+    exported = portable_model(weights(card), card, shape=shape, format=format)
+    answer = {"onnx": onnx_file, "torch": torch_file}[format].answers
+    log_mel = np.random.default_rng(8).uniform(-80, 0, (7, *shape)).astype(np.float32)
+    with torch.inference_mode():
+        expected = InferenceModel(weights(card), card)(torch.from_numpy(log_mel)).numpy()
+    np.testing.assert_allclose(answer(exported.data, log_mel), expected, atol=1e-4)
+    for row in range(2):
+        np.testing.assert_allclose(answer(exported.data, log_mel[row : row + 1])[0], expected[row], atol=1e-4)
+    assert np.ptp(expected, axis=0).max() > 1e-3
+
+
 def test_labels_and_features_are_inside() -> None:
     card = make_card()
     onnx = onnx_file.about(portable_model(weights(card), card, shape=SHAPE, format="onnx").data)
@@ -86,6 +114,31 @@ def test_an_export_that_differs_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch_file, "answers", lambda data, log_mel: answers(data, log_mel) * np.nan)
     with pytest.raises(InvalidInput, match="by nan"):
         portable_model(weights(card), card, shape=SHAPE, format="torch")
+
+
+def test_an_export_that_differs_for_a_single_window_of_sound_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where an operation takes a batch of one for something else."""
+    card, answers = make_card(), torch_file.answers
+
+    def disturbed(data: bytes, log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        is_alone = len(log_mel) == 1 and np.ptp(log_mel) > 0
+        return answers(data, log_mel) + np.float32(2e-4 if is_alone else 0)
+
+    monkeypatch.setattr(torch_file, "answers", disturbed)
+    with pytest.raises(InvalidInput, match=r"differ from the model's by 2\.0e-04"):
+        portable_model(weights(card), card, shape=SHAPE, format="torch")
+
+
+@pytest.mark.parametrize("told", ["the runtime cannot\nand says why", ""])
+def test_a_file_that_cannot_be_run_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    def broken(data: bytes, log_mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        raise LookupError(told)
+
+    monkeypatch.setattr(torch_file, "answers", broken)
+    card, reason = make_card(), told.partition("\n")[0] or "LookupError"
+    with pytest.raises(InvalidInput, match=rf"torch, whose file cannot be run \({reason}\).*Take format=onnx") as e:
+        portable_model(weights(card), card, shape=SHAPE, format="torch")
+    assert "\n" not in str(e.value)
 
 
 class _Undecided(torch.nn.Module):
