@@ -17,6 +17,7 @@ from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
 from reports import leaderboard
+from reports.chosen_by import ACCURACY, MACRO_AUC
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
 from storage.object_store import ObjectStore
@@ -91,10 +92,12 @@ def _search(
 ) -> int:
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
+    several = plan.trial_config(plan.settings.architectures[0], {}).loss.is_multi_label
+    score = (MACRO_AUC if several else ACCURACY).name
     with progress("sweep, trials") as tell:
 
         def on_progress(now: SweepProgress) -> None:
-            best = "" if now.best_objective is None else f", best validation accuracy {now.best_objective:.3f}"
+            best = "" if now.best_objective is None else f", best validation {score} {now.best_objective:.3f}"
             tell(now.trials_ended, now.trials_in_all, f"{now.seed_epochs} seed-epochs{best} | {now.last}")
 
         spec = dataclasses.asdict(settings.features)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reports import (
-    LEADERBOARD_HEADER,
     best_of_each_architecture,
     leaderboard,
+    leaderboard_header,
     leaderboard_lines,
     load_sweep,
     newest_sweep,
@@ -104,6 +104,20 @@ def test_recall_is_averaged_per_label_and_absent_classes_stay_empty(invented: "I
     assert row.test_auc_mean is None
 
 
+def test_precision_is_averaged_over_the_seeds_that_predicted_the_label(invented: "InventedSweep") -> None:
+    invented.suggest("t0", seeds=(1, 2))
+    invented.complete_seed("t0", 1, test_precision=[0.5, NAN, NAN])
+    invented.complete_seed("t0", 2, test_precision=[0.7, 0.4, NAN])
+    (row,) = leaderboard(invented.load())
+    assert row.test_precision_mean == {"dog": pytest.approx(0.6), "rain": pytest.approx(0.4), "clock": None}
+
+
+def test_a_sweep_recorded_without_precisions_has_none(invented: "InventedSweep") -> None:
+    invented.finished_trial("t0", number=0)
+    (row,) = leaderboard(invented.load())
+    assert set(row.test_precision_mean.values()) == {None}
+
+
 def test_json_is_valid_best_first_and_has_null_for_no_value(invented: "InventedSweep") -> None:
     invented.suggest("t0", seeds=(1,), parameters={})
     invented.complete_seed(
@@ -124,8 +138,9 @@ def test_terminal_cells_are_percent_with_deviation(invented: "InventedSweep") ->
     invented.suggest("t0", seeds=(1, 2), parameters={"learning_rate": 0.00123456, "mixup": True})
     invented.complete_seed("t0", 1, test_accuracy=0.80, test_auc=None)
     invented.complete_seed("t0", 2, test_accuracy=0.84, test_auc=None)
-    (cells,) = leaderboard_lines(leaderboard(invented.load()))
-    named = dict(zip(LEADERBOARD_HEADER, cells, strict=True))
+    sweep = invented.load()
+    (cells,) = leaderboard_lines(sweep, leaderboard(sweep))
+    named = dict(zip(leaderboard_header(sweep), cells, strict=True))
     assert named["test accuracy"] == "82.0 ± 2.8 %"
     assert named["configuration"] == "learning_rate 0.00123, mixup True"
     assert named["test AUC"] == "–"
@@ -159,10 +174,12 @@ def test_a_misspelt_sweep_id_gets_the_nearest_one(invented: "InventedSweep") -> 
         load_sweep(invented.results, "sweep-2")
 
 
-def test_predictions_are_read_on_first_use(invented: "InventedSweep") -> None:
+def test_predictions_are_read_on_first_use_and_of_one_trial_alone(invented: "InventedSweep") -> None:
     sweep = invented.load()
     invented.predict("t0", 1, "clip-1", label=0, predicted=2)
-    assert sweep.predictions[["clip_id", "predicted"]].to_dict("records") == [{"clip_id": "clip-1", "predicted": 2}]
+    invented.predict("t01", 1, "clip-2", label=0, predicted=1)
+    found = sweep.predictions_of("t0")[["clip_id", "predicted"]].to_dict("records")
+    assert found == [{"clip_id": "clip-1", "predicted": 2}]
 
 
 def test_summaries_say_what_became_of_every_trial(invented: "InventedSweep") -> None:
