@@ -34,4 +34,4 @@ def reliability_diagram(found: Reliability) -> go.Figure:
     figure.update_layout(yaxis2={**axis_style(), "domain": _COUNT_PLACE, "nticks": 3, "anchor": "x"}, bargap=0)
     figure.update_layout(barmode="overlay", yaxis={"domain": _ACCURACY_PLACE, "range": [0, 1.02], "tickformat": ".0%"})
     figure.update_layout(yaxis_title_text="right", yaxis2_title_text="predictions", yaxis2_title_font_color=MUTED)
-    return figure.update_xaxes(tickformat=".0%", range=[0, 1], title_text="confidence", anchor="y2")
+    return figure.update_xaxes(tickformat=".0%", range=[0, 1.01], title_text="confidence", anchor="y2")

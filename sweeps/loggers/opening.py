@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from storage.errors import InvalidInput
-from sweeps.loggers.run_logger import RunInfo, RunLogger, RunState
-from training import SeedResult
+from sweeps.loggers.run_logger import EndedSeed, RunInfo, RunLogger, RunState
 from training.progress import EpochMetrics
 
 LogKind = Literal["tensorboard", "wandb", "mlflow"]
@@ -71,7 +70,7 @@ class AllOf:
         for logger in self._loggers:
             logger.epoch(seed=seed, fold=fold, metrics=metrics)
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
         for logger in self._loggers:
             logger.seed(fold=fold, result=result)
 
@@ -93,7 +92,7 @@ class Forgiving:
     def epoch(self, *, seed: int, fold: int | None, metrics: EpochMetrics) -> None:
         self._try(lambda: self._logger.epoch(seed=seed, fold=fold, metrics=metrics))
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
         self._try(lambda: self._logger.seed(fold=fold, result=result))
 
     def end(self, state: RunState) -> None:

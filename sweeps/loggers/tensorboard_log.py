@@ -11,8 +11,7 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from sweeps.loggers.run_logger import RunInfo, RunState, curve_id, epoch_scalars, final_scalars, safe
-from training import SeedResult
+from sweeps.loggers.run_logger import EndedSeed, RunInfo, RunState, curve_id, epoch_scalars, final_scalars, safe
 from training.progress import EpochMetrics
 
 
@@ -31,7 +30,7 @@ class TensorboardLog:
     def epoch(self, *, seed: int, fold: int | None, metrics: EpochMetrics) -> None:
         self._curve(seed, fold).write(epoch_scalars(metrics), step=metrics.epoch)
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
         self._curve(result.seed, fold).write(final_scalars(result), step=result.epochs_trained)
 
     def end(self, state: RunState) -> None:
