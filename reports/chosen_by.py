@@ -1,7 +1,8 @@
-"""What epochs, trials and configurations of a sweep are chosen by, in words, and how its values are told.
+"""What trials and configurations of a sweep are chosen by, in words, and how its values are told.
 
 The rule is that of `training.metrics.Evaluation.score`: accuracy, or the macro ROC-AUC where a clip may have several
-labels. Enters: a `SweepResults`. Leaves: a name for every heading, caption and axis that speaks of it.
+labels. Epochs are chosen by it, too, unless the recipe's `loop.select_by` says otherwise. Enters: a `SweepResults`.
+Leaves: a name for every heading, caption and axis that speaks of it.
 """
 
 import json
@@ -64,5 +65,5 @@ def has_several_labels(sweep: SweepResults) -> bool:
 
 
 def epoch_scores(curve: pd.DataFrame) -> pd.Series:
-    """What epochs are chosen by, for rows of the epochs table; those of earlier versions have an accuracy alone."""
+    """The validation score, for rows of the epochs table; those of earlier versions have an accuracy alone."""
     return curve["validation_score"].astype(float).fillna(curve["validation_accuracy"])

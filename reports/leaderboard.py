@@ -1,7 +1,7 @@
 """The leaderboard of a sweep. Enters: a `SweepResults`. Leaves: one ranked row per fully trained configuration.
 
-Configurations are chosen on validation and never on test: rows are ranked by the mean validation score that epochs and
-trials are chosen by (`chosen_by.py`), and the test numbers stand beside it as what the choice turned out to be worth. A
+Configurations are chosen on validation and never on test: rows are ranked by the mean validation score that trials
+are chosen by (`chosen_by.py`), and the test numbers stand beside it as what the choice turned out to be worth. A
 configuration with a seed still missing has no row.
 """
 

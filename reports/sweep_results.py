@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,15 @@ class SweepResults:
     seeds: pd.DataFrame
     epochs: pd.DataFrame
     failures: pd.DataFrame
-    _predictions: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     def predictions_of(self, trial_id: str) -> pd.DataFrame:
-        """One row per (seed, part, clip) of a trial; by far the largest table, hence read trial by trial, once each."""
-        if trial_id not in self._predictions:
-            found = self.results.read("predictions", sweep_id=self.sweep_id, trial_id=trial_id)
-            self._predictions[trial_id] = found.to_pandas()
-        return self._predictions[trial_id]
+        """One row per (seed, part, clip) of a trial."""
+        return self._predictions[self._predictions["trial_id"] == trial_id]
+
+    @cached_property
+    def _predictions(self) -> pd.DataFrame:
+        """By far the largest table, hence read on first use only."""
+        return self.results.read("predictions", sweep_id=self.sweep_id).to_pandas()
 
     @property
     def sweep_id(self) -> str:

@@ -50,17 +50,10 @@ class ResultsTable:
         data = _encode(table, list(rows), schema)
         return self.store.put_if_absent(f"results/{table}/sweep={sweep_id}/{commit}.parquet", data)
 
-    def read(self, table: str, *, sweep_id: str | None = None, trial_id: str | None = None) -> pa.Table:
-        """Every committed row of a table, of one sweep or of all; empty when there is none.
-
-        Args:
-            trial_id: reads the objects of one trial of a sweep alone, in tables whose commits begin with `<trial_id>-`:
-                seeds, epochs, predictions and failures.
-        """
-        assert trial_id is None or sweep_id is not None, "a trial is one of a sweep"
+    def read(self, table: str, *, sweep_id: str | None = None) -> pa.Table:
+        """Every committed row of a table, of one sweep or of all; empty when there is none."""
         schema = _schema(table)
         prefix = f"results/{table}/" + (f"sweep={sweep_id}/" if sweep_id is not None else "")
-        prefix += f"{trial_id}-" if trial_id is not None else ""
         keys = [info.key for info in self.store.list(prefix) if info.key.endswith(".parquet")]
         with ThreadPoolExecutor(_READ_THREADS) as pool:
             tables = list(pool.map(lambda key: self._read_commit(key, schema), keys))

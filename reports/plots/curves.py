@@ -1,4 +1,4 @@
-"""Figures over epochs: the score that epochs are chosen by, the losses, and where trials were stopped."""
+"""Figures over epochs: the score that trials are chosen by, the losses, and where they were stopped."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _MAX_RUNG_LINES = 12
 
 
 def score_curves(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> go.Figure:
-    """The validation score that epochs are chosen by: a colour per name, a line per seed, a ring at the epoch kept.
+    """The validation score that trials are chosen by: a colour per name, a line per seed, a ring at the epoch kept.
 
     Args:
         best: what is compared: architectures, or the folds of an experiment.

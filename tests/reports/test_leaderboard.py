@@ -174,7 +174,7 @@ def test_a_misspelt_sweep_id_gets_the_nearest_one(invented: "InventedSweep") -> 
         load_sweep(invented.results, "sweep-2")
 
 
-def test_predictions_are_read_on_first_use_and_of_one_trial_alone(invented: "InventedSweep") -> None:
+def test_predictions_are_read_on_first_use_and_are_of_one_trial(invented: "InventedSweep") -> None:
     sweep = invented.load()
     invented.predict("t0", 1, "clip-1", label=0, predicted=2)
     invented.predict("t01", 1, "clip-2", label=0, predicted=1)
