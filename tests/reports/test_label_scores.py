@@ -95,6 +95,7 @@ def test_the_page_shows_scores_by_label_in_place_of_a_matrix(new_sweep: NewSweep
     assert "Scores by label" in text
     assert "Validation macro ROC-AUC by epoch" in text
     assert "Binary cross-entropy per clip" in text
+    assert "objective is the validation macro ROC-AUC" in text
     assert "<b>wren</b>" in text
     assert "Confusion matrix" not in text
     assert "Recall and precision by class" not in text
