@@ -3,6 +3,9 @@
 python jobs/sweep.py data.root=<ESC-50 tree> sweep.num_trials=12 storage.uri=s3://bucket/prefix
 python jobs/sweep.py preset=embedded data.root=workspace/data/synthetic
 python jobs/sweep.py --smoke data.root=<ESC-50 tree>
+
+While it searches, `tensorboard --logdir workspace/logs` shows every trial, and compares them under HParams;
+log.kinds=[tensorboard,wandb,mlflow] tells others, too.
 """
 
 import dataclasses
@@ -25,6 +28,7 @@ from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
 from sweeps.configurations import with_weights_hash
 from sweeps.embeddings import embed_for_plan
+from sweeps.loggers import TrialLogs
 from sweeps.resources import choose_device
 from sweeps.run_sweep import SweepProgress
 from training import TrialData, load_trial_data
@@ -49,6 +53,7 @@ def _sweep(words: Sequence[str]) -> int:
         device="cpu",
     )
     plan.check(feature_shape=settings.features.feature_shape)
+    logs = TrialLogs(settings.log, say=say)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
@@ -59,7 +64,7 @@ def _sweep(words: Sequence[str]) -> int:
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
         embedded = _embed(plan, data, result.features, split)
         row = _sweep_row(settings, plan, split, data)
-        num_given_up = _search(plan, data, store, settings, row, embedded)
+        num_given_up = _search(plan, data, store, settings, row, embedded, logs)
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
     rows = leaderboard(sweep)
@@ -89,6 +94,7 @@ def _search(
     settings: JobSettings,
     row: dict[str, Any],
     embedded: tuple[TrialData, ...],
+    logs: TrialLogs,
 ) -> int:
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
@@ -102,7 +108,7 @@ def _search(
 
         spec = dataclasses.asdict(settings.features)
         outcome = run_sweep(
-            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded
+            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded, logs=logs
         )
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")

@@ -7,7 +7,7 @@ makes of them outside of the results table.
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from training.progress import EpochMetrics
@@ -35,12 +35,15 @@ class RunInfo:
         name: what people call it.
         group: what it belongs to: the sweep, or the experiment.
         configuration: everything that was asked for, as JSON has it.
+        hyperparameters: values of the configuration by which the runs of a group are told apart; empty where nothing is
+            compared.
     """
 
     run_id: str
     name: str
     group: str
     configuration: Mapping[str, Any]
+    hyperparameters: Mapping[str, float | int | bool | str] = field(default_factory=dict)
 
 
 class PartScores(Protocol):
