@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from cluster.session import cluster_resources
@@ -13,14 +14,21 @@ from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
 from pipelines.manifest import Manifest
 from pipelines.sources import read_manifest
 from reports import (
-    LEADERBOARD_HEADER,
+    GROUP_HEADER,
+    LeaderboardRow,
     SweepResults,
+    are_told,
+    by_fold,
+    ends,
     fold_header,
     fold_lines,
     fold_rows,
+    group_lines,
+    group_scores,
     is_experiment,
     is_literature,
     leaderboard,
+    leaderboard_header,
     leaderboard_lines,
     load_sweep,
     render_page,
@@ -49,6 +57,7 @@ _PACKAGES = (
 
 # Reasons of a quarantine that another machine, another library or more time may not find.
 _MAY_PASS = ("timed_out", "decoder_crashed", "out_of_memory", "internal_error")
+_WORST_GROUPS, _BEST_GROUPS = 5, 3  # what a terminal shows of many
 _MANY_FILES = 5000  # fewer are looked at before anybody would ask what goes on
 
 
@@ -153,20 +162,35 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
 
 
 def print_scores(sweep: SweepResults) -> None:
-    """The leaderboard of a sweep, or the scores by fold of an experiment, as a table; a line where there are none."""
+    """The leaderboard of a sweep, or the scores by fold of an experiment, as a table; a line where there are none.
+
+    Below it, where groups are large enough, the scores of the first row, or of all folds, by group.
+    """
     if is_experiment(sweep):
         folds = fold_rows(sweep)
         if folds:
             print_table(f"Test scores of {sweep.sweep_id}", fold_header(sweep), fold_lines(sweep, folds))
+        _print_groups(sweep, list(by_fold(sweep).values()))
         if is_literature(sweep):
             say("protocol literature: epochs were chosen on the test folds; these scores are too good by that choice")
         return
     rows = leaderboard(sweep)
     if rows:
         title = f"Leaderboard of {sweep.sweep_id} (ranked by validation)"
-        print_table(title, LEADERBOARD_HEADER, leaderboard_lines(rows))
+        print_table(title, leaderboard_header(sweep), leaderboard_lines(sweep, rows))
+        _print_groups(sweep, rows[:1])
     else:
         say("no configuration has finished all its seeds; the report says why")
+
+
+def _print_groups(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> None:
+    groups = group_scores(sweep, rows)
+    if not are_told(groups):
+        return
+    shown = ends(groups, worst=_WORST_GROUPS, best=_BEST_GROUPS)
+    some = "" if len(shown) == len(groups) else f": the {_WORST_GROUPS} worst and {_BEST_GROUPS} best of {len(groups)}"
+    of = "" if is_experiment(sweep) else " of the first row"
+    print_table(f"Test scores by group{of}{some}", GROUP_HEADER, group_lines(shown))
 
 
 def write_page(page: str | bytes, name: str, settings: ReportSettings) -> str:

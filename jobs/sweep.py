@@ -3,6 +3,9 @@
 python jobs/sweep.py data.root=<ESC-50 tree> sweep.num_trials=12 storage.uri=s3://bucket/prefix
 python jobs/sweep.py preset=embedded data.root=workspace/data/synthetic
 python jobs/sweep.py --smoke data.root=<ESC-50 tree>
+
+While it searches, `tensorboard --logdir workspace/logs` shows every trial, and compares them under HParams;
+log.kinds=[tensorboard,wandb,mlflow] tells others, too.
 """
 
 import dataclasses
@@ -18,6 +21,7 @@ from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
 from reports import leaderboard
+from reports.chosen_by import ACCURACY, MACRO_AUC
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
 from storage.object_store import ObjectStore
@@ -25,6 +29,7 @@ from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
 from sweeps.configurations import check_first_weights, check_labels, with_weights_hash
 from sweeps.embeddings import embed_for_plan
+from sweeps.loggers import TrialLogs
 from sweeps.resources import choose_device, trial_resources
 from sweeps.run_sweep import SweepProgress
 from training import TrialData, load_trial_data
@@ -54,6 +59,7 @@ def _sweep(words: Sequence[str]) -> int:
         config = plan.trial_config(architecture, {})
         check_labels({clip.clip_id: clip.labels for clip in manifest.clips}, split, config, section="sweep")
         check_first_weights(config)
+    logs = TrialLogs(settings.log, say=say)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
@@ -67,7 +73,7 @@ def _sweep(words: Sequence[str]) -> int:
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
         embedded = _embed(plan, data, result.features, split)
         row = _sweep_row(settings, plan, split, data)
-        num_given_up = _search(plan, data, store, settings, row, embedded)
+        num_given_up = _search(plan, data, store, settings, row, embedded, logs)
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
     rows = leaderboard(sweep)
@@ -97,18 +103,21 @@ def _search(
     settings: JobSettings,
     row: dict[str, Any],
     embedded: tuple[TrialData, ...],
+    logs: TrialLogs,
 ) -> int:
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
+    several = plan.trial_config(plan.settings.architectures[0], {}).loss.is_multi_label
+    score = (MACRO_AUC if several else ACCURACY).name
     with progress("sweep, trials") as tell:
 
         def on_progress(now: SweepProgress) -> None:
-            best = "" if now.best_objective is None else f", best validation accuracy {now.best_objective:.3f}"
+            best = "" if now.best_objective is None else f", best validation {score} {now.best_objective:.3f}"
             tell(now.trials_ended, now.trials_in_all, f"{now.seed_epochs} seed-epochs{best} | {now.last}")
 
         spec = dataclasses.asdict(settings.features)
         outcome = run_sweep(
-            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded
+            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded, logs=logs
         )
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")

@@ -1,17 +1,11 @@
 """From the results table to what people read: leaderboard, JSON, terminal cells and one self-contained HTML page."""
 
-from reports.cross_validation import fold_header, fold_lines, fold_rows, is_experiment, is_literature
-from reports.leaderboard import (
-    LeaderboardRow,
-    SweepResults,
-    best_of_each_architecture,
-    leaderboard,
-    load_sweep,
-    newest_sweep,
-    to_json,
-)
+from reports.cells import GROUP_HEADER, group_lines, leaderboard_header, leaderboard_lines
+from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows, is_experiment, is_literature
+from reports.group_scores import GroupScores, are_told, ends, group_scores
+from reports.leaderboard import LeaderboardRow, best_of_each_architecture, leaderboard, to_json
 from reports.page import render_page
-from reports.text import LEADERBOARD_HEADER, leaderboard_lines
+from reports.sweep_results import SweepResults, load_sweep, newest_sweep
 from reports.trials import TrialSummary, trial_summaries
 
 __all__ = [
@@ -22,11 +16,18 @@ __all__ = [
     "leaderboard",
     "best_of_each_architecture",
     "to_json",
-    "LEADERBOARD_HEADER",
+    "leaderboard_header",
     "leaderboard_lines",
+    "GroupScores",
+    "group_scores",
+    "are_told",
+    "ends",
+    "GROUP_HEADER",
+    "group_lines",
     "TrialSummary",
     "trial_summaries",
     "render_page",
+    "by_fold",
     "fold_header",
     "fold_lines",
     "fold_rows",

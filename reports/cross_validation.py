@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.label_scores import has_several_labels
-from reports.leaderboard import LeaderboardRow, SweepResults, leaderboard
+from reports.chosen_by import has_several_labels
+from reports.leaderboard import LeaderboardRow, leaderboard
+from reports.sweep_results import SweepResults
 from reports.text import NO_VALUE, decimal, percent
 
 # Column → name in `seeds.scores` (training/metrics.py describes them) and whether it is a share, told in percent.
@@ -90,29 +91,6 @@ def fold_lines(sweep: SweepResults, rows: Sequence[FoldRow]) -> list[list[str]]:
     ]
 
 
-def accuracy_by_group(sweep: SweepResults) -> list[tuple[str, int, float, float | None]]:
-    """What each group's test clips were answered: (group, clips, mean accuracy, deviation over seeds), worst first.
-
-    A clip is right if its most probable label is one of its labels. Empty where groups are not recorded.
-    """
-    predictions = sweep.predictions
-    rows = predictions[(predictions["part"] == "test") & predictions["group"].notna()]
-    if rows.empty:
-        return []
-    is_right = [
-        predicted in (label, *([] if labels is None else labels))
-        for predicted, label, labels in zip(rows["predicted"], rows["label"], rows["labels"], strict=True)
-    ]
-    of_seed = rows.assign(right=is_right).groupby(["group", "seed"])["right"].agg(["mean", "count"]).reset_index()
-    found = []
-    for group in sorted(set(of_seed["group"])):
-        shares = of_seed[of_seed["group"] == group]
-        found.append(
-            (str(group), int(shares["count"].max()), float(shares["mean"].mean()), _finite(shares["mean"].std(ddof=1)))
-        )
-    return sorted(found, key=lambda row: (row[2], row[0]))
-
-
 def by_fold(sweep: SweepResults) -> dict[str, LeaderboardRow]:
     """`fold 1` → the trial of that fold, of those with all seeds complete, in the order of folds."""
     fold_of = _fold_of_trial(sweep)
@@ -131,9 +109,7 @@ def _columns(sweep: SweepResults) -> dict[str, tuple[str, bool]]:
 
 def _told(row: FoldRow, name: str, *, is_share: bool) -> str:
     mean, deviation = row.mean.get(name), row.deviation.get(name)
-    if is_share or mean is None:
-        return percent(mean, deviation)
-    return decimal(mean) if deviation is None else f"{mean:.3f} ± {deviation:.3f}"
+    return percent(mean, deviation) if is_share else decimal(mean, deviation)
 
 
 def _test_scores(sweep: SweepResults) -> pd.DataFrame:

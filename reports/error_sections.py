@@ -1,33 +1,84 @@
-"""What the best configuration gets wrong: the matrix and the recalls, or each label by itself where a clip has several.
+"""What a configuration gets wrong: matrix, recall and precision by class, or each label where a clip has several.
 
-Enters: a `SweepResults` and its leaderboard. Leaves: sections of the page.
+Enters: a `SweepResults` and rows of its leaderboard. Leaves: sections of the page.
 """
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
-from reports.label_scores import LabelScores, has_several_labels, label_scores
-from reports.leaderboard import LeaderboardRow, SweepResults
-from reports.markup import Markup
-from reports.sections import confusion_section, recall_section
-from reports.tables import folded, table
-from reports.text import counted, decimal
+from reports.chosen_by import has_several_labels
+from reports.class_scores import class_scores
+from reports.label_scores import LabelScores, label_scores
+from reports.leaderboard import LeaderboardRow
+from reports.markup import Markup, element
+from reports.sweep_results import SweepResults
+from reports.tables import class_table, confusion_table, folded, table
+from reports.text import counted, decimal, percent
 
-_TITLE = "Scores by label"
+CLASSES, LABELS, MATRIX = "Recall and precision by class", "Scores by label", "Confusion matrix"
+_LATER = "Shown once a configuration has all its seeds complete."
 
 
 def error_sections(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[Markup]:
-    """Confusion matrix and recall of single labels; of several, which do not stand for one another, scores by label."""
-    if not has_several_labels(sweep):
-        return [confusion_section(sweep, rows), recall_section(sweep, rows)]
+    """Matrix and classes of single labels; of several, which do not stand for one another, scores by label."""
+    if has_several_labels(sweep):
+        return [label_section(sweep, rows[:1]) if rows else section(LABELS, empty(_LATER))]
     if not rows:
-        return [section(_TITLE, empty("Shown once a configuration has all its seeds complete."))]
-    return [label_section(sweep, rows[:1])]
+        return [section(title, empty(_LATER)) for title in (MATRIX, CLASSES)]
+    best = rows[0]
+    seeds = sweep.seeds_of(best.trial_id, best.seeds)
+    who = f"{best.architecture}, trial {best.number}"
+    parts = f"{counted(best.num_test_clips, 'test clip')} × {counted(len(best.seeds), 'seed')}"
+    predictions = f"{who}; {parts} = {best.num_test_clips * len(best.seeds)} predictions."
+    return [
+        confusion_section(sweep, seeds, "Where the best configuration errs", predictions),
+        class_section(sweep, seeds, who),
+    ]
+
+
+def confusion_section(sweep: SweepResults, seeds: pd.DataFrame, title: str, what: str) -> Markup:
+    """Who is taken for whom.
+
+    Args:
+        seeds: rows of the seeds table, over which the counts are summed.
+        what: a sentence that says whose predictions these are, and how many.
+    """
+    how_counted = "The number is the count (none: 0)" if plots.shows_counts(sweep) else "Point at a cell for its count"
+    text = f"{what} {how_counted}; the colour is the share of the row, that is of the clips whose true label is its."
+    width = plots.confusion_width_pixels(sweep)
+    figure = plotted(title, plots.confusion_matrix(sweep, seeds), text, min_width_pixels=width)
+    return section(MATRIX, figure, folded("The same counts as a table", confusion_table(sweep, seeds)))
+
+
+def class_section(sweep: SweepResults, seeds: pd.DataFrame, who: str) -> Markup:
+    """Which classes a seed gains or loses.
+
+    Args:
+        seeds: rows of the seeds table: of one trial, or of all folds, whose clips are counted together.
+        who: whose answers these are, as a part of a sentence.
+    """
+    scores = class_scores(sweep, seeds)
+    recall = plotted(
+        "Which classes a seed gains or loses: recall",
+        plots.class_marks(scores, "recall"),
+        f"Share of a class's test clips that were recognised, by {who}; a mark per seed and a bar at their mean, the "
+        "weakest class on top. In brackets: n, the test clips of the class.",
+    )
+    precision = plotted(
+        "How far an answer can be trusted: precision",
+        plots.class_marks(scores, "precision"),
+        "Share of the clips taken for a class that are of it; the classes in the same order. No mark where a seed took "
+        "no clip for it.",
+    )
+    as_table = folded("The same as a table", class_table(scores))
+    return section(CLASSES, element("div", recall, precision, class_="pair"), as_table)
 
 
 def label_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
-    """AUC and average precision of every label, as a figure and as a table.
+    """AUC and average precision of every label, as a figure and, with recall and precision, as a table.
 
     Args:
         rows: the configuration that is shown: one row, or one for every fold.
@@ -40,13 +91,26 @@ def label_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup
         "ROC-AUC is 0.5 by chance, average precision the share of clips that have the label."
     )
     figure = plotted("Which labels are recognised", plots.label_marks(scores), text)
-    return section(_TITLE, figure, folded("The same as a table", caption("Means over seeds."), _table(scores)))
+    how = (
+        f"Means over {'seeds' if len(rows) == 1 else 'folds and seeds'}. Recall and precision take a clip to have the "
+        "labels whose probability is at least one half."
+    )
+    return section(
+        LABELS, figure, folded("The same as a table, with recall and precision", caption(how), _table(scores))
+    )
 
 
 def _table(scores: Sequence[LabelScores]) -> Markup:
-    header = (("label", "name"), ("test clips", "number"), ("ROC-AUC", "number"), ("average precision", "number"))
+    names = ("test clips", "ROC-AUC", "average precision", "recall", "precision")
     cells = [
-        (label.label, label.num_clips, decimal(label.auc_mean), decimal(label.average_precision_mean))
+        (
+            label.label,
+            label.num_clips,
+            decimal(label.auc_mean),
+            decimal(label.average_precision_mean),
+            percent(label.recall_mean),
+            percent(label.precision_mean),
+        )
         for label in scores
     ]
-    return table(_TITLE, header, cells)
+    return table(LABELS, (("label", "name"), *((name, "number") for name in names)), cells)

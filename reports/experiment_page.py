@@ -1,26 +1,20 @@
 """One experiment as one HTML page: a configuration over folds and seeds, in the manner of a sweep's page."""
 
 import json
+from collections.abc import Mapping, Sequence
 
 from reports import plots
+from reports.answer_sections import calibration_section, groups_section
 from reports.blocks import caption, empty, plotted, section
-from reports.cross_validation import (
-    accuracy_by_group,
-    by_fold,
-    fold_header,
-    fold_lines,
-    fold_rows,
-    is_literature,
-)
-from reports.error_sections import label_section
-from reports.label_scores import has_several_labels
-from reports.leaderboard import SweepResults
+from reports.chosen_by import chosen_by, has_several_labels
+from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows, is_literature
+from reports.error_sections import CLASSES, LABELS, MATRIX, class_section, confusion_section, label_section
+from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup, element
 from reports.sections import failures_section, what_was_run_section
+from reports.sweep_results import SweepResults
 from reports.tables import json_block, table
-from reports.text import counted, percent
-
-_MOST_GROUPS, _LEAST_CLIPS_A_GROUP = 60, 5
+from reports.text import counted
 
 LITERATURE = (
     "Protocol: literature. The epochs whose weights were kept were chosen on the test folds themselves, as many papers "
@@ -30,11 +24,14 @@ LITERATURE = (
 
 def experiment_sections(sweep: SweepResults) -> list[Markup | None]:
     """The sections of the page, in order."""
+    folds = by_fold(sweep)
+    rows = list(folds.values())
     return [
         _scores_section(sweep),
-        _curves_section(sweep),
-        _errors_section(sweep),
-        _groups_section(sweep),
+        _curves_section(sweep, folds),
+        *_error_sections(sweep, rows),
+        groups_section(sweep, rows),
+        calibration_section(sweep, rows),
         failures_section(sweep),
         _configuration_section(sweep),
         what_was_run_section(sweep),
@@ -54,14 +51,13 @@ def _scores_section(sweep: SweepResults) -> Markup:
     return section("Scores by fold", caption(text), table("Scores by fold", header, fold_lines(sweep, rows)))
 
 
-def _curves_section(sweep: SweepResults) -> Markup:
-    folds = by_fold(sweep)
+def _curves_section(sweep: SweepResults, folds: Mapping[str, LeaderboardRow]) -> Markup:
     if not folds:
         return section("Learning curves", empty("Shown once a fold has all its seeds complete."))
     num_lines = sum(len(row.seeds) for row in folds.values())
     score = plotted(
-        f"Validation {'macro ROC-AUC' if has_several_labels(sweep) else 'accuracy'} by epoch",
-        plots.accuracy_curves(sweep, folds),
+        f"Validation {chosen_by(sweep).name} by epoch",
+        plots.score_curves(sweep, folds),
         f"A colour per fold, {counted(num_lines, 'line')} in all, one per seed. A ring marks the epoch whose weights "
         "were kept.",
     )
@@ -72,32 +68,16 @@ def _curves_section(sweep: SweepResults) -> Markup:
     return section("Learning curves", score, element("div", *losses, class_="pair"))
 
 
-def _errors_section(sweep: SweepResults) -> Markup:
+def _error_sections(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[Markup]:
     if has_several_labels(sweep):
-        folds = list(by_fold(sweep).values())
-        title = "Scores by label"
-        return label_section(sweep, folds) if folds else section(title, empty("Shown once a fold is complete."))
+        return [label_section(sweep, rows) if rows else section(LABELS, empty("Shown once a fold is complete."))]
     if sweep.seeds.empty:
-        return section("Confusion matrix", empty("Shown once a seed of a fold is complete."))
-    text = (
-        f"All test folds and seeds that are complete: {counted(len(sweep.seeds), 'test part')}. The colour is the "
-        "share of the row, that is of the clips whose true label is the row's."
-    )
-    matrix = plots.confusion_of(sweep, sweep.seeds)
-    width = plots.confusion_width_pixels(sweep)
-    return section("Confusion matrix", plotted("Where it errs", matrix, text, min_width_pixels=width))
-
-
-def _groups_section(sweep: SweepResults) -> Markup | None:
-    """Only where groups are few and large, like speakers or sites; recordings of three clips tell nothing."""
-    groups = accuracy_by_group(sweep)
-    num_clips = sum(count for _, count, _, _ in groups)
-    if not 2 <= len(groups) <= _MOST_GROUPS or num_clips < _LEAST_CLIPS_A_GROUP * len(groups):
-        return None
-    header = (("group", "name"), ("test clips", "number"), ("accuracy", "number"))
-    cells = [(group, count, percent(mean, deviation)) for group, count, mean, deviation in groups]
-    text = "The groups that no split tears apart (speakers, sites), the worst first; ± over seeds."
-    return section("Accuracy by group", caption(text), table("Accuracy by group", header, cells))
+        return [section(title, empty("Shown once a seed of a fold is complete.")) for title in (MATRIX, CLASSES)]
+    parts = f"all test folds and seeds that are complete ({counted(len(sweep.seeds), 'test part')})"
+    return [
+        confusion_section(sweep, sweep.seeds, "Where it errs", f"{parts.capitalize()}."),
+        class_section(sweep, sweep.seeds, f"the models of {parts}, the folds of a seed counted together"),
+    ]
 
 
 def _configuration_section(sweep: SweepResults) -> Markup:

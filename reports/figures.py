@@ -1,4 +1,4 @@
-"""Figures of a sweep as PNG files, for papers and messages: learning curves, and where the best configuration errs.
+"""Figures of a sweep as PNG files, for papers and messages: learning curves, and what the best one gets wrong.
 
 Enters: a `SweepResults`. Leaves: PNG files as bytes. The only file that imports
 matplotlib, by its object-oriented API alone: no figure is known to any other part of the process. Labels are other
@@ -18,8 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from reports.label_scores import LabelScores, epoch_scores, has_several_labels, label_scores
-from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_architecture, leaderboard, summed_confusion
+from reports.calibration import NUM_BINS, Reliability, reliability
+from reports.chosen_by import chosen_by, epoch_scores, has_several_labels
+from reports.label_scores import LabelScores, label_scores
+from reports.leaderboard import LeaderboardRow, best_of_each_architecture, leaderboard
+from reports.sweep_results import SweepResults, summed_confusion
 from reports.text import counted
 from storage.safe_names import safe_names
 
@@ -36,8 +39,8 @@ def draw_figures(sweep: SweepResults) -> dict[str, bytes]:
 
     Returns:
         File name → PNG: learning curves of each architecture's best configuration, and of the best one of all the
-        confusion matrix, or the scores of each label where a clip may have several. Empty while no configuration has
-        all its seeds complete.
+        confusion matrix, or the scores of each label where a clip may have several, and the reliability diagram. Empty
+        while no configuration has all its seeds complete.
     """
     drawn = {}
     chosen = _chosen(sweep, leaderboard(sweep))
@@ -49,6 +52,8 @@ def draw_figures(sweep: SweepResults) -> dict[str, bytes]:
             drawn["confusion-matrix.png"] = confusion_matrix(sweep, rows)
         elif scores := label_scores(sweep, rows):
             drawn["label-scores.png"] = label_bars(scores, _caption(rows))
+        if found := reliability(sweep, rows):
+            drawn["reliability.png"] = reliability_diagram(found, _caption(rows))
     return drawn
 
 
@@ -65,9 +70,9 @@ def learning_curves(sweep: SweepResults, architecture: str, rows: Sequence[Leade
     left.legend(frameon=False, loc="upper right")
     left.set_title("loss", loc="left", color=_MUTED)
     _draw_lines(right, [epoch_scores(curve.set_index("epoch")) for curve in curves], colour=_BLUE, name="validation")
-    is_share = not has_several_labels(sweep)
-    right.set_title("validation accuracy" if is_share else "validation macro ROC-AUC", loc="left", color=_MUTED)
-    if is_share:
+    score = chosen_by(sweep)
+    right.set_title(f"validation {score.name}", loc="left", color=_MUTED)
+    if score.is_share:
         right.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     for axes in (left, right):
         axes.set_xlabel("epoch")
@@ -126,6 +131,31 @@ def label_bars(scores: Sequence[LabelScores], caption: str) -> bytes:
     return _png(figure)
 
 
+def reliability_diagram(found: Reliability, caption: str) -> bytes:
+    """Accuracy by confidence in bins, above how many predictions each holds; on the diagonal a model is as often right
+    as it says."""
+    figure, (above, below) = _panels(5.6, 5.8, rows=2, columns=1, height_ratios=(4, 1))
+    centres = [(of_bin.place + 0.5) / NUM_BINS for of_bin in found.bins]
+    accuracies = [of_bin.accuracy for of_bin in found.bins]
+    above.bar(centres, accuracies, width=0.94 / NUM_BINS, color=_BLUE, alpha=0.35, label="share that is right")
+    confidences = [of_bin.confidence for of_bin in found.bins]
+    above.plot(confidences, accuracies, "o", color=_BLUE, markersize=5, label="at its mean confidence")
+    above.plot([0, 1], [0, 1], "--", color=_ORANGE, label="as often right as it says")
+    above.set_ylim(0, 1.02)
+    above.set_ylabel("right")
+    above.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    above.legend(frameon=False, loc="upper left")
+    below.bar(centres, [of_bin.num_predictions for of_bin in found.bins], width=0.94 / NUM_BINS, color=_MUTED)
+    below.set_ylabel("predictions")
+    for axes in (above, below):
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    below.set_xlabel("confidence in the most probable label")
+    error = np.mean(list(found.errors.values()))
+    figure.suptitle(f"test; {caption}; calibration error {error:.3f}", fontsize=10)
+    return _png(figure)
+
+
 def _chosen(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Mapping[str, Sequence[LeaderboardRow]]:
     """Architecture → its best row; of an experiment, whose trials are its folds, all of them."""
     folds = sweep.suggestions.get("fold")
@@ -161,11 +191,13 @@ def _write_shares(axes: Axes, shares: NDArray[np.float64]) -> None:
         axes.text(predicted, true, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
 
 
-def _panels(width: float, height: float, *, columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure in inches with panels side by side."""
+def _panels(
+    width: float, height: float, *, rows: int = 1, columns: int = 2, height_ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A figure in inches with panels side by side, or one above the other."""
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    panels = list(figure.subplots(1, columns, squeeze=False)[0])
+    panels = list(figure.subplots(rows, columns, squeeze=False, height_ratios=height_ratios).flat)
     for axes in panels:
         axes.grid(color=_GRID, linewidth=0.8)
         axes.set_axisbelow(True)

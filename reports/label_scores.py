@@ -1,19 +1,19 @@
-"""How each label is recognised where a clip may have several: AUC and average precision from the stored predictions.
+"""How each label is recognised where a clip may have several: AUC, average precision, recall and precision.
 
 A confusion matrix takes one label to stand for another, which means nothing there. Enters: a `SweepResults` and rows of
-its leaderboard. Leaves: a row per label. Only numpy, so that a report needs no training packages.
+its leaderboard. Leaves: a row per label, from the stored predictions.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from reports.leaderboard import LeaderboardRow, SweepResults
+from reports.answers import Answers, answers_on_test, joined
+from reports.leaderboard import LeaderboardRow
+from reports.sweep_results import SweepResults
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,32 +22,32 @@ class LabelScores:
 
     Attributes:
         num_clips: that have it, of one seed; over folds, of all of them.
-        auc, average_precision: one number per (configuration, seed); those where it is not defined are left out.
+        auc, average_precision, recall, precision: one number per (configuration, seed); those where it is not defined
+            are left out. The last two are of the clips whose probability is at least one half.
     """
 
     label: str
     num_clips: int
     auc: tuple[float, ...]
     average_precision: tuple[float, ...]
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
 
     @property
     def auc_mean(self) -> float | None:
-        return float(np.mean(self.auc)) if self.auc else None
+        return _mean(self.auc)
 
     @property
     def average_precision_mean(self) -> float | None:
-        return float(np.mean(self.average_precision)) if self.average_precision else None
+        return _mean(self.average_precision)
 
+    @property
+    def recall_mean(self) -> float | None:
+        return _mean(self.recall)
 
-def has_several_labels(sweep: SweepResults) -> bool:
-    """Whether the trials answer every label on its own."""
-    losses = [json.loads(text).get("loss", {}) for text in sweep.suggestions["configuration"]]
-    return any(loss.get("kind", "cross_entropy") != "cross_entropy" for loss in losses)
-
-
-def epoch_scores(curve: pd.DataFrame) -> pd.Series:
-    """What epochs are chosen by, for rows of the epochs table; those of earlier versions have an accuracy alone."""
-    return curve["validation_score"].astype(float).fillna(curve["validation_accuracy"])
+    @property
+    def precision_mean(self) -> float | None:
+        return _mean(self.precision)
 
 
 def label_scores(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[LabelScores]:
@@ -56,29 +56,29 @@ def label_scores(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[La
     Args:
         rows: the configuration of which the numbers are: one row, or a row for every fold.
     """
-    predictions = sweep.predictions[sweep.predictions["part"] == "test"]
-    parts = [
-        of_seed
-        for row in rows
-        for _, of_seed in predictions[predictions["trial_id"] == row.trial_id].groupby("seed")
-        if of_seed["seed"].iloc[0] in row.seeds
-    ]
-    answers = [
-        (_has_label(of_seed, len(sweep.labels)), np.stack(of_seed["probabilities"].tolist())) for of_seed in parts
-    ]
-    first_seeds = {row.trial_id: row.seeds[0] for row in rows}
-    counted = [
-        index for index, part in enumerate(parts) if part["seed"].iloc[0] == first_seeds[part["trial_id"].iloc[0]]
-    ]
+    parts = answers_on_test(sweep, rows)
+    of_seed = joined(parts)
     return [
-        LabelScores(
-            label=label,
-            num_clips=sum(int(answers[index][0][:, place].sum()) for index in counted),
-            auc=_defined(area_under_roc(has[:, place], given[:, place]) for has, given in answers),
-            average_precision=_defined(average_precision(has[:, place], given[:, place]) for has, given in answers),
-        )
+        _of_label(label, place, parts, num_clips=max((_count(seed, place) for seed in of_seed.values()), default=0))
         for place, label in enumerate(sweep.labels)
     ]
+
+
+def _count(answers: Answers, place: int) -> int:
+    return int(answers.has_label[:, place].sum())
+
+
+def _of_label(label: str, place: int, parts: Sequence[Answers], *, num_clips: int) -> LabelScores:
+    clips = [(part.has_label[:, place], part.probabilities[:, place]) for part in parts]
+    said = [(has_label, probability >= 0.5) for has_label, probability in clips]
+    return LabelScores(
+        label=label,
+        num_clips=num_clips,
+        auc=_defined(area_under_roc(*of_part) for of_part in clips),
+        average_precision=_defined(average_precision(*of_part) for of_part in clips),
+        recall=_defined(_share(has & decided, has) for has, decided in said),
+        precision=_defined(_share(has & decided, decided) for has, decided in said),
+    )
 
 
 def area_under_roc(has_label: NDArray[np.bool_], probability: NDArray[np.floating[Any]]) -> float | None:
@@ -103,12 +103,13 @@ def average_precision(has_label: NDArray[np.bool_], probability: NDArray[np.floa
     return float((np.diff(hits, prepend=0) * precision).sum() / has_label.sum())
 
 
-def _has_label(predictions: pd.DataFrame, num_labels: int) -> NDArray[np.bool_]:
-    has = np.zeros((len(predictions), num_labels), dtype=np.bool_)
-    for line, labels in enumerate(predictions["labels"]):
-        has[line, list(labels)] = True
-    return has
+def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float | None:
+    return float(part.sum() / whole.sum()) if whole.any() else None
 
 
 def _defined(values: Iterable[float | None]) -> tuple[float, ...]:
     return tuple(value for value in values if value is not None)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None

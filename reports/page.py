@@ -7,11 +7,12 @@ it fetch nothing and run nothing but the two scripts whose hashes it names. It o
 from collections import Counter
 from collections.abc import Sequence
 
+from reports.answer_sections import calibration_section, groups_section
 from reports.cross_validation import is_experiment, is_literature
 from reports.document import document
 from reports.error_sections import error_sections
 from reports.experiment_page import LITERATURE, experiment_sections
-from reports.leaderboard import LeaderboardRow, SweepResults, best_of_each_architecture
+from reports.leaderboard import LeaderboardRow, best_of_each_architecture
 from reports.markup import Markup, element, join
 from reports.plots import architecture_names, plotly_javascript
 from reports.sections import (
@@ -24,6 +25,7 @@ from reports.sections import (
     what_was_run_section,
 )
 from reports.style import DRAW_SCRIPT
+from reports.sweep_results import SweepResults
 from reports.text import counted
 from reports.trials import STATES, TrialSummary, trial_summaries
 
@@ -49,14 +51,16 @@ def render_page(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> str:
 
 def _sweep_sections(
     sweep: SweepResults, rows: Sequence[LeaderboardRow], trials: Sequence[TrialSummary]
-) -> list[Markup]:
+) -> list[Markup | None]:
     return [
         headline_section(sweep, rows),
-        leaderboard_section(rows),
+        leaderboard_section(sweep, rows),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
         *error_sections(sweep, rows),
-        trials_section(trials),
+        groups_section(sweep, rows[:1]),
+        calibration_section(sweep, rows[:1]),
+        trials_section(sweep, trials),
         failures_section(sweep),
         what_was_run_section(sweep),
     ]

@@ -7,21 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
-from reports.label_scores import has_several_labels
-from reports.leaderboard import LeaderboardRow, SweepResults
+from reports.cells import score_cells, score_header
+from reports.chosen_by import chosen_by, has_several_labels
+from reports.leaderboard import LeaderboardRow, part_scores
 from reports.markup import Markup, element
-from reports.tables import (
-    confusion_table,
-    facts,
-    failures_table,
-    folded,
-    json_block,
-    leaderboard_table,
-    parameters,
-    recall_table,
-    trials_table,
-)
-from reports.text import counted, decimal, percent
+from reports.sweep_results import SweepResults
+from reports.tables import facts, failures_table, json_block, leaderboard_table, parameters, trials_table
+from reports.text import counted
 from reports.trials import TrialSummary
 
 
@@ -30,11 +22,9 @@ def headline_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Mar
         return section(
             "Best configuration", empty("No configuration has all its seeds complete, so there is no result yet.")
         )
-    best = rows[0]
-    deviation = "" if best.test_accuracy_std is None else f" ± {100 * best.test_accuracy_std:.1f}"
-    number = element(
-        "p", f"{100 * best.test_accuracy_mean:.1f}", element("span", f"{deviation} %"), class_="figure-number"
-    )
+    best, score = rows[0], chosen_by(sweep)
+    mean, *spread_of_mean = score.told(best.test_score_mean, best.test_score_std).split(" ", maxsplit=1)
+    number = element("p", mean, element("span", " ", *spread_of_mean), class_="figure-number")
     spread = (
         f"mean ± standard deviation over {len(best.seeds)} seeds"
         if len(best.seeds) > 1
@@ -44,50 +34,51 @@ def headline_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Mar
         "div",
         element("p", "Best configuration", class_="eyebrow"),
         number,
-        element("p", f"test accuracy, {spread}; {counted(best.num_test_clips, 'test clip')}"),
+        element("p", f"test {score.name}, {spread}; {counted(best.num_test_clips, 'test clip')}"),
         element("p", "Seed by seed: ", _seed_by_seed(sweep, best), class_="caption"),
     )
     return element("section", left, element("div", facts(_headline_facts(sweep, rows))), class_="headline")
 
 
 def _seed_by_seed(sweep: SweepResults, row: LeaderboardRow) -> str:
-    seeds = sweep.seeds_of(row.trial_id, row.seeds)
+    seeds, score = sweep.seeds_of(row.trial_id, row.seeds), chosen_by(sweep)
     return ", ".join(
-        f"{percent(accuracy)} (seed {seed})"
-        for seed, accuracy in zip(seeds["seed"], seeds["test_accuracy"], strict=True)
+        f"{score.told(value)} (seed {seed})"
+        for seed, value in zip(seeds["seed"], part_scores(seeds, "test"), strict=True)
     )
 
 
 def _headline_facts(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[tuple[str, object]]:
-    best = rows[0]
+    best, score = rows[0], chosen_by(sweep)
+    validation, _, *others = zip(score_header(sweep), score_cells(sweep, best), strict=True)
+    highest = f"highest {score.name} of {counted(len(rows), 'fully trained configuration')}"
     pairs: list[tuple[str, object]] = [
         ("architecture", element("strong", best.architecture)),
         ("configuration", parameters(best.configuration)),
-        ("test macro-F1", percent(best.test_macro_f1_mean, best.test_macro_f1_std)),
-        ("test AUC", f"{decimal(best.test_auc_mean)} (one-vs-rest, macro)"),
-        ("validation accuracy", percent(best.validation_accuracy_mean, best.validation_accuracy_std)),
-        ("chosen on", f"validation, never on test: highest of {counted(len(rows), 'fully trained configuration')}"),
+        *others,
+        validation,
+        ("chosen on", f"validation, never on test: {highest}"),
     ]
     untuned = [
         row for row in rows[1:] if row.configuration["untuned_default"] and row.architecture == best.architecture
     ]
     if untuned:
-        # + 0.0 turns the -0.0 that rounding leaves into 0.0.
-        gain = round(100 * (best.test_accuracy_mean - untuned[0].test_accuracy_mean), 1) + 0.0
-        default = percent(untuned[0].test_accuracy_mean, untuned[0].test_accuracy_std)
-        pairs.append(("against its untuned default", f"{gain:+.1f} points in test accuracy (default: {default})"))
+        gain = score.told_gain(best.test_score_mean - untuned[0].test_score_mean)
+        default = score.told(untuned[0].test_score_mean, untuned[0].test_score_std)
+        pairs.append(("against its untuned default", f"{gain} (default: {default})"))
     return pairs
 
 
-def leaderboard_section(rows: Sequence[LeaderboardRow]) -> Markup:
+def leaderboard_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
     if not rows:
         return section("Leaderboard", empty("Empty until a configuration has all its seeds complete."))
     text = (
-        "Configurations with all seeds complete, ranked by mean validation accuracy (ties: validation macro-F1). Test "
-        "numbers play no part in the order. Each ± is the sample standard deviation over seeds; it says nothing about "
-        "which clips happened to be in the test set. Rows closer than their deviations are not shown to differ."
+        f"Configurations with all seeds complete, ranked by mean validation {chosen_by(sweep).name} (ties: validation "
+        "macro-F1). Test numbers play no part in the order. Each ± is the sample standard deviation over seeds; it "
+        "says nothing about which clips happened to be in the test set. Rows closer than their deviations are not "
+        "shown to differ. AUC is one-vs-rest, macro."
     )
-    return section("Leaderboard", caption(text), leaderboard_table(rows))
+    return section("Leaderboard", caption(text), leaderboard_table(sweep, rows))
 
 
 def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> Markup:
@@ -95,9 +86,9 @@ def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardR
         return section("Learning curves", empty("Shown once a configuration has all its seeds complete."))
     num_lines = sum(len(row.seeds) for row in best.values())
     several = has_several_labels(sweep)
-    accuracy = plotted(
-        f"Validation {'macro ROC-AUC' if several else 'accuracy'} by epoch",
-        plots.accuracy_curves(sweep, best),
+    scores = plotted(
+        f"Validation {chosen_by(sweep).name} by epoch",
+        plots.score_curves(sweep, best),
         f"The best configuration of each architecture; one line per seed (n = {num_lines}). "
         "A ring marks the epoch whose weights were kept.",
     )
@@ -117,7 +108,7 @@ def learning_curves_section(sweep: SweepResults, best: Mapping[str, LeaderboardR
         if missing
         else None
     )
-    return section("Learning curves", accuracy, element("div", *losses, class_="pair"), note)
+    return section("Learning curves", scores, element("div", *losses, class_="pair"), note)
 
 
 def _highest_loss(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> float | None:
@@ -141,52 +132,21 @@ def rungs_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup
             plots.rung_picture(sweep, trained),
             f"All {counted(len(trained), 'trial')} that trained; one faint line each, its mark says how it ended. "
             "A seed-epoch is one epoch of one seed, so a line runs on through the further seeds of its trial. The "
-            "objective is the validation accuracy that the scheduler compared. Dotted: where it stopped trials.",
+            f"objective is the validation {chosen_by(sweep).name} that the scheduler compared. Dotted: where it "
+            "stopped trials.",
         ),
     )
 
 
-def confusion_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
-    if not rows:
-        return section("Confusion matrix", empty("Shown once a configuration has all its seeds complete."))
-    best = rows[0]
-    num_clips = best.num_test_clips * len(best.seeds)
-    how_counted = "The number is the count (none: 0)" if plots.shows_counts(sweep) else "Point at a cell for its count"
-    text = (
-        f"{best.architecture}, trial {best.number}; {counted(best.num_test_clips, 'test clip')} × "
-        f"{counted(len(best.seeds), 'seed')} = {num_clips} predictions. {how_counted}; the colour is the share of the "
-        "row, that is of the clips whose true label is the row's."
-    )
-    figure = plotted(
-        "Where the best configuration errs",
-        plots.confusion_matrix(sweep, best),
-        text,
-        min_width_pixels=plots.confusion_width_pixels(sweep),
-    )
-    return section("Confusion matrix", figure, folded("The same counts as a table", confusion_table(sweep, best)))
-
-
-def recall_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
-    if not rows:
-        return section("Recall by class and seed", empty("Shown once a configuration has all its seeds complete."))
-    best = rows[0]
-    figure = plotted(
-        "Which classes a seed gains or loses",
-        plots.recall_by_seed(sweep, best),
-        f"Share of a class's test clips that were recognised, by {best.architecture}, trial {best.number}; a mark per "
-        "seed and a bar at their mean, the weakest class on top. In brackets: n, the test clips of the class.",
-    )
-    return section("Recall by class and seed", figure, folded("The same as a table", recall_table(sweep, best)))
-
-
-def trials_section(trials: Sequence[TrialSummary]) -> Markup:
+def trials_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
     if not trials:
         return section("All trials", empty("No trial has been planned yet."))
     text = (
-        "In the order of suggestion. Objective: the mean of the best validation accuracies of the trial's seeds; for a "
-        "trial that has not ended, what the scheduler compared last. Seed-epochs: epochs trained, over all its seeds."
+        "In the order of suggestion. Objective: the mean over the trial's seeds of their best validation "
+        f"{chosen_by(sweep).name}; for a trial that has not ended, what the scheduler compared last. Seed-epochs: "
+        "epochs trained, over all its seeds."
     )
-    return section("All trials", caption(text), trials_table(trials))
+    return section("All trials", caption(text), trials_table(sweep, trials))
 
 
 def failures_section(sweep: SweepResults) -> Markup:

@@ -4,28 +4,31 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reports.leaderboard import LeaderboardRow, SweepResults, summed_confusion
+import pandas as pd
+
+from reports.cells import score_cells, score_header
+from reports.chosen_by import chosen_by
+from reports.class_scores import ClassScores
+from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup, element, join
-from reports.text import NO_VALUE, decimal, parameter_text, percent, searched
+from reports.sweep_results import SweepResults, summed_confusion
+from reports.text import NO_VALUE, parameter_text, percent, searched
 from reports.trials import TrialSummary
 
 
-def leaderboard_table(rows: Iterable[LeaderboardRow]) -> Markup:
+def leaderboard_table(sweep: SweepResults, rows: Iterable[LeaderboardRow]) -> Markup:
     header = (
         ("rank", "number"),
         ("architecture", "name"),
         ("configuration", ""),
         ("seeds", "number"),
-        ("validation accuracy", "number"),
-        ("test accuracy", "number"),
-        ("test macro-F1", "number"),
-        ("test AUC", "number"),
+        *((name, "number") for name in score_header(sweep)),
         ("parameters", "number"),
     )
-    return table("Leaderboard", header, [_leaderboard_cells(row) for row in rows], highlight_first=True)
+    return table("Leaderboard", header, [_leaderboard_cells(sweep, row) for row in rows], highlight_first=True)
 
 
-def trials_table(trials: Iterable[TrialSummary]) -> Markup:
+def trials_table(sweep: SweepResults, trials: Iterable[TrialSummary]) -> Markup:
     header = (
         ("trial", "number"),
         ("architecture", "name"),
@@ -45,7 +48,7 @@ def trials_table(trials: Iterable[TrialSummary]) -> Markup:
             trial.why,
             f"{trial.num_seeds_complete} of {trial.num_seeds}",
             trial.seed_epochs,
-            percent(trial.objective),
+            chosen_by(sweep).told(trial.objective),
         )
         for trial in trials
     ]
@@ -62,27 +65,32 @@ def failures_table(sweep: SweepResults) -> Markup:
     return table("Failures", header, cells)
 
 
-def confusion_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
-    """Clips by true and predicted label, summed over the seeds of a row."""
-    counts = summed_confusion(sweep.seeds_of(row.trial_id, row.seeds))
+def confusion_table(sweep: SweepResults, seeds: pd.DataFrame) -> Markup:
+    """Clips by true and predicted label, summed over rows of the seeds table."""
+    counts = summed_confusion(seeds)
     header = (("true ↓ predicted →", "name"), *((label, "number") for label in sweep.labels))
     cells = [(label, *line.tolist()) for label, line in zip(sweep.labels, counts, strict=True)]
     return table("Confusion matrix, counts", header, cells)
 
 
-def recall_table(sweep: SweepResults, row: LeaderboardRow) -> Markup:
-    """Recall in percent on test; a dash for a class that has no test clip."""
-    recalls = [list(values) for values in sweep.seeds_of(row.trial_id, row.seeds)["test_recall"]]
-    header = (("class", "name"), *((f"seed {seed}", "number") for seed in row.seeds), ("mean", "number"))
+def class_table(scores: Sequence[ClassScores]) -> Markup:
+    """Recall and precision in percent on test; a dash for a class without a clip, or one that was never predicted."""
+    seeds = list(scores[0].recall)
+    of_seeds = [f"seed {seed}" for seed in seeds]
+    names = [f"{measure}, {which}" for measure in ("recall", "precision") for which in (*of_seeds, "mean")]
     cells = [
         (
-            label,
-            *(percent(None if values[index] != values[index] else values[index]) for values in recalls),
-            percent(row.test_recall_mean[label]),
+            of_class.label,
+            of_class.num_clips,
+            *(percent(of_class.recall[seed]) for seed in seeds),
+            percent(of_class.recall_mean),
+            *(percent(of_class.precision[seed]) for seed in seeds),
+            percent(of_class.precision_mean),
         )
-        for index, label in enumerate(sweep.labels)
+        for of_class in scores
     ]
-    return table("Recall by class and seed", header, cells)
+    header = (("class", "name"), ("test clips", "number"), *((name, "number") for name in names))
+    return table("Recall and precision by class and seed", header, cells)
 
 
 def parameters(configuration: Mapping[str, Any]) -> Markup:
@@ -111,16 +119,16 @@ def folded(summary: str, *content: object) -> Markup:
     return element("details", element("summary", summary), *content)
 
 
-def _leaderboard_cells(row: LeaderboardRow) -> tuple[object, ...]:
+def _leaderboard_cells(sweep: SweepResults, row: LeaderboardRow) -> tuple[object, ...]:
+    validation, test, *others = score_cells(sweep, row)
     return (
         row.rank,
         row.architecture,
         parameters(row.configuration),
         len(row.seeds),
-        percent(row.validation_accuracy_mean, row.validation_accuracy_std),
-        element("strong", percent(row.test_accuracy_mean, row.test_accuracy_std)),
-        percent(row.test_macro_f1_mean, row.test_macro_f1_std),
-        decimal(row.test_auc_mean),
+        validation,
+        element("strong", test),
+        *others,
         f"{row.num_parameters:,}",
     )
 

@@ -1,38 +1,9 @@
-"""Numbers and configurations as text: the cells of a terminal's leaderboard, and the same values on the page."""
+"""Numbers and configurations as text, the same in a terminal's tables and on the page."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from reports.leaderboard import LeaderboardRow
-
-LEADERBOARD_HEADER = (
-    "rank",
-    "architecture",
-    "configuration",
-    "seeds",
-    "validation accuracy",
-    "test accuracy",
-    "test macro-F1",
-    "test AUC",
-)
 NO_VALUE = "–"
-
-
-def leaderboard_lines(rows: Iterable[LeaderboardRow]) -> list[list[str]]:
-    """One list of cells per row, in the order of `LEADERBOARD_HEADER`; percent with one decimal, ± the deviation."""
-    return [
-        [
-            str(row.rank),
-            row.architecture,
-            configuration_text(row.configuration),
-            str(len(row.seeds)),
-            percent(row.validation_accuracy_mean, row.validation_accuracy_std),
-            percent(row.test_accuracy_mean, row.test_accuracy_std),
-            percent(row.test_macro_f1_mean, row.test_macro_f1_std),
-            decimal(row.test_auc_mean),
-        ]
-        for row in rows
-    ]
 
 
 def percent(share: float | None, deviation: float | None = None) -> str:
@@ -42,9 +13,11 @@ def percent(share: float | None, deviation: float | None = None) -> str:
     return f"{100 * share:.1f} %" if deviation is None else f"{100 * share:.1f} ± {100 * deviation:.1f} %"
 
 
-def decimal(value: float | None) -> str:
-    """Three decimals; a dash for no value."""
-    return NO_VALUE if value is None else f"{value:.3f}"
+def decimal(value: float | None, deviation: float | None = None) -> str:
+    """Three decimals, ± the deviation; a dash for no value."""
+    if value is None:
+        return NO_VALUE
+    return f"{value:.3f}" if deviation is None else f"{value:.3f} ± {deviation:.3f}"
 
 
 def configuration_text(configuration: Mapping[str, Any]) -> str:

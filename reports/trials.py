@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.leaderboard import SweepResults, planned_seeds, searched_configuration
+from reports.sweep_results import SweepResults, planned_seeds, searched_configuration
 
 STATES = ("finished", "stopped", "failed", "open", "waiting")
 
@@ -18,7 +18,7 @@ class TrialSummary:
         state: finished, stopped or failed as the results table has it; open: began and has not ended; waiting: planned.
         num_seeds_complete: of `num_seeds` planned ones.
         seed_epochs: epochs trained so far, over all seeds.
-        objective: of an ended trial, the mean of its seeds' best validation accuracies; of an open one, what the
+        objective: of an ended trial, the mean of its seeds' best validation scores; of an open one, what the
             scheduler compared last; None before the first epoch.
         why: the reason for the state, as a sentence fragment. May quote failure reasons: escape it.
     """

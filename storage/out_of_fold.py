@@ -1,4 +1,7 @@
-"""What every clip was answered by a model that has never seen its fold: predictions and embeddings of all folds in one.
+"""What every clip was answered by a model that was trained on other folds: predictions and embeddings of all in one.
+
+Under the literature's protocol the epoch whose weights answer was chosen on the clip's own fold; no weight was fitted
+to it.
 
     experiments/0001/embeddings/fold=1/seed=42.parquet
     experiments/0001/out_of_fold.parquet
@@ -47,8 +50,9 @@ def save_embeddings(
 def out_of_fold(store: ObjectStore, experiment_id: str, folds: Sequence[FoldTrial], *, folder: str) -> pa.Table:
     """One row per (seed, clip), of the fold in which the clip was tested on; stored in the experiment's folder, too.
 
-    Columns: seed, fold, clip_id, label, labels, predicted (indices into the experiment's labels), probabilities,
-    embedding (list of float32, by the model of this fold and seed: comparable within these alone).
+    Columns: seed, fold, clip_id, group (speaker, recording, site; null where it was not recorded), label, labels,
+    predicted (indices into the experiment's labels), probabilities, embedding (list of float32, by the model of this
+    fold and seed: comparable within these alone).
 
     Raises:
         StorageError: predictions or embeddings are missing or damaged.
@@ -70,7 +74,7 @@ def _of_seed(store: ObjectStore, predictions: pa.Table, tested: FoldTrial, seed:
             "other clips. Delete both and run the job again."
         )
     return (
-        rows.select(["seed", "clip_id", "label", "labels", "predicted", "probabilities"])
+        rows.select(["seed", "clip_id", "group", "label", "labels", "predicted", "probabilities"])
         .add_column(1, "fold", pa.array([tested.fold] * rows.num_rows, pa.int32()))
         .append_column("embedding", stored.column("embedding").cast(pa.list_(pa.float32())))
     )

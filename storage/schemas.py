@@ -50,9 +50,7 @@ TRIALS = pa.schema(
         _required("architecture", pa.string()),
         _required("state", pa.string()),  # finished: all seeds complete; stopped: by the scheduler; failed
         _required("seed_epochs", pa.int32()),  # where it ended, over all seeds; a seed ended early counts in full
-        pa.field(
-            "objective", pa.float64()
-        ),  # mean of the best validation accuracies of its seeds; null if failed at once
+        pa.field("objective", pa.float64()),  # mean of its seeds' best validation scores; null if failed at once
         _required("ended_at", _STAMP),
     ]
 )
@@ -72,6 +70,7 @@ SEEDS = pa.schema(
         _required("test_macro_f1", pa.float64()),
         pa.field("test_auc", pa.float64()),  # one-vs-rest, macro; null where a class has no test clip
         _required("test_recall", pa.list_(pa.float64())),  # per label of the sweep; NaN without a test clip
+        pa.field("test_precision", pa.list_(pa.float64())),  # likewise; NaN where it was never predicted
         _required("test_confusion", pa.list_(pa.list_(pa.int64()))),  # [true label][predicted label]
         _required("train_seconds", pa.float64()),
         _required("num_parameters", pa.int64()),

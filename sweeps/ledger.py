@@ -129,6 +129,7 @@ class Ledger:
             "test_macro_f1": result.test.scores["macro_f1"],
             "test_auc": result.test.scores["macro_auc"],
             "test_recall": result.test.recall.tolist(),
+            "test_precision": result.test.precision.tolist(),
             "test_confusion": result.test.confusion.tolist(),
             "train_seconds": result.train_seconds,
             "num_parameters": result.num_parameters,

@@ -19,9 +19,12 @@ from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
+from sweeps.loggers import RunInfo, TrialLogs
+from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
 from sweeps.resources import trial_resources
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
+from sweeps.trial_news import heard
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
 from training import TrialData
 
@@ -64,6 +67,7 @@ def run_sweep(
     feature_spec: Mapping[str, Any] | None = None,
     on_progress: Callable[[SweepProgress], None] = lambda progress: None,
     embedded: tuple[TrialData, ...] = (),
+    logs: TrialLogs | None = None,
 ) -> SweepOutcome:
     """Plans, trains and records every trial that has not ended yet.
 
@@ -72,6 +76,7 @@ def run_sweep(
         feature_spec: of the data, field by field, for the cards of the models; without one no models are kept.
         on_progress: called after every epoch and every end of a trial.
         embedded: of `embeddings.embed_for_plan`; trials that these fit train their heads alone.
+        logs: hear of every trial that trains; those that do not end here are told as stopped.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -83,7 +88,7 @@ def run_sweep(
     for record in ended:  # a process that died between a trial's row and its clean-up left checkpoints behind
         _clean_up(plan, store, record)
     fault = Fault()
-    watch = _Watch(plan, ended, on_progress, fault)
+    watch = _Watch(plan, ended, on_progress, fault, logs)
 
     def on_end(record: TrialRecord) -> None:
         _clean_up(plan, store, record)
@@ -101,7 +106,11 @@ def run_sweep(
             feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
             embedded=embedded,
         )
-        _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})
+        try:
+            _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})
+        finally:
+            if logs:
+                logs.close("stopped")
         if fault.error:
             raise fault.error
         num_given_up = searcher.num_given_up
@@ -166,8 +175,9 @@ class _Watch(tune.Callback):
         ended: list[TrialRecord],
         on_progress: Callable[[SweepProgress], None],
         fault: Fault,
+        logs: TrialLogs | None,
     ) -> None:
-        self._plan, self._on_progress, self._fault = plan, on_progress, fault
+        self._plan, self._on_progress, self._fault, self._logs = plan, on_progress, fault, logs
         self.num_ended, self.num_failed, self._seed_epochs = 0, 0, 0
         self._best: float | None = None
         for record in ended:
@@ -178,14 +188,29 @@ class _Watch(tune.Callback):
     ) -> None:
         if "objective" in result and not self._fault.error:
             self._seed_epochs += 1
-            name = f"{trial.config['configuration']['architecture']} #{trial.config['number']}"
+            run = run_info(self._plan, trial.config["number"], trial.config["configuration"])
             with self._fault.kept():
+                self._log(run, result)
+                name = run.name
                 self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if self._logs:
+            self._logs.end(_run_id(self._plan, trial.config["number"]), "failed")
 
     def end(self, record: TrialRecord) -> None:
         self._count(record)
         suggestion = record.suggestion
+        if self._logs and record.state:
+            self._logs.end(_run_id(self._plan, suggestion.number), record.state)
         self._tell(f"{suggestion.config.architecture} #{suggestion.number} {record.state}")
+
+    def _log(self, run: RunInfo, result: dict[str, Any]) -> None:
+        if self._logs:
+            metrics, ended = heard(result)
+            for seed in ended:
+                self._logs.seed(run, seed)
+            self._logs.epoch(run, seed=result["seed"], metrics=metrics)
 
     def _count(self, record: TrialRecord) -> None:
         self.num_ended += 1
@@ -203,3 +228,25 @@ class _Watch(tune.Callback):
                 last=last,
             )
         )
+
+
+def run_info(plan: SweepPlan, number: int, configuration: Mapping[str, Any]) -> RunInfo:
+    """What logs are told of a trial.
+
+    Args:
+        configuration: a `TrialConfig`, as JSON has it.
+    """
+    architecture, values = configuration["architecture"], flat(configuration)
+    searched = [name for name in plan.space(architecture).distributions if name in values]
+    return RunInfo(
+        run_id=_run_id(plan, number),
+        name=f"{architecture} #{number}",
+        group=plan.sweep_id,
+        configuration=configuration,
+        hyperparameters={"architecture": architecture, **{name: values[name] for name in searched}},
+    )
+
+
+def _run_id(plan: SweepPlan, number: int) -> str:
+    """Not the trial's id: another sweep may hold the same trial, and W&B has one name for all sweeps of a project."""
+    return f"{plan.sweep_id}-{number:04d}"

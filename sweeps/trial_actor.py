@@ -14,6 +14,7 @@ from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
+from sweeps.trial_news import told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
 from training.fuse_choice import FuseSeeds
@@ -71,13 +72,16 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
     checkpoint and leaves the trial open in the end.
     """
 
+    ended: list[SeedResult] = []  # since the last epoch; a seed's result comes before its last epoch
+
     def hear(news: EpochNews) -> None:
         # Returns once Tune has decided; if the scheduler stops the trial, Tune ends this process here.
-        epoch = news.metrics.epoch
-        tune.report({"seed": news.seed, "seed_epoch": news.seed_epoch, "objective": news.objective, "epoch": epoch})
+        result = {"seed": news.seed, "seed_epoch": news.seed_epoch, "objective": news.objective}
+        seeds, ended[:] = list(ended), []
+        tune.report({**result, "epoch": news.metrics.epoch, **told(news.metrics, seeds)})
 
     config = TrialConfig.from_dict(tune_config["configuration"])
-    if isinstance(train_recorded(config, context, hear), FailedTraining):
+    if isinstance(train_recorded(config, context, hear, ended.append), FailedTraining):
         tune.report({"failed": True})
 
 

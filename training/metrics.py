@@ -54,13 +54,6 @@ class Evaluation:
         auc = self.scores["macro_auc"]
         return (0.5 if auc is None else auc) if self.is_multi_label else self.accuracy
 
-    def accuracy_by_group(self) -> dict[str, float]:
-        """Group (speaker, recording, site) → share of its clips whose most probable label is one of theirs."""
-        hit = self.has_label[np.arange(len(self.predicted)), self.predicted]
-        names, group_of_clip = np.unique(np.array(self.groups), return_inverse=True)
-        shares = np.bincount(group_of_clip, weights=hit) / np.bincount(group_of_clip)
-        return dict(zip(map(str, names), shares.tolist(), strict=True))
-
 
 def evaluate(
     *,

@@ -2,5 +2,6 @@
 
 from sweeps.loggers.opening import LogSettings, open_logger
 from sweeps.loggers.run_logger import RunInfo, RunLogger, RunState
+from sweeps.loggers.trial_logs import TrialLogs
 
-__all__ = ["LogSettings", "RunInfo", "RunLogger", "RunState", "open_logger"]
+__all__ = ["LogSettings", "RunInfo", "RunLogger", "RunState", "TrialLogs", "open_logger"]

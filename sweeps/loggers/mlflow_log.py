@@ -11,8 +11,16 @@ from typing import Any
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
-from sweeps.loggers.run_logger import RunInfo, RunState, curve_id, epoch_scalars, final_scalars, flat
-from training import SeedResult
+from sweeps.loggers.run_logger import (
+    EndedSeed,
+    RunInfo,
+    RunState,
+    curve_id,
+    curve_state,
+    epoch_scalars,
+    final_scalars,
+    flat,
+)
 from training.progress import EpochMetrics
 
 _TAG = "melsweep.run"
@@ -32,6 +40,7 @@ class MlflowLog:
         self._run: RunInfo | None = None
         self._run_ids: dict[str, str] = {}
         self._steps: dict[tuple[str, str], set[int]] = {}
+        self._trained: set[str] = set()
 
     def start(self, run: RunInfo) -> None:
         self._run = run
@@ -39,13 +48,16 @@ class MlflowLog:
     def epoch(self, *, seed: int, fold: int | None, metrics: EpochMetrics) -> None:
         self._write(curve_id(seed, fold), epoch_scalars(metrics), step=metrics.epoch)
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
-        self._write(curve_id(result.seed, fold), final_scalars(result), step=result.epochs_trained)
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
+        name = curve_id(result.seed, fold)
+        self._trained.add(name)
+        self._write(name, final_scalars(result), step=result.epochs_trained)
 
     def end(self, state: RunState) -> None:
-        for run_id in self._run_ids.values():
-            self._client.set_terminated(run_id, _STATES[state])
-        self._run_ids, self._steps = {}, {}
+        for name, run_id in self._run_ids.items():
+            ended = curve_state(state, is_trained=name in self._trained)
+            self._client.set_terminated(run_id, _STATES[ended])
+        self._run_ids, self._steps, self._trained = {}, {}, set()
 
     def _write(self, name: str, scalars: dict[str, float], *, step: int) -> None:
         run_id = self._run_id(name)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from storage.errors import InvalidInput
-from sweeps.loggers.run_logger import RunInfo, RunLogger, RunState
-from training import SeedResult
+from sweeps.loggers.run_logger import EndedSeed, RunInfo, RunLogger, RunState
 from training.progress import EpochMetrics
 
 LogKind = Literal["tensorboard", "wandb", "mlflow"]
@@ -44,17 +43,21 @@ class LogSettings:
             )
 
 
-def open_logger(settings: LogSettings, *, say: Callable[[str], None] | None = None) -> RunLogger:
+def open_logger(
+    settings: LogSettings, *, say: Callable[[str], None] | None = None, given_up: set[LogKind] | None = None
+) -> RunLogger:
     """The logs of one run.
 
     Args:
         say: hears, once a log, that it could not be written; None for a warning of Python's logging.
+        given_up: logs that failed, which are not tried again; shared by runs that are told side by side.
 
     Raises:
         InvalidInput: the package of a log is not installed.
     """
     say = say or logging.getLogger(__name__).warning
-    return AllOf([Forgiving(kind, _open(kind, settings, say), say) for kind in settings.kinds])
+    failed = set[LogKind]() if given_up is None else given_up
+    return AllOf([Forgiving(kind, _open(kind, settings, say), say, failed) for kind in settings.kinds])
 
 
 class AllOf:
@@ -71,7 +74,7 @@ class AllOf:
         for logger in self._loggers:
             logger.epoch(seed=seed, fold=fold, metrics=metrics)
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
         for logger in self._loggers:
             logger.seed(fold=fold, result=result)
 
@@ -83,9 +86,9 @@ class AllOf:
 class Forgiving:
     """A `RunLogger` whose first error is told once; then nothing more is tried, as each try may wait for a server."""
 
-    def __init__(self, kind: str, logger: RunLogger, say: Callable[[str], None]) -> None:
-        self._kind, self._logger, self._say = kind, logger, say
-        self._has_failed = False
+    def __init__(self, kind: LogKind, logger: RunLogger, say: Callable[[str], None], given_up: set[LogKind]) -> None:
+        """Args: given_up: kinds that failed, this one or the same of another run; it gets this one where it fails."""
+        self._kind, self._logger, self._say, self._given_up = kind, logger, say, given_up
 
     def start(self, run: RunInfo) -> None:
         self._try(lambda: self._logger.start(run))
@@ -93,19 +96,19 @@ class Forgiving:
     def epoch(self, *, seed: int, fold: int | None, metrics: EpochMetrics) -> None:
         self._try(lambda: self._logger.epoch(seed=seed, fold=fold, metrics=metrics))
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
         self._try(lambda: self._logger.seed(fold=fold, result=result))
 
     def end(self, state: RunState) -> None:
         self._try(lambda: self._logger.end(state))
 
     def _try(self, tell: Callable[[], None]) -> None:
-        if self._has_failed:
+        if self._kind in self._given_up:
             return
         try:
             tell()
         except Exception as e:  # of any kind: clients of servers have their own, and a log is not worth a run
-            self._has_failed = True
+            self._given_up.add(self._kind)
             reason = " ".join(str(e).split()) or type(e).__name__
             self._say(f"{self._kind}: {reason}; nothing more is logged there, the results table has all of it")
 

@@ -7,10 +7,9 @@ makes of them outside of the results table.
 import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from training import SeedResult
 from training.progress import EpochMetrics
 
 RunState = Literal["finished", "stopped", "failed"]
@@ -36,12 +35,47 @@ class RunInfo:
         name: what people call it.
         group: what it belongs to: the sweep, or the experiment.
         configuration: everything that was asked for, as JSON has it.
+        hyperparameters: values of the configuration by which the runs of a group are told apart; empty where nothing is
+            compared.
     """
 
     run_id: str
     name: str
     group: str
     configuration: Mapping[str, Any]
+    hyperparameters: Mapping[str, float | int | bool | str] = field(default_factory=dict)
+
+
+class PartScores(Protocol):
+    """How a part was answered: as of `training.metrics.Evaluation`, whose `scores` these are."""
+
+    @property
+    def loss(self) -> float: ...
+
+    @property
+    def scores(self) -> Mapping[str, float | None]: ...
+
+
+class EndedSeed(Protocol):
+    """What logs have to know of a seed that is trained to its end; a `training.SeedResult` is one."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def best_epoch(self) -> int: ...
+
+    @property
+    def epochs_trained(self) -> int: ...
+
+    @property
+    def train_seconds(self) -> float: ...
+
+    @property
+    def validation(self) -> PartScores: ...
+
+    @property
+    def test(self) -> PartScores: ...
 
 
 class RunLogger(Protocol):
@@ -49,8 +83,8 @@ class RunLogger(Protocol):
 
     An implementer owes: everything told is readable elsewhere when the call returns, or is sent by itself; a thing that
     is told again, by this process or by one that takes the run up, stands there once; between two runs nothing is kept.
-    It may raise anything; `opening.Forgiving` sees to it that a training goes on. `end` is called once, and not at all
-    when the process is killed.
+    Several seeds and folds may be told in turns. It may raise anything; `opening.Forgiving` sees to it that a training
+    goes on. `end` is called once, and not at all when the process is killed.
     """
 
     def start(self, run: RunInfo) -> None:
@@ -61,12 +95,12 @@ class RunLogger(Protocol):
         """An epoch of a seed is finished. `fold` is None for a run without cross-validation."""
         ...
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
         """A seed is trained to its end; may come before its last epoch is told."""
         ...
 
     def end(self, state: RunState) -> None:
-        """Nothing more comes."""
+        """Nothing more comes. `state` is that of the run; `curve_state` tells that of each seed and fold."""
         ...
 
 
@@ -75,13 +109,24 @@ def curve_id(seed: int, fold: int | None) -> str:
     return f"seed={seed}" if fold is None else f"fold={fold},seed={seed}"
 
 
+def curve_state(state: RunState, *, is_trained: bool) -> RunState:
+    """How one seed of one fold ended in a run that ended as `state`.
+
+    A seed that was told as trained has finished, whatever became of the others; one that was not, in a run that
+    finished, has failed, as runs go on without a fold that fails.
+    """
+    if is_trained:
+        return "finished"
+    return "failed" if state == "finished" else state
+
+
 def epoch_scalars(metrics: EpochMetrics) -> dict[str, float]:
     """Name → number of an epoch; `epoch` itself is the step."""
     values = dataclasses.asdict(metrics)
     return {name: float(values[field]) for field, name in _EPOCH_NAMES.items()}
 
 
-def final_scalars(result: SeedResult) -> dict[str, float]:
+def final_scalars(result: EndedSeed) -> dict[str, float]:
     """Name → number of a seed's end, of the epoch that was best on validation; scores that are not defined stay out."""
     parts = {"validation": result.validation, "test": result.test}
     scores = {f"final/{part}/{name}": value for part, of in parts.items() for name, value in of.scores.items()}

@@ -7,12 +7,13 @@ them is not written again. (`purge_step`, TensorBoard's own way, would also drop
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
-from sweeps.loggers.run_logger import RunInfo, RunState, curve_id, epoch_scalars, final_scalars, safe
-from training import SeedResult
+from sweeps.loggers.run_logger import EndedSeed, RunInfo, RunState, curve_id, epoch_scalars, final_scalars, safe
 from training.progress import EpochMetrics
 
 
@@ -31,8 +32,8 @@ class TensorboardLog:
     def epoch(self, *, seed: int, fold: int | None, metrics: EpochMetrics) -> None:
         self._curve(seed, fold).write(epoch_scalars(metrics), step=metrics.epoch)
 
-    def seed(self, *, fold: int | None, result: SeedResult) -> None:
-        self._curve(result.seed, fold).write(final_scalars(result), step=result.epochs_trained)
+    def seed(self, *, fold: int | None, result: EndedSeed) -> None:
+        self._curve(result.seed, fold).write_end(final_scalars(result), step=result.epochs_trained)
 
     def end(self, state: RunState) -> None:
         for curve in self._curves.values():
@@ -43,16 +44,25 @@ class TensorboardLog:
         assert self._run is not None, "start comes first"
         name = curve_id(seed, fold)
         if name not in self._curves:
-            self._curves[name] = _Curve(self._folder / safe(self._run.group) / safe(self._run.run_id) / name, self._run)
+            folder = self._folder / safe(self._run.group) / safe(self._run.run_id) / name
+            self._curves[name] = _Curve(folder, self._run, seed)
         return self._curves[name]
 
 
 class _Curve:
-    """The event files of one seed and fold."""
+    """The event files of one seed and fold.
 
-    def __init__(self, folder: Path, run: RunInfo) -> None:
+    Hyperparameters are written without the summary that lists those of all runs: TensorBoard takes the first such list
+    that it finds, and architectures have different ones. Without any it makes the list itself.
+    """
+
+    def __init__(self, folder: Path, run: RunInfo, seed: int) -> None:
         self._steps = _steps_there(folder)
         self._writer = SummaryWriter(str(folder))
+        _, self._session_start, self._session_end = hparams({**run.hyperparameters, "seed": seed}, {})
+        self._is_compared = bool(run.hyperparameters)
+        if self._is_compared and not self._steps:
+            self._add(self._session_start)
         if not self._steps:
             pretty = json.dumps(dict(run.configuration), indent=2, sort_keys=True, default=str)
             # Four blanks make it code, in which TensorBoard's Markdown changes nothing.
@@ -67,8 +77,17 @@ class _Curve:
                 self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
+    def write_end(self, scalars: dict[str, float], *, step: int) -> None:
+        if self._is_compared and not scalars.keys() <= self._steps.keys():
+            self._add(self._session_end)
+        self.write(scalars, step=step)
+
     def close(self) -> None:
         self._writer.close()
+
+    def _add(self, summary: Any) -> None:
+        writer: Any = self._writer.file_writer  # torch declares it as None
+        writer.add_summary(summary)
 
 
 def _steps_there(folder: Path) -> defaultdict[str, set[int]]:

@@ -44,6 +44,7 @@ def command(recordings: Path, uri: str, folder: Path) -> list[str]:
         f"data.root={recordings}",
         f"storage.uri={uri}",
         f"report.folder={folder}",
+        f"log.folder={folder}/logs",
         "sweep.architectures=[cnn]",
         "sweep.num_trials=4",
         "sweep.seeds=[1,2]",

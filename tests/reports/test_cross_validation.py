@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reports import fold_header, fold_lines, fold_rows, is_experiment, leaderboard, load_sweep, render_page
-from reports.cross_validation import accuracy_by_group
 
 if TYPE_CHECKING:
     from tests.reports.conftest import InventedSweep
@@ -107,39 +106,12 @@ def test_an_experiment_that_has_hardly_begun_has_a_page(new_sweep: Callable[...,
     assert "Shown once a seed of a fold is complete" in render_page(sweep, [])
 
 
-def _predicted(sweep: "InventedSweep", fold: int, seed: int, right_of: dict[str, int], *, num_clips: int = 6) -> None:
-    rows = [
-        {
-            "sweep_id": sweep.sweep_id,
-            "trial_id": f"trial-{fold}",
-            "seed": seed,
-            "part": "test",
-            "clip_id": f"{group}-{number}",
-            "label": 0,
-            "labels": [0],
-            "predicted": 0 if number < num_right else 1,
-            "probabilities": [0.5, 0.5, 0.0],
-            "group": group,
-        }
-        for group, num_right in right_of.items()
-        for number in range(num_clips)
-    ]
-    sweep.results.commit("predictions", sweep_id=sweep.sweep_id, commit=f"{fold}-{seed}", rows=rows)
-
-
-def test_speakers_are_scored_apart_the_worst_first(new_sweep: Callable[..., "InventedSweep"]) -> None:
-    invented = experiment(new_sweep)
-    for seed in (1, 2):
-        _predicted(invented, 1, seed, {"anna": 6, "ben": 3 * seed - 1})
+def test_each_class_has_recall_and_precision_by_seed_over_all_folds(new_sweep: Callable[..., "InventedSweep"]) -> None:
+    invented = experiment(new_sweep, without=(2, 2))
+    scores = json.dumps({"test": {"accuracy": 0.6}})
+    invented.complete_seed("trial-2", 2, scores=scores, test_confusion=[[0, 4, 0], [0, 4, 0], [0, 0, 2]])
     sweep = invented.load()
-    (ben, num_clips, mean, deviation), anna = accuracy_by_group(sweep)
-    assert (ben, num_clips, mean) == ("ben", 6, pytest.approx((2 / 6 + 5 / 6) / 2))
-    assert deviation == pytest.approx((3 / 6) / 2**0.5)
-    assert anna == ("anna", 6, 1.0, 0.0)
-    assert "Accuracy by group" in render_page(sweep, [])
-
-
-def test_recordings_of_a_few_clips_are_not_told_apart(new_sweep: Callable[..., "InventedSweep"]) -> None:
-    invented = experiment(new_sweep)
-    _predicted(invented, 1, 1, {"r1": 1, "r2": 2}, num_clips=2)
-    assert "Accuracy by group" not in render_page(invented.load(), [])
+    page = render_page(sweep, leaderboard(sweep))
+    assert "Recall and precision by class" in page
+    # Of dog, seed 2: three of its four clips in the first fold and none of four in the second.
+    assert "37.5 %" in page

@@ -85,7 +85,7 @@ def test_labels_and_architectures_are_text_however_they_look(new_sweep: NewSweep
     else:
         sweep.finished_trial("t0", number=0, architecture=r"$\alpha{<b>")
     pixels = [_pixels(png) for png in draw_figures(sweep.load()).values()]
-    assert len(pixels) == 2
+    assert len(pixels) == (3 if several else 2)
     assert all(image.shape[1] < 1700 for image in pixels)
 
 
@@ -102,14 +102,14 @@ def test_a_dollar_sign_is_never_taken_for_mathematics(
         sweep.several_labels()
     else:
         sweep.finished_trial("t0", number=0, architecture="$x$")
-    assert len(draw_figures(sweep.load())) == 2
+    assert len(draw_figures(sweep.load())) == (3 if several else 2)
 
 
 def test_where_a_clip_may_have_several_labels_each_has_bars_and_there_is_no_matrix(new_sweep: NewSweep) -> None:
     sweep = new_sweep(labels=("wren", "robin", "owl"))
     sweep.several_labels()
     drawn = draw_figures(sweep.load())
-    assert set(drawn) == {"learning-curves-cnn.png", "label-scores.png"}
+    assert set(drawn) == {"learning-curves-cnn.png", "label-scores.png", "reliability.png"}
     pixels = _pixels(drawn["label-scores.png"])
     assert pixels.std() > 20
 

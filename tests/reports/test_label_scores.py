@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from reports import best_of_each_architecture, leaderboard, render_page
-from reports.label_scores import area_under_roc, average_precision, has_several_labels, label_scores
-from reports.plots import accuracy_curves
+from reports.chosen_by import has_several_labels
+from reports.label_scores import area_under_roc, average_precision, label_scores
+from reports.plots import score_curves
 
 if TYPE_CHECKING:
     from tests.reports.conftest import InventedSweep
@@ -41,7 +42,8 @@ def test_a_label_has_a_number_for_every_seed_and_its_clips_are_counted_once(new_
     scores = {label.label: label for label in label_scores(sweep, leaderboard(sweep))}
     assert list(scores) == sweep.labels
     assert all(len(label.auc) == len(label.average_precision) == 2 for label in scores.values())
-    first_seed = sweep.predictions[sweep.predictions["seed"] == 1]
+    predictions = sweep.predictions_of("t0")
+    first_seed = predictions[predictions["seed"] == 1]
     assert [label.num_clips for label in scores.values()] == [
         sum(place in labels for labels in first_seed["labels"]) for place in range(4)
     ]
@@ -59,6 +61,22 @@ def test_a_label_that_no_clip_has_has_no_number(new_sweep: NewSweep) -> None:
     wren, absent = label_scores(sweep, leaderboard(sweep))
     assert (wren.num_clips, wren.auc_mean, wren.average_precision_mean) == (2, None, 1.0)
     assert (absent.num_clips, absent.auc_mean, absent.average_precision_mean) == (0, None, None)
+    # Both labels have a probability of one half, and are said of both clips.
+    assert (wren.recall_mean, wren.precision_mean) == (1.0, 1.0)
+    assert (absent.recall_mean, absent.precision_mean) == (None, 0.0)
+
+
+def test_recall_and_precision_are_of_the_clips_at_one_half_or_above(new_sweep: NewSweep) -> None:
+    invented = new_sweep(labels=("wren", "robin"))
+    invented.suggest("t0", seeds=(1,), loss="bce")
+    invented.complete_seed("t0", 1)
+    answers = {"a": ([0], [0.9, 0.6]), "b": ([0, 1], [0.2, 0.5]), "c": ([1], [0.7, 0.1])}
+    for clip, (labels, probabilities) in answers.items():
+        invented.predict("t0", 1, clip, label=labels[0], predicted=0, labels=labels, probabilities=probabilities)
+    sweep = invented.load()
+    wren, robin = label_scores(sweep, leaderboard(sweep))
+    assert (wren.recall, wren.precision) == ((1 / 2,), (1 / 2,))
+    assert (robin.recall, robin.precision) == ((1 / 2,), (1 / 2,))
 
 
 @pytest.mark.parametrize(("loss", "several"), [("cross_entropy", False), ("bce", True), ("focal", True)])
@@ -77,16 +95,17 @@ def test_the_page_shows_scores_by_label_in_place_of_a_matrix(new_sweep: NewSweep
     assert "Scores by label" in text
     assert "Validation macro ROC-AUC by epoch" in text
     assert "Binary cross-entropy per clip" in text
+    assert "objective is the validation macro ROC-AUC" in text
     assert "<b>wren</b>" in text
     assert "Confusion matrix" not in text
-    assert "Recall by class" not in text
+    assert "Recall and precision by class" not in text
 
 
 def test_the_curves_are_those_of_the_score_that_epochs_are_chosen_by(new_sweep: NewSweep) -> None:
     invented = new_sweep(labels=("wren", "robin", "owl"))
     invented.several_labels(seeds=(1, 2))
     sweep = invented.load()
-    curves = accuracy_curves(sweep, best_of_each_architecture(leaderboard(sweep)))
+    curves = score_curves(sweep, best_of_each_architecture(leaderboard(sweep)))
     assert [list(trace.y) for trace in curves.data] == [[0.6, 0.71], [0.6, 0.72]]
 
 

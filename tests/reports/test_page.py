@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reports import leaderboard, render_page
+from reports.class_scores import class_scores
 from reports.markup import element, plot_text, script_json
-from reports.page import plotly_javascript
+from reports.plots import plotly_javascript
 
 if TYPE_CHECKING:
     from tests.reports.conftest import InventedSweep
@@ -117,7 +118,7 @@ def test_every_name_can_still_be_read(hostile_page: str) -> None:
 
 def test_names_inside_figures_are_text_to_plotly(hostile_page: str) -> None:
     figures = PageReader(hostile_page).figures
-    assert len(figures) == 5
+    assert len(figures) == 6
     for figure in figures:
         assert not any(re.search(r"<(?!br>|extra></extra>|/extra>)", text) for text in _texts(figure))
 
@@ -175,14 +176,30 @@ def test_the_matrix_is_the_sum_over_seeds_and_its_colour_the_share_of_the_row(in
 
 def test_recalls_are_the_tables_with_the_weakest_class_first(invented: "InventedSweep") -> None:
     invented.suggest("t0", seeds=(1, 2))
-    invented.complete_seed("t0", 1, test_recall=[0.9, 0.2, 0.5])
-    invented.complete_seed("t0", 2, test_recall=[0.8, 0.3, 0.6])
-    figure = PageReader(page_of(invented)).figure_of("recall")
-    by_name = {trace["name"]: trace for trace in figure["data"]}
+    invented.complete_seed("t0", 1, test_confusion=[[9, 1, 0], [0, 2, 8], [5, 0, 5]])
+    invented.complete_seed("t0", 2, test_confusion=[[8, 0, 2], [0, 3, 7], [4, 0, 6]])
+    page = PageReader(page_of(invented))
+    by_name = {trace["name"]: trace for trace in page.figure_of("recall")["data"]}
     assert by_name["seed 1"]["customdata"] == ["rain", "clock", "dog"]
     assert by_name["seed 1"]["x"] == [0.2, 0.5, 0.9]
     assert by_name["seed 2"]["x"] == [0.3, 0.6, 0.8]
     assert by_name["mean"]["x"] == pytest.approx([0.25, 0.55, 0.85])
+    precision = {trace["name"]: trace for trace in page.figure_of("precision")["data"]}
+    assert precision["seed 1"]["customdata"] == by_name["seed 1"]["customdata"]
+    assert precision["seed 1"]["x"] == pytest.approx([2 / 3, 5 / 13, 9 / 14])
+    assert precision["seed 2"]["x"] == pytest.approx([1.0, 6 / 15, 8 / 12])
+
+
+def test_a_class_that_no_seed_answered_with_has_no_precision(invented: "InventedSweep") -> None:
+    invented.suggest("t0", seeds=(1, 2))
+    invented.complete_seed("t0", 1, test_confusion=[[4, 0, 0], [4, 0, 0], [0, 0, 4]])
+    invented.complete_seed("t0", 2, test_confusion=[[4, 0, 0], [2, 2, 0], [0, 0, 4]])
+    sweep = invented.load()
+    dog, rain, clock = class_scores(sweep, sweep.seeds)
+    assert (rain.num_clips, rain.recall, rain.precision) == (4, {1: 0.0, 2: 0.5}, {1: None, 2: 1.0})
+    assert (rain.recall_mean, rain.precision_mean) == (0.25, 1.0)
+    assert (dog.precision_mean, clock.precision_mean) == (pytest.approx((4 / 8 + 4 / 6) / 2), 1.0)
+    assert "nan" not in PageReader(page_of(invented)).text.lower()
 
 
 def test_the_headline_says_what_was_chosen_how_and_on_how_many_clips(invented: "InventedSweep") -> None:
@@ -248,7 +265,7 @@ def test_a_browser_draws_every_figure_and_runs_nothing_from_data(hostile_page: s
     )
     dom = finished.stdout.replace(plotly_javascript(), "", 1)
     assert "<title>sweep-1: sweep report</title>" in dom
-    assert len(re.findall(r'class="[^"]*svg-container"', dom)) == 5
+    assert len(re.findall(r'class="[^"]*svg-container"', dom)) == 6
     drawn = PageReader(dom).elements
     assert not {tag for tag, _ in drawn} & {"a", "img", "iframe"}
     attributes = [(name, value or "") for _, names in drawn for name, value in names.items()]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class FakeWandb(types.ModuleType):
-    """Keeps what it is told; drops steps that are not above a run's last one, as W&B does."""
+    """Keeps what it is told; drops steps that are not above a run's last one, and holds ids, as W&B does."""
 
     def __init__(self) -> None:
         super().__init__("wandb")
@@ -15,11 +15,13 @@ class FakeWandb(types.ModuleType):
         self.error: Exception | None = None
         self.ids_held: set[str] = set()
         self.Settings = dict
+        self.num_open_at_teardown: list[int] = []
 
-    def init(self, *, id: str, mode: str | None, **given: Any) -> "FakeWandbRun":
+    def init(self, *, id: str, mode: str | None, reinit: str, **given: Any) -> "FakeWandbRun":
         self.modes.append(mode)
         assert id not in self.ids_held
-        assert not any(run.is_open for run in self.runs.values())
+        assert reinit == "create_new" or not self.open_runs
+        assert id not in self.open_runs
         if self.error and mode != "offline":
             self.ids_held.add(id)
             raise self.error
@@ -27,22 +29,30 @@ class FakeWandb(types.ModuleType):
         run.is_open = True
         return run
 
+    @property
+    def open_runs(self) -> set[str]:
+        return {name for name, run in self.runs.items() if run.is_open}
+
     def teardown(self) -> None:
+        self.num_open_at_teardown.append(len(self.open_runs))
         self.ids_held.clear()
 
 
 class FakeWandbRun:
     def __init__(self, given: dict[str, Any]) -> None:
-        self.given, self.is_open, self.exit_code = given, False, -1
+        self.given, self.is_open, self.exit_codes = given, False, list[int]()
         self.rows: dict[int, dict[str, float]] = {}
         self.summary: dict[str, Any] = {}
 
     def log(self, row: dict[str, float], *, step: int) -> None:
+        assert self.is_open
         if step > max(self.rows, default=-1):
             self.rows[step] = row
 
     def finish(self, exit_code: int) -> None:
-        self.is_open, self.exit_code = False, exit_code
+        assert self.is_open
+        self.is_open = False
+        self.exit_codes.append(exit_code)
 
 
 class FakeMlflow:

@@ -9,12 +9,15 @@ import pandas as pd
 import pytest
 import torch
 from sweep_toys import SWEEP_ROW, make_data, make_plan
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from storage.local import LocalObjectStore
 from storage.model_file import from_bytes, model_key
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan, run_sweep
+from sweeps.loggers import LogSettings, TrialLogs
+from sweeps.run_sweep import run_info
 from training import TrialData
 from training.inference import Predictor
 
@@ -32,10 +35,20 @@ def tables(store: ObjectStore, plan: SweepPlan) -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed_store(data: TrialData, ray_local: Any, tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
+def logs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="module")
+def undisturbed_store(
+    data: TrialData, ray_local: Any, tmp_path_factory: pytest.TempPathFactory, logs_folder: Path
+) -> ObjectStore:
     """Of one sweep at concurrency 1 that nothing disturbed."""
     store = open_store(str(tmp_path_factory.mktemp("undisturbed")))
-    outcome = run_sweep(make_plan(), data, store, sweep_row=SWEEP_ROW, feature_spec={"num_mels": 16})
+    said: list[str] = []
+    logs = TrialLogs(LogSettings(folder=str(logs_folder)), say=said.append)
+    outcome = run_sweep(make_plan(), data, store, sweep_row=SWEEP_ROW, feature_spec={"num_mels": 16}, logs=logs)
+    assert said == []
     assert (outcome.num_trials_run, outcome.num_trials_found, outcome.num_failed) == (4, 0, 0)
     return store
 
@@ -102,6 +115,32 @@ def test_a_kept_model_predicts_what_the_results_table_says(
     assert set(rows["clip_id"]) == set(found)
     for clip_id, said in zip(rows["clip_id"], rows["probabilities"], strict=True):
         np.testing.assert_allclose(found[clip_id], said, atol=1e-6)
+
+
+def test_tensorboard_has_every_epoch_of_every_trial_and_the_scores_of_every_seed(
+    logs_folder: Path, undisturbed: dict[str, pd.DataFrame]
+) -> None:
+    plan = make_plan()
+    numbers = undisturbed["suggestions"].set_index("trial_id")["number"].to_dict()
+    found = {}
+    for (trial_id, seed), epochs in undisturbed["epochs"].groupby(["trial_id", "seed"]):
+        folder = logs_folder / plan.sweep_id / f"{plan.sweep_id}-{numbers[trial_id]:04d}" / f"seed={seed}"
+        found[trial_id, seed] = events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+        losses = {event.step: event.value for event in events.Scalars("loss/validation")}
+        assert losses == pytest.approx(dict(zip(epochs["epoch"], epochs["validation_loss"], strict=True)))
+    for seed in undisturbed["seeds"].itertuples():
+        (accuracy,) = found[seed.trial_id, seed.seed].Scalars("final/test/accuracy")
+        assert (accuracy.step, accuracy.value) == (seed.epochs_trained, pytest.approx(seed.test_accuracy))
+    assert len(list(logs_folder.rglob("seed=*"))) == len(found)
+
+
+def test_a_trial_is_logged_with_what_was_searched_and_under_a_name_of_its_sweep() -> None:
+    plan = make_plan()
+    run = run_info(plan, 3, plan.trial_config("cnn", {"optimizer.learning_rate": 0.004}).to_dict())
+    assert (run.name, run.group, run.run_id) == ("cnn #3", plan.sweep_id, f"{plan.sweep_id}-0003")
+    assert run.hyperparameters["optimizer.learning_rate"] == 0.004
+    assert run.hyperparameters["architecture"] == "cnn"
+    assert set(run.hyperparameters) == {"architecture", *plan.space("cnn").distributions}
 
 
 @pytest.mark.slow

@@ -46,7 +46,6 @@ def test_three_of_four_clips_right() -> None:
     assert found.confusion.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
     assert found.loss == pytest.approx(-np.log([0.8, 0.6, 0.3, 0.6]).mean())
     assert found.scores["kl"] == pytest.approx(found.loss)  # the labels' own entropy is 0
-    assert found.accuracy_by_group() == {"speaker0": 1.0, "speaker1": 0.5}
 
 
 def test_areas_and_precisions_are_means_over_labels() -> None:

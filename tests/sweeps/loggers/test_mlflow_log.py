@@ -53,7 +53,19 @@ def test_every_seed_is_a_run_with_its_epochs_scores_and_configuration(
         assert metrics == [(1, 1.5), (2, 0.75), (3, 0.5)]
         assert [metric.value for metric in of_seed.metrics if metric.key == "final/test/accuracy"] == [0.5]
         assert of_seed.params["optimizer.learning_rate"] == "0.001"
-        assert of_seed.info.status == "FAILED"
+        assert of_seed.info.status == "FINISHED"  # as its result was told, whatever became of the run
+
+
+def test_a_seed_without_a_result_ends_as_its_run_does_and_failed_where_that_finished(
+    run: RunInfo, make_epoch: Epochs, make_result: Results, mlflow: FakeMlflow
+) -> None:
+    for state, expected in (("stopped", "KILLED"), ("failed", "FAILED"), ("finished", "FAILED")):
+        logger = _open("http://somewhere", run, [])
+        for seed in (1, 2):
+            logger.epoch(seed=seed, fold=None, metrics=make_epoch(1))
+        logger.seed(fold=None, result=make_result(1))
+        logger.end(state)  # type: ignore[arg-type]
+        assert [of_seed.info.status for of_seed in mlflow.runs] == ["FINISHED", expected]
 
 
 @pytest.mark.slow

@@ -1,11 +1,15 @@
 """TensorBoard's event files, read back with TensorBoard's own reader."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams.api_pb2 import Status
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from sweeps.loggers import LogSettings, RunInfo, RunLogger, open_logger
 from training import SeedResult
@@ -60,6 +64,43 @@ def test_final_scores_are_there_and_undefined_ones_are_not(
     logger.seed(fold=None, result=make_result(7))
     assert _points(tmp_path, "seed=7", "final/test/accuracy") == [(3, 0.5)]
     assert "final/test/macro_auc" not in _read(tmp_path, "seed=7").Tags()["scalars"]
+
+
+def test_hyperparameters_can_be_compared_and_stand_there_once(
+    tmp_path: Path, run: RunInfo, make_epoch: Epochs, make_result: Callable[[int], SeedResult]
+) -> None:
+    run = dataclasses.replace(run, hyperparameters={"architecture": "cnn", "optimizer.learning_rate": 0.003})
+    for seed in (7, 7, 8):
+        logger = _open(tmp_path, run)
+        logger.epoch(seed=seed, fold=None, metrics=make_epoch(1))
+        if seed == 7:
+            logger.seed(fold=None, result=make_result(7))
+        logger.end("stopped")
+    starts = {seed: _hparams(tmp_path, f"seed={seed}", "_hparams_/session_start_info") for seed in (7, 8)}
+    for seed, (start,) in starts.items():
+        values = start.session_start_info.hparams
+        assert values["architecture"].string_value == "cnn"
+        assert values["optimizer.learning_rate"].number_value == 0.003
+        assert values["seed"].number_value == seed
+    (end,) = _hparams(tmp_path, "seed=7", "_hparams_/session_end_info")
+    assert end.session_end_info.status == Status.Value("STATUS_SUCCESS")
+    assert _hparams(tmp_path, "seed=8", "_hparams_/session_end_info") == []
+
+
+def test_a_run_that_nothing_is_compared_to_has_no_hyperparameters(
+    tmp_path: Path, run: RunInfo, make_epoch: Epochs
+) -> None:
+    logger = _open(tmp_path, run)
+    logger.epoch(seed=7, fold=None, metrics=make_epoch(1))
+    assert _hparams(tmp_path, "seed=7", "_hparams_/session_start_info") == []
+
+
+def _hparams(folder: Path, name: str, tag: str) -> list[Any]:
+    """Every summary of the tag in the event files, as TensorBoard's HParams page takes it."""
+    files = sorted((folder / "birds-1" / "0123456789abcdef" / name).glob("events*"))
+    events = [event for file in files for event in EventFileLoader(str(file)).Load()]
+    values = [value for event in events for value in event.summary.value if value.tag == tag]
+    return [HParamsPluginData.FromString(value.metadata.plugin_data.content) for value in values]
 
 
 def test_what_is_told_twice_stands_there_once(

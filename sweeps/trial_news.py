@@ -1,0 +1,63 @@
+"""What a trial of a sweep tells the driver beside what Tune has to know, for whoever watches: the ledger has it.
+
+Enters: an epoch and the seeds that ended with it, in the trial's process. Leaves: the same in the driver. It travels
+in a result of Tune, which holds plain values alone.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training import SeedResult
+from training.metrics import Evaluation
+from training.progress import EpochMetrics
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """How a part was answered, without its clips; see `training.metrics.Evaluation`."""
+
+    loss: float
+    scores: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedEnd:
+    """A seed trained to its end, as far as logs know of one: a `training.SeedResult` without clips and weights."""
+
+    seed: int
+    best_epoch: int
+    epochs_trained: int
+    train_seconds: float
+    validation: Scored
+    test: Scored
+
+
+def told(metrics: EpochMetrics, ended: Sequence[SeedResult]) -> dict[str, Any]:
+    """A part of Tune's result: `metrics` and `ended`, in plain values."""
+    return {"metrics": dataclasses.asdict(metrics), "ended": [dataclasses.asdict(_end(result)) for result in ended]}
+
+
+def heard(result: Mapping[str, Any]) -> tuple[EpochMetrics, list[SeedEnd]]:
+    """The epoch and the seeds of a result of Tune, as they were told."""
+    ended = [
+        SeedEnd(**{**seed, "validation": Scored(**seed["validation"]), "test": Scored(**seed["test"])})
+        for seed in result["ended"]
+    ]
+    return EpochMetrics(**result["metrics"]), ended
+
+
+def _end(result: SeedResult) -> SeedEnd:
+    return SeedEnd(
+        seed=result.seed,
+        best_epoch=result.best_epoch,
+        epochs_trained=result.epochs_trained,
+        train_seconds=result.train_seconds,
+        validation=_scored(result.validation),
+        test=_scored(result.test),
+    )
+
+
+def _scored(evaluation: Evaluation) -> Scored:
+    return Scored(loss=evaluation.loss, scores=dict(evaluation.scores))
