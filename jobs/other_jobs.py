@@ -25,7 +25,6 @@ class Elsewhere:
 NOT_OF_SWEEP = {
     "train": Elsewhere(job="jobs/train.py", instead="sweep"),
     "folds": Elsewhere(job="jobs/train.py", instead="split"),
-    "log": Elsewhere(job="jobs/train.py"),
 }
 NOT_OF_TRAIN = {
     "sweep": Elsewhere(job="jobs/sweep.py", instead="train"),
