@@ -133,7 +133,6 @@ def test_words_that_the_training_job_would_not_look_at_are_refused(word: str, to
         ("train.epochs=3", r"^train\.epochs: .*Say sweep\.epochs=3 here, or run jobs/train\.py"),
         ("train.trial.model.width=8", r"Say sweep\.trial\.model\.width=8 here"),
         ("folds.num_folds=3", r"See split\.\* in --help.*or run jobs/train\.py"),
-        ("log.kinds=[tensorboard]", r"^log\.kinds: .*\. Run jobs/train\.py"),
     ],
 )
 def test_words_that_the_search_would_not_look_at_are_refused(word: str, told: str) -> None:
