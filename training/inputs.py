@@ -6,10 +6,12 @@ B = batch, C = channels, M = mel bands, T = frames, L = labels, D = size of an e
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from storage.errors import InvalidInput
 from storage.split import PARTS, Part
@@ -64,14 +66,18 @@ def _part_to_device(part: PartData, loss: LossConfig, device: torch.device) -> D
     targets[np.arange(len(targets)), part.first_label] = 1.0
     clip_ids, first_row, clip_of_row = np.unique(np.array(part.clip_ids), return_index=True, return_inverse=True)
     return DevicePart(
-        # torch.tensor copies: arrays out of Ray's object store are read-only.
-        log_mel=torch.tensor(part.log_mel, device=device),
+        log_mel=_tensor(part.log_mel).to(device),
         targets=torch.tensor(targets, device=device),
         clip_of_row=torch.from_numpy(clip_of_row),
         clip_ids=tuple(map(str, clip_ids)),
         groups=tuple(part.groups[row] for row in first_row),
         first_row=torch.from_numpy(first_row),
     )
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:
+    """On the CPU it shares the array's memory; arrays out of Ray's object store are read-only and have to be copied."""
+    return torch.from_numpy(values) if values.flags.writeable else torch.tensor(values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
