@@ -77,9 +77,9 @@ def _part_to_device(part: PartData, loss: LossConfig, device: torch.device) -> D
 
 
 def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch.Tensor:
-    """A copy on the device: arrays out of Ray's object store are read-only."""
+    """On the device; on the CPU it shares the array's memory where it may."""
     try:
-        return torch.tensor(log_mel, device=device)
+        return _tensor(log_mel).to(device)
     except torch.OutOfMemoryError as e:  # not OutOfMemory, which ends a trial for good: a neighbour may be to blame
         raise InvalidInput(
             "the features",
@@ -87,6 +87,11 @@ def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch
             allowed=f"what fits into the memory that {device} has left",
             remedy="Let fewer trials share the GPU (gpus_per_trial), make smaller features, or set gpus_per_trial=0.",
         ) from e
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:
+    """Arrays out of Ray's object store are read-only and have to be copied."""
+    return torch.from_numpy(values) if values.flags.writeable else torch.tensor(values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
