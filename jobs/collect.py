@@ -1,11 +1,11 @@
-"""Lists features that no sweep refers to, and what interrupted runs left; deletes them with delete=true.
+"""Lists features that no sweep refers to, their embeddings, and what interrupted runs left; delete=true deletes them.
 
 python jobs/collect.py storage.uri=s3://bucket/prefix min_age_days=30
 python jobs/collect.py storage.uri=s3://bucket/prefix min_age_days=30 delete=true
 
 Features stay while a sweep of the results table refers to them, or while anything in their folder is younger than
-min_age_days. What was deleted can be computed again. Splits, checkpoints, models, predictions, results
-and reports are never touched.
+min_age_days; embeddings stay while their features do, but for parts that their marker does not name. What was deleted
+can be computed again. Splits, checkpoints, models, predictions, results and reports are never touched.
 """
 
 import sys
@@ -68,9 +68,9 @@ def _delete(store: ObjectStore, garbage: Sequence[Garbage]) -> None:
     with progress("delete, folders") as tell:
         for number, item in enumerate(garbage):
             # Asked anew for each: a sweep may have begun meanwhile.
-            in_use = (item.dataset, item.fingerprint) in referred_features(store) and item.why != "orphaned shards"
+            in_use = (item.dataset, item.fingerprint) in referred_features(store) and not item.is_orphaned
             if in_use or not delete_garbage(store, item):
-                say(f"left alone, as it came into use meanwhile: {item.dataset}/{item.fingerprint}")
+                say(f"left alone, as it came into use meanwhile: {item.prefix}")
             else:
                 freed_bytes += item.size_bytes
             tell(number + 1, len(garbage))

@@ -76,7 +76,8 @@ def model_key(sweep_id: str, trial_id: str, seed: int) -> str:
 
 
 def save_model(store: ObjectStore, key: str, tensors: Mapping[str, torch.Tensor], card: ModelCard) -> None:
-    """Stores a model. A seed that is trained again gives the same model, which then takes the place of the first."""
+    """Stores a model, in the place of an earlier one. A seed that is trained again gives the same one on a CPU alone:
+    whoever has recorded what the first one predicts does not replace it."""
     store.put(key, to_bytes(tensors, card))
 
 

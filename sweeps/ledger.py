@@ -108,6 +108,11 @@ class Ledger:
         }
         self._commit("epochs", f"{config.trial_id}-seed{seed}-epoch{metrics.epoch:04d}", [row])
 
+    def has_predictions(self, config: TrialConfig, seed: int) -> bool:
+        """Whether a seed's predictions are there, by this process or another one; they are never replaced."""
+        name = f"{config.trial_id}-seed{seed}"
+        return name in self._results.commits("predictions", sweep_id=self.sweep_id)
+
     def seed(self, config: TrialConfig, result: SeedResult) -> None:
         """Records predictions first: a row in `seeds` means that its predictions are there."""
         name = f"{config.trial_id}-seed{result.seed}"

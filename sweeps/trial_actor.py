@@ -116,7 +116,7 @@ def train_recorded(
         hear(EpochNews(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics))
 
     def record(result: SeedResult) -> None:
-        _keep_model(config, result, context)  # before its row, so that no row is without its model
+        _keep_model(config, result, context, ledger)  # before its row, so that no row is without its model
         on_seed(result)
         ledger.seed(config, result)
 
@@ -137,8 +137,12 @@ def train_recorded(
         raise
 
 
-def _keep_model(config: TrialConfig, result: SeedResult, context: TrialContext) -> None:
-    if context.feature_spec is not None:
-        key = model_key(context.sweep_id, config.trial_id, result.seed)
+def _keep_model(config: TrialConfig, result: SeedResult, context: TrialContext, ledger: Ledger) -> None:
+    if context.feature_spec is None:
+        return
+    key = model_key(context.sweep_id, config.trial_id, result.seed)
+    # On a GPU a seed that is trained again is another model: the one whose predictions are recorded stays.
+    is_recorded = context.store.size_bytes(key) and ledger.has_predictions(config, result.seed)
+    if not is_recorded:
         card = model_card(config, result, context.data, features=context.feature_spec)
         save_model(context.store, key, result.best_weights, card)

@@ -45,7 +45,7 @@ def encode(model: nn.Module, example_RMT: torch.Tensor, about: Mapping[str, str]
             verbose=False,
         )
     except (RuntimeError, ValueError) as e:  # torch's errors of export are of these two
-        raise _refusal(str(e).strip().splitlines()[0]) from e
+        raise _refusal((str(e).strip().splitlines() or [type(e).__name__])[0]) from e
     proto = program.model_proto
     _name_batch(proto)
     onnx.helper.set_model_props(proto, dict(about))

@@ -26,7 +26,7 @@ def encode(model: nn.Module, example_RMT: torch.Tensor, about: Mapping[str, str]
     try:
         program = torch.export.export(model, (example_RMT,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     except (RuntimeError, ValueError) as e:  # torch's errors of export are of these two
-        reason = str(e).strip().splitlines()[0]
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
         raise InvalidInput(
             "format", given=f"torch for this model ({reason})", allowed="onnx", remedy="Take format=onnx instead."
         ) from e

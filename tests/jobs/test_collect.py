@@ -32,6 +32,8 @@ def disk(tmp_path: Path) -> ObjectStore:
         "started_at": 0,
     }
     ResultsTable(store).commit("sweeps", sweep_id="s", commit="s", rows=[row])
+    for fingerprint in ("kept", "old"):
+        store.put(f"embeddings/esc50-aa/{fingerprint}/beef/part-00000-0000-00.parquet", b"of an interrupted run")
     time.sleep(0.02)  # older than min_age_days=0 asks for
     return store
 
@@ -42,6 +44,7 @@ def test_it_lists_first_and_deletes_when_told(disk: ObjectStore, capsys: pytest.
     assert collect.main(words) == 0
     printed = capsys.readouterr().out
     assert "no result refers to it" in printed
+    assert "embeddings without features" in printed
     assert "nothing was deleted" in printed
     assert "kept" not in printed.split("newest, days")[1].split("in all")[0]
     assert [info.key for info in disk.list("")] == before

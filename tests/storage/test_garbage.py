@@ -1,14 +1,17 @@
 """What may be deleted: nothing that a result refers to, nothing young, nothing that a marker names."""
 
+import json
 import time
 
 import numpy as np
 import pytest
 from feature_toys import commit_rows, make_rows
 
+from storage.embedding_store import EmbeddingStore
 from storage.feature_store import FeatureStore
 from storage.garbage import Garbage, delete_garbage, find_garbage
 from storage.object_store import ObjectStore
+from storage.part_rows import ROW_KEY, parts_with_rows
 
 _LATER = time.time() + 3600.0  # everything that the tests write is older
 _ROWS = make_rows(np.zeros((2, 2, 3), dtype=np.float16))
@@ -24,6 +27,17 @@ def _find(store: ObjectStore, *referred: FeatureStore, written_before: float = _
     names = {(features.dataset, features.fingerprint) for features in referred}
     found = find_garbage(store, referred=names, written_before=written_before).garbage
     return [(f"{item.dataset}/{item.fingerprint}", item.why, len(item.objects)) for item in found]
+
+
+def _embedded(features: FeatureStore) -> EmbeddingStore:
+    """Complete embeddings: two parts and a marker."""
+    embeddings = EmbeddingStore(features, "beef")
+    parts = parts_with_rows(features)
+    for part in parts:
+        keys = features.read_shard(part.index, part.clips_hash, columns=ROW_KEY)
+        embeddings.write_part(part.index, part.clips_hash, keys, np.zeros((keys.num_rows, 4), dtype=np.float32))
+    embeddings.commit(parts, spec={}, versions={})
+    return embeddings
 
 
 def test_features_without_a_result_are_garbage_and_those_with_one_are_not(store: ObjectStore) -> None:
@@ -94,4 +108,66 @@ def test_an_empty_garbage_list_of_an_empty_store(store: ObjectStore) -> None:
 
 def test_what_lies_deeper_than_features_do_is_not_ours_to_delete(store: ObjectStore) -> None:
     store.put("features/esc/v2-6372/f00d/_MANIFEST.json", b"{}")
+    store.put("embeddings/esc/v2-6372/f00d/beef/_MANIFEST.json", b"{}")
     assert _find(store) == []
+
+
+def _clear(store: ObjectStore, prefix: str) -> None:
+    for info in list(store.list(prefix)):
+        store.delete(info.key)
+
+
+def test_embeddings_of_features_that_are_gone_are_garbage(store: ObjectStore) -> None:
+    features, other = _features(store), _features(store, fingerprint="cafe")
+    _embedded(features)
+    kept = _embedded(other)
+    assert _find(store, features, other) == []
+    _clear(store, features.prefix)
+    assert _find(store, other) == [("esc50-aa/f00d", "embeddings without features", 3)]
+    (garbage,) = find_garbage(store, referred={("esc50-aa", "cafe")}, written_before=_LATER).garbage
+    assert garbage.objects[0].key.endswith("_MANIFEST.json")
+    assert delete_garbage(store, garbage)
+    assert not list(store.list("embeddings/esc50-aa/f00d/"))
+    assert kept.is_complete(parts_with_rows(other))
+
+
+def test_embeddings_go_after_their_features_and_stay_with_them(store: ObjectStore) -> None:
+    features = _features(store)
+    embeddings = _embedded(features)
+    found = find_garbage(store, referred=(), written_before=_LATER).garbage
+    assert [item.why for item in found] == ["no result refers to it", "embeddings without features"]
+    assert not delete_garbage(store, found[1])  # the features are still there
+    assert embeddings.is_complete(parts_with_rows(features))
+    assert delete_garbage(store, found[0])
+    assert delete_garbage(store, found[1])
+    assert not list(store.list(""))
+
+
+def test_embeddings_that_are_young_or_whose_features_a_sweep_refers_to_stay(store: ObjectStore) -> None:
+    features = _features(store)
+    _embedded(features)
+    _clear(store, features.prefix)
+    assert _find(store, features) == []
+    newest = max(info.modified_at for info in store.list("embeddings/"))
+    assert _find(store, written_before=newest) == []
+
+
+def test_parts_beside_those_of_the_embeddings_marker_are_garbage_until_it_names_them(store: ObjectStore) -> None:
+    features = _features(store)
+    embeddings = _embedded(features)
+    parts, prefix = parts_with_rows(features), "embeddings/esc50-aa/f00d/beef/"
+    for name in ("part-00000-0000-other.parquet", "notes.txt"):
+        store.put(prefix + name, b"x")
+    assert _find(store, features) == [("esc50-aa/f00d", "orphaned embeddings", 1)]
+    (garbage,) = find_garbage(store, referred={("esc50-aa", "f00d")}, written_before=_LATER).garbage
+    marker = store.get(f"{prefix}_MANIFEST.json")
+    store.delete(f"{prefix}_MANIFEST.json")
+    assert not delete_garbage(store, garbage)  # nobody knows what will be named
+    named = {**json.loads(marker), "parts": [[0, "0000-other"]]}
+    store.put(f"{prefix}_MANIFEST.json", json.dumps(named).encode())
+    assert not delete_garbage(store, garbage)
+    store.put(f"{prefix}_MANIFEST.json", marker)
+    assert delete_garbage(store, garbage)
+    assert embeddings.is_complete(parts)
+    store.put(f"{prefix}_MANIFEST.json", b"{")
+    assert find_garbage(store, referred={("esc50-aa", "f00d")}, written_before=_LATER).unreadable == (prefix,)
