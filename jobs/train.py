@@ -30,7 +30,7 @@ from sweeps import ExperimentPlan, run_experiment
 from sweeps.configurations import with_weights_hash
 from sweeps.embeddings import embed_folds
 from sweeps.loggers import RunInfo, RunLogger, open_logger
-from sweeps.pooled_scores import mean_scores, pooled_evaluations
+from sweeps.pooled_scores import mean_scores, pooled_evaluations, scores_json
 from sweeps.resources import choose_device
 from sweeps.run_experiment import ExperimentOutcome, FoldNews, SeedNews
 
@@ -153,8 +153,9 @@ def _keep_out_of_fold(plan: ExperimentPlan, store: ObjectStore, number: int, *, 
     folder = experiment_folder(number)
     table = out_of_fold(store, plan.experiment_id, plan.fold_trials(), folder=folder)
     is_multi_label = plan.trial_config(plan.folds[0]).loss.is_multi_label
-    pooled = mean_scores(pooled_evaluations(table, num_labels=num_labels, is_multi_label=is_multi_label))
-    store.put_if_absent(f"{folder}/scores.json", json.dumps(pooled, sort_keys=True, indent=1).encode())
+    evaluations = pooled_evaluations(table, num_labels=num_labels, is_multi_label=is_multi_label)
+    store.put_if_absent(f"{folder}/scores.json", scores_json(evaluations).encode())
+    pooled = mean_scores(evaluations)
     told = [f"{name} {mean:.3f}{_deviation(deviation)}" for name, (mean, deviation) in pooled.items()]
     say(f"out of fold, all test clips together: {', '.join(told)}")
     say(f"predictions and embeddings: {store.uri}/{folder}/out_of_fold.parquet")
