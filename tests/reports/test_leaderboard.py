@@ -109,8 +109,8 @@ def test_recall_is_averaged_per_label_and_absent_classes_stay_empty(invented: "I
 
 def test_precision_is_averaged_over_the_seeds_that_predicted_the_label(invented: "InventedSweep") -> None:
     invented.suggest("t0", seeds=(1, 2))
-    invented.complete_seed("t0", 1, test_precision=[0.5, NAN, NAN])
-    invented.complete_seed("t0", 2, test_precision=[0.7, 0.4, NAN])
+    invented.complete_seed("t0", 1, test_precision=[0.5, None, None])
+    invented.complete_seed("t0", 2, test_precision=[0.7, 0.4, None])
     (row,) = leaderboard(invented.load())
     assert row.test_precision_mean == {"dog": pytest.approx(0.6), "rain": pytest.approx(0.4), "clock": None}
 
