@@ -99,7 +99,7 @@ class ReportSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSettings:
-    """All settings: `sweep` and `split` are the main job's, `train` and `folds` those of jobs/train.py."""
+    """All settings: `sweep` and `split` are the main job's, `train`, `folds` and `log` those of jobs/train.py."""
 
     data: DataSettings = field(default_factory=DataSettings)
     features: FeatureSpec = field(default_factory=FeatureSpec)

@@ -45,6 +45,7 @@ def _sweep(words: Sequence[str]) -> int:
     settings = dataclasses.replace(settings, sweep=searched)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
+    logs = TrialLogs(settings.log, say=say)
     plan = SweepPlan(
         settings=settings.sweep,
         dataset=manifest.dataset,
@@ -53,7 +54,6 @@ def _sweep(words: Sequence[str]) -> int:
         device="cpu",
     )
     plan.check(feature_shape=settings.features.feature_shape)
-    logs = TrialLogs(settings.log, say=say)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
