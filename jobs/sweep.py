@@ -46,6 +46,7 @@ def _sweep(words: Sequence[str]) -> int:
     settings = dataclasses.replace(settings, sweep=searched)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
+    logs = TrialLogs(settings.log, say=say)
     plan = SweepPlan(
         settings=settings.sweep,
         dataset=manifest.dataset,
@@ -59,7 +60,6 @@ def _sweep(words: Sequence[str]) -> int:
         config = plan.trial_config(architecture, {})
         check_labels({clip.clip_id: clip.labels for clip in manifest.clips}, split, config, section="sweep")
         check_first_weights(config)
-    logs = TrialLogs(settings.log, say=say)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))

@@ -35,7 +35,7 @@ from sweeps.embeddings import embed_folds
 from sweeps.loggers import RunInfo, RunLogger, open_logger
 from sweeps.loggers.run_logger import RunState
 from sweeps.news import FoldEnded, News, SeedNews
-from sweeps.pooled_scores import mean_scores, pooled_evaluations
+from sweeps.pooled_scores import mean_scores, pooled_evaluations, scores_json
 from sweeps.resources import choose_device, trial_resources
 from sweeps.run_experiment import ExperimentOutcome
 from training import TrialData
@@ -215,8 +215,9 @@ def _keep_out_of_fold(
     folder = experiment_folder(number)
     table = out_of_fold(store, plan.experiment_id, plan.fold_trials(), folder=folder)
     is_multi_label = plan.trial_config(plan.folds[0]).loss.is_multi_label
-    pooled = mean_scores(pooled_evaluations(table, num_labels=num_labels, is_multi_label=is_multi_label))
-    store.put_if_absent(f"{folder}/scores.json", json.dumps(pooled, sort_keys=True, indent=1).encode())
+    evaluations = pooled_evaluations(table, num_labels=num_labels, is_multi_label=is_multi_label)
+    store.put_if_absent(f"{folder}/scores.json", scores_json(evaluations).encode())
+    pooled = mean_scores(evaluations)
     told = [f"{name} {mean:.3f}{_deviation(deviation)}" for name, (mean, deviation) in pooled.items()]
     is_literature = settings.folds.protocol == "literature"
     caveat = " (protocol literature: too good by the choice of epochs)" if is_literature else ""

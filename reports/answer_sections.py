@@ -54,11 +54,15 @@ def calibration_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> 
         return None
     errors = list(found.errors.values())
     spread = f" ± {np.std(errors, ddof=1):.3f}" if len(errors) > 1 else ""
+    # Bins of few clips stray from the diagonal by chance.
+    together = (
+        " It is of all folds' clips together, and as a rule lower than a mean over folds." if len(rows) > 1 else ""
+    )
     text = (
         f"{_who(rows)}, on test: {counted(found.num_predictions, 'prediction')} ({counted(found.num_clips, 'clip')} × "
         f"{counted(len(errors), 'seed')}) in {NUM_BINS} bins by the probability of the most probable label. A bar "
         "below the diagonal: the model is surer than it is right. Expected calibration error, the mean distance from "
-        f"the diagonal: {np.mean(errors):.3f}{spread}."
+        f"the diagonal: {np.mean(errors):.3f}{spread}.{together}"
     )
     return section(
         "Calibration", plotted("How often it is right where it is this sure", plots.reliability_diagram(found), text)

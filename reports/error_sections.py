@@ -47,7 +47,8 @@ def confusion_section(sweep: SweepResults, seeds: pd.DataFrame, title: str, what
         what: a sentence that says whose predictions these are, and how many.
     """
     how_counted = "The number is the count (none: 0)" if plots.shows_counts(sweep) else "Point at a cell for its count"
-    text = f"{what} {how_counted}; the colour is the share of the row, that is of the clips whose true label is its."
+    whose = "the colour is the share of the row, that is of the clips whose true label is the row's"
+    text = f"{what} {how_counted}; {whose}."
     width = plots.confusion_width_pixels(sweep)
     figure = plotted(title, plots.confusion_matrix(sweep, seeds), text, min_width_pixels=width)
     return section(MATRIX, figure, folded("The same counts as a table", confusion_table(sweep, seeds)))

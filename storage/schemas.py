@@ -70,7 +70,7 @@ SEEDS = pa.schema(
         _required("test_macro_f1", pa.float64()),
         pa.field("test_auc", pa.float64()),  # one-vs-rest, macro; null where a class has no test clip
         _required("test_recall", pa.list_(pa.float64())),  # per label of the sweep; NaN without a test clip
-        pa.field("test_precision", pa.list_(pa.float64())),  # likewise; NaN where it was never predicted
+        pa.field("test_precision", pa.list_(pa.float64())),  # likewise; null where it was never predicted
         _required("test_confusion", pa.list_(pa.list_(pa.int64()))),  # [true label][predicted label]
         _required("train_seconds", pa.float64()),
         _required("num_parameters", pa.int64()),

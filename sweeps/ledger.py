@@ -6,6 +6,7 @@ Enters: suggestions, epochs, seeds, ends and failures, each as one commit with a
 
 import datetime
 import json
+import math
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
@@ -134,7 +135,7 @@ class Ledger:
             "test_macro_f1": result.test.scores["macro_f1"],
             "test_auc": result.test.scores["macro_auc"],
             "test_recall": result.test.recall.tolist(),
-            "test_precision": result.test.precision.tolist(),
+            "test_precision": [None if math.isnan(value) else value for value in result.test.precision.tolist()],
             "test_confusion": result.test.confusion.tolist(),
             "train_seconds": result.train_seconds,
             "num_parameters": result.num_parameters,

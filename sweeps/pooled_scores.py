@@ -1,17 +1,19 @@
-"""The scores of an experiment's test folds taken together. Enters: the out-of-fold table. Leaves: metrics by seed.
+"""The scores of an experiment's test folds taken together. Enters: the out-of-fold table. Leaves: metrics by seed, and
+their means as JSON.
 
 Pooled scores are not the mean of the folds' scores: an AUC over all folds also compares clips of different models.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
-from training.metrics import Evaluation, evaluate
+from training.metrics import SCORES, Evaluation, evaluate
 
-_COLUMNS = ["seed", "clip_id", "label", "labels", "probabilities"]
+_COLUMNS = ["seed", "clip_id", "group", "label", "labels", "probabilities"]
 
 
 class Rows(Protocol):
@@ -45,6 +47,28 @@ def mean_scores(evaluations: Mapping[int, Evaluation]) -> dict[str, tuple[float,
     return found
 
 
+def scores_json(evaluations: Mapping[int, Evaluation]) -> str:
+    """Every score by name: what it means, its mean and sample deviation over seeds, and the number of each seed.
+
+    Null stands for a score that is not defined: for a seed, for the mean if any seed has none, and for the deviation of
+    a single seed.
+    """
+    means = mean_scores(evaluations)
+    first = next(iter(evaluations.values()))
+    scores = {
+        name: {
+            "meaning": SCORES[name],
+            "mean": means.get(name, (None, None))[0],
+            "deviation": means.get(name, (None, None))[1],
+            "by_seed": {str(seed): evaluation.scores[name] for seed, evaluation in evaluations.items()},
+        }
+        for name in first.scores
+    }
+    about = "the test clips of all folds together, each answered by a model that was trained on other folds"
+    found = {"of": about, "num_clips": len(first.clip_ids), "seeds": list(evaluations), "scores": scores}
+    return json.dumps(found, indent=1, allow_nan=False)
+
+
 def _evaluation(rows: list[dict[str, Any]], *, num_labels: int, is_multi_label: bool) -> Evaluation:
     clip_ids = tuple(row["clip_id"] for row in rows)
     targets = np.zeros((len(rows), num_labels), dtype=np.bool_)
@@ -52,7 +76,7 @@ def _evaluation(rows: list[dict[str, Any]], *, num_labels: int, is_multi_label: 
         targets[position, row["labels"]] = True
     return evaluate(
         clip_ids=clip_ids,
-        groups=clip_ids,
+        groups=tuple(row["group"] or row["clip_id"] for row in rows),
         targets=targets,
         first_label=np.array([row["label"] for row in rows], dtype=np.int64),
         probabilities=np.array([row["probabilities"] for row in rows], dtype=np.float64),

@@ -81,6 +81,9 @@ class TestRuns:
         rows = pq.read_table(path[1])
         assert sorted(rows["clip_id"].to_pylist()) == sorted(2 * sorted(set(rows["clip_id"].to_pylist())))
         assert rows.num_rows == 2 * 24
+        scores = json.loads(Path(path[1]).with_name("scores.json").read_text())
+        assert scores["seeds"] == [1, 2]
+        assert 0 <= scores["scores"]["accuracy"]["mean"] <= 1
         page = re.search(r"report: (.*)", told)
         assert page
         assert "Scores by fold" in Path(page[1]).read_text()

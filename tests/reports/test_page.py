@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reports import leaderboard, render_page
-from reports.class_scores import class_scores
 from reports.markup import element, plot_text, script_json
 from reports.plots import plotly_javascript
 
@@ -188,18 +187,6 @@ def test_recalls_are_the_tables_with_the_weakest_class_first(invented: "Invented
     assert precision["seed 1"]["customdata"] == by_name["seed 1"]["customdata"]
     assert precision["seed 1"]["x"] == pytest.approx([2 / 3, 5 / 13, 9 / 14])
     assert precision["seed 2"]["x"] == pytest.approx([1.0, 6 / 15, 8 / 12])
-
-
-def test_a_class_that_no_seed_answered_with_has_no_precision(invented: "InventedSweep") -> None:
-    invented.suggest("t0", seeds=(1, 2))
-    invented.complete_seed("t0", 1, test_confusion=[[4, 0, 0], [4, 0, 0], [0, 0, 4]])
-    invented.complete_seed("t0", 2, test_confusion=[[4, 0, 0], [2, 2, 0], [0, 0, 4]])
-    sweep = invented.load()
-    dog, rain, clock = class_scores(sweep, sweep.seeds)
-    assert (rain.num_clips, rain.recall, rain.precision) == (4, {1: 0.0, 2: 0.5}, {1: None, 2: 1.0})
-    assert (rain.recall_mean, rain.precision_mean) == (0.25, 1.0)
-    assert (dog.precision_mean, clock.precision_mean) == (pytest.approx((4 / 8 + 4 / 6) / 2), 1.0)
-    assert "nan" not in PageReader(page_of(invented)).text.lower()
 
 
 def test_the_headline_says_what_was_chosen_how_and_on_how_many_clips(invented: "InventedSweep") -> None:

@@ -92,6 +92,7 @@ def test_every_clip_is_answered_once_a_seed_by_a_model_that_has_not_seen_its_fol
         (seed, clip_id) for seed in (1, 2) for clip_id in toy_features().clip_ids
     )
     assert all(splits[row["fold"]].has(row["clip_id"], "test") for row in rows.to_pylist())
+    assert rows["group"].to_pylist() == rows["clip_id"].to_pylist()  # as the toys are grouped
     assert {len(values) for values in rows["embedding"].to_pylist()} == {16}  # four times the width
     assert np.isfinite(np.array(rows["embedding"].to_pylist())).all()
 

@@ -92,6 +92,16 @@ def test_predictions_reproduce_the_accuracy_of_their_seed(undisturbed: dict[str,
         assert accuracy[seed.trial_id, seed.seed, "validation"] == pytest.approx(seed.validation_accuracy)
 
 
+def test_precisions_stand_beside_recalls_and_are_null_where_a_label_was_never_predicted(
+    undisturbed: dict[str, pd.DataFrame],
+) -> None:
+    for seed in undisturbed["seeds"].to_dict("records"):
+        confusion = np.stack(seed["test_confusion"])
+        predicted = confusion.sum(axis=0)
+        expected = np.where(predicted > 0, confusion.diagonal() / np.maximum(predicted, 1), np.nan)
+        np.testing.assert_allclose(np.asarray(seed["test_precision"], dtype=float), expected)
+
+
 def test_just_the_models_of_finished_trials_are_kept(
     undisturbed_store: ObjectStore, undisturbed: dict[str, pd.DataFrame]
 ) -> None:
