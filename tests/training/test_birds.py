@@ -33,6 +33,7 @@ OVERRIDES = (
     "train.trial.optimizer.accumulate=2",  # 2 × 8 recordings a step, as 4 × 4
     "train.trial.optimizer.learning_rate=0.004",
     "train.trial.loop.swa_learning_rate=0.002",
+    "train.trial.loop.swa_epochs=15",  # early stopping ends it before the last five
     "train.trial.augment.flip_probability=0",
     "train.trial.augment.inaugment_probability=0.3",
     "train.trial.augment.mix_probability=0.3",
