@@ -10,6 +10,7 @@ from models.heads import HEAD_OPTIONS
 from models.hub import hub_weights, hub_weights_name
 from models.registry import create_model, list_architectures, register_architecture, register_family
 from models.resnet import resnet50, resnet50_cbam, resnet50_se
+from models.weight_decay import undecayed_parameters
 from models.weights import WeightsReport, load_weights, read_weights
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "resnet50",
     "resnet50_cbam",
     "resnet50_se",
+    "undecayed_parameters",
 ]

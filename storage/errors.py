@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,3 +85,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint like "Did you mean 'cnn'? " for a misspelt name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {close[0]!r}? " if close else ""
+
+
+def first_few(names: Sequence[str], most: int = 4) -> str:
+    """The first of many names and how many more there are: "a, b, c, d and 12 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

@@ -11,6 +11,7 @@ from storage.identity import content_hash
 from sweeps.configurations import check_model, configuration
 from training import TrialConfig
 from training.config import TRAINING_VERSION
+from training.first_weights import HUB
 
 Parameters = Mapping[str, float | int | bool | str]
 
@@ -111,7 +112,7 @@ class SweepPlan:
         searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EXECUTION}
         if not self.settings.first:  # older sweeps had none, and keep their ids
             del searched["first"]
-        identity = {
+        identity: dict[str, Any] = {
             "settings": searched,
             "spaces": [self.space(architecture).identity for architecture in self.settings.architectures],
             "dataset": self.dataset,
@@ -123,7 +124,15 @@ class SweepPlan:
         }
         if self.quarantine_hash:  # ids of sweeps over whole data sets are what they were before there was such a hash
             identity["quarantine_hash"] = self.quarantine_hash
+        published = self._published()
+        if published:
+            identity["published"] = published
         return f"{self.settings.name}-{content_hash(identity, length=12)}"
+
+    def _published(self) -> dict[str, str]:
+        """Architecture → full name of the published weights that it begins with; those of a file have their hash."""
+        plain = [name for name in self.settings.architectures if self.space(name).default.get("weights") == HUB]
+        return {name: self.trial_config(name, {}).weights_hash for name in plain}
 
     @property
     def num_trials(self) -> int:

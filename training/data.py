@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, first_few
 from storage.feature_store import Features
 from storage.split import PARTS, Part, Split
 from training.embedding_spec import EmbeddingSpec
 from training.moments import moments, selected_rows
 from training.recipe import UnseenLabels
-
-_NAMED = 4  # of many labels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,22 +94,16 @@ def _without(
     kept = {part: [row for row in of_part if labels[row] or not features.labels[row]] for part, of_part in rows.items()}
     for part, of_part in kept.items():
         _refuse_nothing(of_part, part, "Draw a split in which more labels are trained on.")
-    left_out = {part: {features.clip_ids[row] for row in rows[part]} - _clips(features, kept[part]) for part in PARTS}
+    left_out = {part: _clips(features, rows[part]) - _clips(features, kept[part]) for part in PARTS}
     told = ", ".join(f"{len(clips)} of {part}" for part, clips in left_out.items() if clips)
     left = f"; clips left out, as they have no other label: {told}" if told else ""
-    event = (
-        f"no training clip has the labels {_some(sorted(unseen))}, which were dropped from validation and test{left}"
-    )
+    names = first_few(sorted(unseen))
+    event = f"no training clip has the labels {names}, which were dropped from validation and test{left}"
     return dataclasses.replace(features, labels=labels), kept, (event,) if unseen else ()
 
 
 def _clips(features: Features, rows: list[int]) -> set[str]:
     return {features.clip_ids[row] for row in rows}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def _part(features: Features, rows: list[int], part: Part, labels: tuple[str, ...]) -> PartData:

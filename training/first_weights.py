@@ -4,18 +4,17 @@ Enters: a configuration. Leaves: tensors by name, read once for all seeds of the
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from models import Classifier, WeightsReport, hub_weights, hub_weights_name, load_weights, read_weights
-from storage.errors import InvalidInput, ObjectNotFound, StorageError
+from storage.errors import InvalidInput, ObjectNotFound, StorageError, first_few
 from storage.object_store import open_store
 from training.config import TrialConfig
 
 HUB = "hub"
-_NAMED = 4  # of a list of tensors
 
 
 def first_weights(config: TrialConfig) -> Mapping[str, torch.Tensor] | None:
@@ -59,15 +58,10 @@ def told_of(config: TrialConfig, report: WeightsReport) -> str:
     """What was loaded, in a sentence for a result's events."""
     source = config.weights_hash if config.weights == HUB else config.weights
     channels = "one channel" if config.input.channels == 1 else f"{config.input.channels} channels"
-    adapted = f", {_some(report.adapted)} adapted to {channels}" if report.adapted else ""
+    adapted = f", {first_few(report.adapted)} adapted to {channels}" if report.adapted else ""
     head = "the head's among them" if report.head_loaded else "and the head began at random"
-    ignored = f"; ignored: {_some(report.ignored)}" if report.ignored else ""
+    ignored = f"; ignored: {first_few(report.ignored)}" if report.ignored else ""
     return f"it began with {report.num_loaded} tensors of {source}{adapted}, {head}{ignored}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
 
 
 def name_of_published(config: TrialConfig) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from models import Classifier, depth_of_parameters
+from models import Classifier, depth_of_parameters, undecayed_parameters
 from training.recipe import OptimizerConfig
 
 
@@ -33,17 +33,21 @@ def create_optimizer(model: Classifier, config: OptimizerConfig, *, fused: bool)
 
 
 def _groups(model: Classifier, config: OptimizerConfig) -> list[dict[str, object]]:
+    """Parameters by depth and by whether they decay; the last group holds the head's weights."""
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    if config.layer_decay == 1.0:
-        return [{"params": [parameter for _, parameter in trained]}]
-    depths = depth_of_parameters(model)
-    deepest = max(depths.values())
-    by_depth: dict[int, list[nn.Parameter]] = {}
+    depths = depth_of_parameters(model) if config.layer_decay != 1.0 else {}
+    deepest = max(depths.values(), default=0)
+    spared = frozenset[str]() if config.decay_norms else undecayed_parameters(model)
+    by_kind: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in trained:
-        by_depth.setdefault(depths[name], []).append(parameter)
+        by_kind.setdefault((depths.get(name, 0), name not in spared), []).append(parameter)
     return [
-        {"params": parameters, "lr": config.learning_rate * config.layer_decay ** (deepest - depth)}
-        for depth, parameters in sorted(by_depth.items())
+        {
+            "params": parameters,
+            "lr": config.learning_rate * config.layer_decay ** (deepest - depth),
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (depth, decays), parameters in sorted(by_kind.items(), key=lambda item: item[0])
     ]
 
 

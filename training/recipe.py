@@ -152,6 +152,8 @@ class OptimizerConfig:
     Attributes:
         kind: `adamw` (arXiv:1711.05101), `adam` with L2 regularisation, or `sgd` with Nesterov momentum.
         learning_rate: peak.
+        weight_decay: of all parameters, as torch's optimizers have it; see decay_norms.
+        decay_norms: False spares norms, biases and a transformer's tokens and positions, as timm's recipes do.
         momentum: of `sgd`.
         layer_decay: factor on the learning rate from each block of the backbone to the one before it; 1 for none.
         accumulate: batches whose gradients make one step.
@@ -161,6 +163,7 @@ class OptimizerConfig:
     kind: Literal["adamw", "adam", "sgd"] = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
+    decay_norms: bool = True
     momentum: float = 0.9
     layer_decay: float = 1.0
     accumulate: int = 1

@@ -2,6 +2,7 @@
 predictions and its page. The recordings are few and short, and the weights random; everything else is the preset's.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 from safetensors.torch import save_file
 
-from jobs import train
+from jobs import sweep, train
 from models import create_model
 from storage.object_store import open_store
 from storage.results_table import ResultsTable
@@ -130,6 +131,32 @@ def test_a_training_preset_goes_from_audio_to_a_result_with_predictions_and_a_pa
     page = re.search(r"report: (.*\.html)", told)
     assert page
     assert sweep["sweep_id"] in Path(page[1]).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_local")
+def test_the_search_of_s1_begins_with_its_recipe_and_trains_heads_on_embeddings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "corpus").mkdir()
+    _esc50(tmp_path / "corpus")
+    # A small network in the place of ResNet-50.
+    published = create_model("timm/test_resnet", num_classes=7, in_channels=3, seed=5)
+    save_file(published.state_dict(), tmp_path / "published.safetensors")
+    words = [f"data.root={tmp_path}/corpus", f"storage.uri={tmp_path}/store", f"report.folder={tmp_path}/reports"]
+    words += ["sweep.architectures=[timm/test_resnet]", f"sweep.trial.weights={tmp_path}/published.safetensors"]
+    code = sweep.main(["preset=s1", "--smoke", *words])
+    told = capsys.readouterr().out
+    assert code == 0, told
+    results = ResultsTable(open_store(f"{tmp_path}/store"))
+    first, second = sorted(results.read("suggestions").to_pylist(), key=lambda row: row["number"])
+    recipe = {"optimizer.learning_rate": 0.01, "optimizer.weight_decay": 0.01}
+    recipe |= {"model.head": "mlp", "model.head_hidden": 512, "model.dropout": 0.5}  # type: ignore[dict-item]
+    assert json.loads(first["parameters"]) == recipe
+    assert json.loads(second["parameters"]).keys() == recipe.keys()
+    seeds = results.read("seeds").to_pylist()
+    assert {seed["trial_id"] for seed in seeds} >= {first["trial_id"]}
+    assert all("trained on embeddings" in seed["events"][0] for seed in seeds)
 
 
 def test_every_preset_that_trains_by_itself_is_run_here() -> None:

@@ -10,7 +10,8 @@ import soundfile
 from radioml_files import write_2018
 
 from jobs import train
-from jobs.settings import JobSettings, parse_settings
+from jobs.other_jobs import NOT_OF_SWEEP
+from jobs.settings import SMOKE, JobSettings, parse_settings
 from models import create_model
 from pipelines.backends.mel_filters import kaldi_mel_filters, mel_filters
 from pipelines.feature_spec import FeatureSpec
@@ -19,7 +20,7 @@ from pipelines.shards.worker import ShardWorker
 from pipelines.sources import read_manifest
 from storage.feature_store import FeatureStore
 from storage.object_store import open_store
-from sweeps import ExperimentPlan
+from sweeps import ExperimentPlan, SweepPlan
 
 # fingerprint, shape of a feature
 PINNED = {
@@ -229,6 +230,25 @@ def test_smoke_makes_a_training_preset_short_and_leaves_it_possible(presets: tup
     assert (plan.trial_config(5).loop.swa_epochs > 0) == (
         _plan(_settings(*presets)).trial_config(5).loop.swa_epochs > 0
     )
+
+
+@pytest.mark.parametrize(
+    ("preset", "architecture"), [("embedded", "cnn"), ("esc50", "cnn"), ("s1", "timm/resnet50.tv_in1k")]
+)
+def test_smoke_leaves_a_search_the_first_of_its_own_architectures(preset: str, architecture: str) -> None:
+    settings = parse_settings(JobSettings, [f"preset={preset}", "--smoke"], smoke=SMOKE, not_used=NOT_OF_SWEEP)
+    assert (settings.sweep.architectures, settings.sweep.epochs) == ((architecture,), 3)
+    plan = SweepPlan(
+        settings=settings.sweep,
+        dataset="corpus-0",
+        fingerprint=settings.features.fingerprint,
+        split_hash="0" * 16,
+        device="cpu",
+    )
+    plan.check(feature_shape=settings.features.feature_shape)
+    words = [f"preset={preset}", "--smoke", "sweep.architectures=[cnn,alexnet]"]
+    said = parse_settings(JobSettings, words, smoke=SMOKE).sweep
+    assert said.architectures == ("cnn", "alexnet")
 
 
 def _plan(settings: JobSettings) -> ExperimentPlan:

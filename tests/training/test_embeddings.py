@@ -16,7 +16,7 @@ from storage.embedding_store import Embeddings
 from storage.errors import InvalidInput, StorageError
 from storage.object_store import open_store
 from sweeps.embeddings import Embedder
-from training import TrialConfig, TrialData, TrialResult, run_trial
+from training import TrialConfig, TrialData, TrialResult, load_trial_data, run_trial
 from training.config import with_values
 from training.embedding_spec import EmbeddingSpec
 from training.embeddings import (
@@ -215,6 +215,27 @@ def test_the_identity_is_that_of_the_backbones_tensors_and_of_what_it_sees(
 def test_unit_scaling_does_not_belong_to_a_split(frozen: TrialConfig, trial_data: TrialData) -> None:
     config = with_values(frozen, {"input.scaling": "unit"})
     assert spec_of(config, trial_data) == spec_of(config, replace(trial_data, mean_db=-50.0, deviation_db=3.0))
+
+
+def test_clips_that_were_left_out_for_their_labels_have_no_embeddings_either(
+    frozen: TrialConfig, trial_data: TrialData
+) -> None:
+    features = make_features()
+    split = make_split(features)
+    left_out = split.clip_ids("test")[0]
+    labels = tuple(
+        ("unknown",) if clip_id == left_out else of_clip
+        for clip_id, of_clip in zip(features.clip_ids, features.labels, strict=True)
+    )
+    data = load_trial_data(replace(features, labels=labels), split, unseen_labels="drop")
+    values = np.arange(2 * len(features.clip_ids), dtype=np.float32).reshape(-1, 2)
+    made = Embeddings(
+        embedding=values, clip_ids=features.clip_ids, variants=features.variants, windows=features.windows
+    )
+    test = with_embeddings(data, spec_of(frozen, trial_data), made, split).parts["test"]
+    assert left_out not in test.clip_ids
+    expected = [values[features.clip_ids.index(clip_id)].tolist() for clip_id in test.clip_ids]
+    assert test.log_mel.tolist() == expected
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ _STATEFUL: dict[str, dict[str, Any]] = {
     "resizemix": {"augment.mix": "resizemix", "augment.inaugment_probability": 0.5, "augment.flip_probability": 0.5},
     "balanced": {"loop.sampling": "balanced", "schedule.kind": "plateau", "schedule.plateau_patience": 0},
     "larger": {"input.height": 24, "input.width": 32, "input.channels": 3, "input.scaling": "unit"},
-    "layer-wise": {"optimizer.layer_decay": 0.8, "schedule.warmup_epochs": 0.5},
+    "layer-wise": {"optimizer.layer_decay": 0.8, "optimizer.decay_norms": False, "schedule.warmup_epochs": 0.5},
     "focal": {"loss.kind": "focal", "loss.class_weights": "balanced", "loss.label_smoothing": 0.1},
 }
 
