@@ -193,7 +193,7 @@ def _train_fold(
 
 
 def _record_end(reference: ray.ObjectRef, suggestion: Suggestion, ledger: Ledger, store: ObjectStore) -> str | None:
-    """Records how a fold ended and removes its checkpoints. Returns why it failed, if it did."""
+    """Records how a fold ended and removes the checkpoints of a finished one. Returns why it failed, if it did."""
     trial_id = suggestion.config.trial_id
     try:
         ended = ray.get(reference)
@@ -204,8 +204,10 @@ def _record_end(reference: ray.ObjectRef, suggestion: Suggestion, ledger: Ledger
         ledger.end(suggestion, state="failed", seed_epochs=0, objective=None)
     else:
         ledger.end(suggestion, state="finished", seed_epochs=ended.seed_epochs, objective=ended.objective)
+    if isinstance(ended, FailedTraining):  # the checkpoint of its last healthy epoch stays
+        return f"{ended.reason}: {ended.detail}"
     Checkpoints(store, checkpoint_prefix(ledger.sweep_id, trial_id)).delete_all()
-    return f"{ended.reason}: {ended.detail}" if isinstance(ended, FailedTraining) else None
+    return None
 
 
 def _fold(suggestion: Suggestion) -> int:

@@ -19,8 +19,7 @@ from training.embeddings import data_for
 from training.fuse_choice import FuseSeeds
 from training.model_card import model_card
 from training.progress import EpochMetrics
-from training.seed_run import TrainingFailed
-from training.steps import OutOfMemory
+from training.steps import OutOfMemory, TrainingFailed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

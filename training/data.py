@@ -17,6 +17,8 @@ from storage.split import PARTS, Part, Split
 from training.embedding_spec import EmbeddingSpec
 from training.moments import moments, selected_rows
 
+_LEAST_DEVIATION_DB = 1e-6  # what is below is rounding: a constant train part (all silence) has none to divide by
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartData:
@@ -68,8 +70,7 @@ def load_trial_data(features: Features, split: Split) -> TrialData:
     labels = tuple(sorted({label for row in rows["train"] for label in features.labels[row]}))
     parts = {part: _part(features, rows[part], part, labels) for part in PARTS}
     train = moments(selected_rows(features.log_mel, rows["train"]))
-    # A constant train part (all silence) has no deviation to divide by.
-    deviation_db = float(train.deviation) or 1.0
+    deviation_db = float(train.deviation) if train.deviation > _LEAST_DEVIATION_DB else 1.0
     return TrialData(labels=labels, mean_db=float(train.mean), deviation_db=deviation_db, parts=parts)
 
 
