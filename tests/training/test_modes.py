@@ -27,7 +27,7 @@ def train(config: TrialConfig, data: TrialData, folder: Path) -> SeedResult:
 
 
 def test_fp16_scales_its_loss_and_goes_on_with_the_scale_that_it_had(
-    config: TrialConfig, trial_data: TrialData
+    config: TrialConfig, trial_data: TrialData, tmp_path: Path
 ) -> None:
     config = with_values(config, {"loop.precision": "fp16", "optimizer.clip_norm": 1.0})
     data = device_data(trial_data, config, torch.device("cpu"))
@@ -42,7 +42,10 @@ def test_fp16_scales_its_loss_and_goes_on_with_the_scale_that_it_had(
         plain.train_epoch()
         assert run.history[0].train_loss == pytest.approx(plain.history[0].train_loss, rel=0.05)
         assert run.history[0].train_loss != plain.history[0].train_loss
-        checkpoint = run.checkpoint()
+        checkpoints = Checkpoints(open_store(str(tmp_path)), "trial")
+        checkpoints.save("seed", run.checkpoint())
+        checkpoint = checkpoints.newest("seed")
+        assert checkpoint is not None
         scaler = checkpoint.state["stepper"]["scaler"]
         assert scaler["scale"] > 1
         assert scaler["_growth_tracker"] > 0
