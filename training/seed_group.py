@@ -41,7 +41,7 @@ class SeedGroup:
             pause: asked after every step; when it answers True the epoch stays unfinished.
 
         Returns:
-            Whether the epoch was finished; if not, `checkpoint` holds its steps so far.
+            Whether the epoch was finished, or no seed is left for it; if not, `checkpoint` holds its steps so far.
 
         Raises:
             OutOfMemory: a single clip does not fit into the device's memory.
@@ -68,7 +68,7 @@ class SeedGroup:
                     run.finish_epoch(train_seconds=share_s)
             except TrainingFailed as e:
                 run.fail(e)
-        return not put_down
+        return not put_down or self.finished
 
     def checkpoint(self) -> Checkpoint:
         """One for all seeds, so that after any kill they stand at the same step."""

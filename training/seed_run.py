@@ -246,18 +246,22 @@ class SeedRun:
         try:
             yield
         except TrainingFailed as e:
-            place = f"seed {self.seed}, epoch {self._progress.epoch + 1}, after {self._progress.step} steps"
-            raise TrainingFailed(f"{place}: {e}") from e
+            step, epoch = self._progress.step, self._progress.epoch
+            place = f"epoch {epoch + 1}, after {step} steps" if step else f"after epoch {epoch}"
+            raise TrainingFailed(f"seed {self.seed}, {place}: {e}") from e
 
     def result(self) -> SeedResult:
         """Scores validation and test with the best epoch's weights; leaves those weights in the model."""
         self.model.load_state_dict(self._best_weights)
+        with self._named():
+            validation, test = self.evaluate("validation"), self.evaluate("test")
+        inputs = (f"the head was trained on {self._inputs}",) if self._data.embedding else ()
         return SeedResult(
             seed=self.seed,
             best_epoch=self._progress.best_epoch,
             epochs_trained=self._progress.epoch,
-            validation=self.evaluate("validation"),
-            test=self.evaluate("test"),
+            validation=validation,
+            test=test,
             train_seconds=self._progress.train_seconds,
             num_parameters=sum(parameter.numel() for parameter in self._set_up.classifier.parameters()),
             device=self._data.device_name,
@@ -265,11 +269,8 @@ class SeedRun:
             test_embeddings=embeddings(
                 self._set_up.classifier, self._data, "test", autocast=self.stepper.autocast
             ).numpy(),
-            events=(*self._how_trained(), *self._progress.events),
+            events=(*inputs, *self._progress.events),
         )
-
-    def _how_trained(self) -> tuple[str, ...]:
-        return (f"the head was trained on {self._inputs}",) if self._data.embedding else ()
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the next step depends on."""

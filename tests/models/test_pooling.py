@@ -48,6 +48,6 @@ def test_no_architecture_of_ours_has_one() -> None:
 
 def _hold_no_adaptive_pool(model: nn.Module) -> None:
     for name, module in model.named_modules():
-        assert type(module).__name__ not in ("AdaptiveMaxPool2d", "AdaptiveAvgMaxPool2d", "AdaptiveCatAvgMaxPool2d"), name
+        assert not type(module).__name__.startswith(("AdaptiveMax", "AdaptiveAvgMax", "AdaptiveCat")), name
         # To one cell torch takes the mean, which is deterministic.
         assert not isinstance(module, nn.AdaptiveAvgPool2d) or module.output_size in (1, (1, 1)), name

@@ -79,7 +79,8 @@ def test_ema_is_the_formula_by_hand_warm_up_and_all() -> None:
         average.after_step()
     for decay, weight in zip((2 / 11, 3 / 12, 0.3, 0.3), weights[1:], strict=True):
         expected.append(decay * expected[-1] + (1 - decay) * weight)
-    assert float(average.scored(1).weight.detach()) == pytest.approx(expected[-1], rel=1e-6)  # type: ignore[arg-type]
+    scored = average.scored(1).get_parameter("weight").detach()
+    assert float(scored) == pytest.approx(expected[-1], rel=1e-6)
 
 
 def test_ema_goes_on_where_it_was_stored() -> None:
@@ -91,4 +92,5 @@ def test_ema_goes_on_where_it_was_stored() -> None:
     going_on.load_state_dict({name: tensor.clone() for name, tensor in stored.state_dict().items()})
     for average in (stored, going_on):
         average.after_step()
-    assert torch.equal(stored.scored(1).weight, going_on.scored(1).weight)  # type: ignore[arg-type]
+    ours, theirs = (average.scored(1).get_parameter("weight") for average in (going_on, stored))
+    assert torch.equal(ours, theirs)

@@ -118,7 +118,8 @@ class TestLabels:
 
     @pytest.mark.parametrize("kind", ["bce", "focal"])
     def test_a_loss_that_would_take_several_labels_leaves_single_ones_single(self, kind: Any) -> None:
-        data = load_trial_data(_labelled({clip: ("owl",) for clip in "abcd"} | {"a": ("crow",)}), _split())
+        labels: dict[str, tuple[str, ...]] = {clip: ("owl",) for clip in "bcd"}
+        data = load_trial_data(_labelled({"a": ("crow",), **labels}), _split())
         config = TrialConfig(
             architecture="cnn", dataset="d", fingerprint="f", split_hash="s", loss=LossConfig(kind=kind)
         )

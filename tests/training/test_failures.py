@@ -158,6 +158,16 @@ def test_a_group_keeps_the_best_weights_of_the_seed_that_left_it(
     assert left.result().best_epoch == 1
 
 
+def test_a_group_that_is_put_down_when_all_of_its_seeds_have_failed_ends(
+    trial_config: TrialConfig, trial_data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_nan_at(1, monkeypatch)
+    trial = Trial(trial_config, trial_data, tmp_path)
+    with pytest.raises(TrainingFailed, match="seed 1, epoch 1, after 1 steps: the training loss is not finite"):
+        trial.run(fuse_seeds="always", checkpoint_every_s=0.0)
+    assert trial.heard == []
+
+
 @pytest.mark.filterwarnings("ignore:Error detected")
 def test_anomaly_mode_names_the_operation_and_ends_the_trial_as_failed(
     trial_config: TrialConfig, trial_data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

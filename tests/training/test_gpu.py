@@ -6,6 +6,9 @@ that train together give separate seeds' numbers within 1e-5 in fp32 without TF3
 convolutions.
 """
 
+import functools
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +57,18 @@ def undisturbed(config: TrialConfig, data: TrialData, folder: Path) -> SeedResul
     return run_trial(config, data, lambda **_: None, Checkpoints(open_store(str(folder)), "trial")).seeds[0]
 
 
+def _is_over(steps: Iterator[int], most: int) -> bool:
+    return next(steps) >= most
+
+
 def put_down_at_random_steps(config: TrialConfig, data: TrialData, folder: Path) -> SeedResult:
     checkpoints, chance, num_pauses = Checkpoints(open_store(str(folder)), "trial"), np.random.default_rng(5), 0
     while True:
-        steps = iter(range(int(chance.integers(1, 4))))
+        steps = itertools.count()
+        most = int(chance.integers(1, 4))
         try:
             result = run_trial(
-                config, data, lambda **_: None, checkpoints, pause=lambda steps=steps: next(steps, None) is None
+                config, data, lambda **_: None, checkpoints, pause=functools.partial(_is_over, steps, most)
             )
         except Paused:
             num_pauses += 1
