@@ -19,7 +19,8 @@ from training.embeddings import data_for
 from training.fuse_choice import FuseSeeds
 from training.model_card import model_card
 from training.progress import EpochMetrics
-from training.steps import OutOfMemory, TrainingFailed
+from training.seed_run import TrainingFailed
+from training.steps import OutOfMemory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

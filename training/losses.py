@@ -60,9 +60,12 @@ class Loss:
 
 
 def _balanced_weights(targets_RL: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Inverse of each label's share of all labels."""
-    counts_L = targets_RL.sum(dim=0).clamp_min(1e-12)
-    weights_L = 1.0 / counts_L
+    """Inverse of each label's share of all labels; a label that no row has weighs 1."""
+    counts_L = targets_RL.sum(dim=0)
+    has_rows_L = counts_L > 0
+    weights_L = 1.0 / counts_L.clamp_min(1e-12)
     if activation == "sigmoid":
-        return weights_L / weights_L.mean()
-    return weights_L * counts_L.sum() / len(counts_L)
+        weights_L = weights_L / weights_L[has_rows_L].mean()
+    else:
+        weights_L = weights_L * counts_L.sum() / has_rows_L.sum()
+    return torch.where(has_rows_L, weights_L, 1.0)

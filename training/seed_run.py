@@ -247,7 +247,10 @@ class SeedRun:
             yield
         except TrainingFailed as e:
             step, epoch = self._progress.step, self._progress.epoch
-            place = f"epoch {epoch + 1}, after {step} steps" if step else f"after epoch {epoch}"
+            if step in (0, self._batches.num_steps):
+                place = f"after epoch {epoch + (step > 0)}"
+            else:
+                place = f"epoch {epoch + 1}, after {step} steps"
             raise TrainingFailed(f"seed {self.seed}, {place}: {e}") from e
 
     def result(self) -> SeedResult:
@@ -255,7 +258,6 @@ class SeedRun:
         self.model.load_state_dict(self._best_weights)
         with self._named():
             validation, test = self.evaluate("validation"), self.evaluate("test")
-        inputs = (f"the head was trained on {self._inputs}",) if self._data.embedding else ()
         return SeedResult(
             seed=self.seed,
             best_epoch=self._progress.best_epoch,
@@ -269,8 +271,11 @@ class SeedRun:
             test_embeddings=embeddings(
                 self._set_up.classifier, self._data, "test", autocast=self.stepper.autocast
             ).numpy(),
-            events=(*inputs, *self._progress.events),
+            events=(*self._how_trained(), *self._progress.events),
         )
+
+    def _how_trained(self) -> tuple[str, ...]:
+        return (f"the head was trained on {self._inputs}",) if self._data.embedding else ()
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the next step depends on."""

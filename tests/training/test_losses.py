@@ -104,6 +104,16 @@ def test_a_label_that_is_three_times_as_rare_weighs_three_times_as_much() -> Non
     assert _loss(config, ONE_LABEL, train) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["cross_entropy", "bce"])
+def test_a_label_that_no_row_has_weighs_one_and_leaves_the_others_alone(kind: Any) -> None:
+    config = LossConfig(kind=kind, class_weights="balanced")
+    train = torch.eye(3)[[0, 0, 0, 1]]
+    activation = config.activation(is_multi_label=False)
+    loss, without = (Loss(config, rows, activation=activation) for rows in (train, train[:, :2]))
+    assert float(loss._weights_L[2]) == 1.0  # type: ignore[index]
+    assert torch.equal(loss._weights_L[:2], without._weights_L)  # type: ignore[arg-type, index]
+
+
 @pytest.mark.parametrize("kind", ["cross_entropy", "focal", "bce"])
 def test_class_weights_leave_the_size_of_the_loss_alone(kind: Any) -> None:
     # Equal answers to all clips: what is weighed differs by its weights alone.
