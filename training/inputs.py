@@ -51,7 +51,7 @@ def to_device(data: TrialData, loss: LossConfig, device: torch.device) -> dict[P
     Raises:
         InvalidInput: a clip has several labels and the loss takes one.
     """
-    if data.is_multi_label and loss.kind == "cross_entropy":
+    if data.is_multi_label and not loss.takes_several_labels:
         raise InvalidInput(
             "trial.loss.kind",
             given=loss.kind,

@@ -122,6 +122,11 @@ class LossConfig:
         }
         hold_rules("trial.loss", self, rules)
 
+    @property
+    def takes_several_labels(self) -> bool:
+        """Whether clips may have several labels; whether they have is the data's."""
+        return self.kind != "cross_entropy"
+
     def activation(self, *, is_multi_label: bool) -> Activation:
         """What makes probabilities of logits that were trained by this loss.
 
