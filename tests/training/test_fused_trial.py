@@ -143,19 +143,35 @@ def test_seeds_train_together_only_where_that_was_measured_to_be_faster(
     assert names == ({"together"} if together else {"seed=1", "seed=2"})
 
 
-@pytest.mark.parametrize(("precision", "allowed"), [("bf16", "auto"), ("fp32", "auto"), ("bf16", "always")])
+_ALEXNET = {"architecture": "alexnet", "optimizer.kind": "adam"}
+
+
+@pytest.mark.parametrize(
+    ("values", "allowed", "drifting"),
+    [
+        ({}, "auto", None),
+        ({"loop.precision": "bf16"}, "auto", "bf16"),
+        ({"loop.precision": "bf16"}, "always", None),
+        (_ALEXNET, "auto", "adam with alexnet"),
+        (_ALEXNET, "always", None),
+        ({**_ALEXNET, "optimizer.kind": "sgd"}, "auto", None),
+    ],
+)
 def test_a_stopwatch_decides_only_where_the_numbers_do_not_depend_on_it(
-    trial_config: TrialConfig, monkeypatch: pytest.MonkeyPatch, precision: str, allowed: FuseSeeds
+    trial_config: TrialConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    allowed: FuseSeeds,
+    drifting: str | None,
 ) -> None:
     class Run:
         num_steps = 10**6
 
     monkeypatch.setattr(fuse_choice_module, "measure_speedup", lambda runs: 2.0)
-    config = with_values(trial_config, {"loop.precision": precision})
-    choice = choose(config, lambda seed: Run(), allowed)  # type: ignore[arg-type, return-value]
-    assert choice.together == ((precision, allowed) != ("bf16", "auto"))
-    if not choice.together:
-        assert "in bf16 their numbers would depend on what a stopwatch says" in choice.reason
+    choice = choose(with_values(trial_config, values), lambda seed: Run(), allowed)  # type: ignore[arg-type, return-value]
+    assert choice.together == (drifting is None)
+    if drifting is not None:
+        assert f"{drifting} would give numbers that depend on what a stopwatch says" in choice.reason
 
 
 def test_seeds_that_do_not_fit_together_into_memory_train_one_after_the_other(trial_config: TrialConfig) -> None:
