@@ -314,6 +314,27 @@ def test_a_seed_put_down_at_random_steps_equals_the_undisturbed_one_bit_for_bit(
         assert torch.equal(ours.tensors[name], theirs.tensors[name]), name
 
 
+def test_a_seed_whose_batches_are_computed_in_pieces_goes_on_so(
+    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
+) -> None:
+    config, checkpoints = with_values(trial_config, {"epochs": 2}), Checkpoints(disk, "trial")
+    data = device_data(trial_data, config, torch.device("cpu"))
+    with torch.random.fork_rng():
+        expected, run, plain = (SeedRun(config, seed=1, data=data) for _ in range(3))
+        expected.stepper.num_pieces = run.stepper.num_pieces = 2
+        run.train_epoch(lambda: True)
+        checkpoints.save("seed", run.checkpoint())
+        found = checkpoints.newest("seed")
+        assert found is not None
+        again = SeedRun(config, seed=1, data=data)
+        again.restore(found)
+        for one in (expected, again, plain):
+            while not one.finished:
+                one.train_epoch()
+    assert list(map(numbers, again.history)) == list(map(numbers, expected.history))
+    assert list(map(numbers, plain.history)) != list(map(numbers, expected.history))  # BatchNorm sees the pieces
+
+
 def test_a_pause_loses_not_even_a_step(trial_config: TrialConfig, trial_data: TrialData, tmp_path: Path) -> None:
     expected, _ = run(trial_config, trial_data, open_store(str(tmp_path / "a")), Recorder())
     checkpoints = Checkpoints(open_store(str(tmp_path / "b")), "trial")
