@@ -273,7 +273,7 @@ _STATEFUL: dict[str, dict[str, Any]] = {
     "windows": {"input.train_windows": "random"},
     "channels last": {"loop.channels_last": True, "input.channels": 3},
     "frozen": {"freeze": "until(stages.0)", "loop.swa_epochs": 1},
-    "early": {"epochs": 20, "loop.early_stopping_patience": 1, "loop.select_by": "loss"},
+    "early": {"epochs": 10, "loop.early_stopping_patience": 1, "loop.select_by": "loss"},
 }
 
 
