@@ -107,8 +107,7 @@ def _search(
 ) -> int:
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
-    several = plan.trial_config(plan.settings.architectures[0], {}).loss.is_multi_label
-    score = (MACRO_AUC if several else ACCURACY).name
+    score = (MACRO_AUC if data.is_multi_label else ACCURACY).name
     with progress("sweep, trials") as tell:
 
         def on_progress(now: SweepProgress) -> None:

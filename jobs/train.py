@@ -214,7 +214,7 @@ def _keep_out_of_fold(
     """Stores predictions and embeddings of all folds, and says how all test clips together were answered."""
     folder = experiment_folder(number)
     table = out_of_fold(store, plan.experiment_id, plan.fold_trials(), folder=folder)
-    is_multi_label = plan.trial_config(plan.folds[0]).loss.is_multi_label
+    is_multi_label = any(len(labels) > 1 for labels in table["labels"].to_pylist())
     evaluations = pooled_evaluations(table, num_labels=num_labels, is_multi_label=is_multi_label)
     store.put_if_absent(f"{folder}/scores.json", scores_json(evaluations).encode())
     pooled = mean_scores(evaluations)

@@ -13,7 +13,8 @@ from models.registry import register_architecture
 
 # The first convolution (11x11, stride 4) and three 3x3 pools of stride 2 leave one cell of 63, and none of 62.
 _MIN_SIDE = 63
-_POOLED_FEATURES = 256 * 6 * 6
+_POOLED_SIDE = 6
+_POOLED_FEATURES = 256 * _POOLED_SIDE * _POOLED_SIDE
 
 
 class AlexNetBackbone(nn.Module):
@@ -36,7 +37,7 @@ class AlexNetBackbone(nn.Module):
             published = torchvision.models.alexnet(weights=None)
         self.features = published.features
         self.features[0] = nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2)
-        self.avgpool = published.avgpool
+        self.avgpool = _AveragePool()
         self.classifier = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(_POOLED_FEATURES, hidden_features),
@@ -60,6 +61,22 @@ class AlexNetBackbone(nn.Module):
         return embedding
 
 
+class _AveragePool(nn.Module):
+    """torch's AdaptiveAvgPool2d(6), whose backward pass has no deterministic form on CUDA, as means of slices."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _cell_means(_cell_means(x, dim=2), dim=3)
+
+
+def _cell_means(x: torch.Tensor, *, dim: int) -> torch.Tensor:
+    """Six means over about equal parts of a dimension; where it is no multiple of six, the parts overlap."""
+    size = x.shape[dim]
+    if size == _POOLED_SIDE:
+        return x
+    bounds = [(size * cell // _POOLED_SIDE, -(-size * (cell + 1) // _POOLED_SIDE)) for cell in range(_POOLED_SIDE)]
+    return torch.stack([x.narrow(dim, start, end - start).mean(dim) for start, end in bounds], dim)
+
+
 @register_architecture
 def alexnet(
     num_classes: int,
@@ -78,8 +95,8 @@ def alexnet(
 
     Source: "One weird trick for parallelizing convolutional neural networks" (arXiv:1404.5997), the single-tower form
     of Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (NIPS 2012).
-    Deviations: one input channel if asked for, a free `hidden_features`, and torchvision's own: adaptive pooling and
-    PyTorch's default initialisation.
+    Deviations: one input channel if asked for, a free `hidden_features`, and torchvision's own: adaptive pooling (here
+    computed so that `loop.deterministic` can train it on a GPU) and PyTorch's default initialisation.
 
     Args:
         num_classes: number of logits.

@@ -75,6 +75,7 @@ def timm_classifier(
     if pooling != "own":
         arguments["global_pool"] = pooling
     backbone, takes_any_size = _build(name, arguments)
+    _pool_deterministically(backbone)
     published: Mapping[str, Any] = backbone.pretrained_cfg
     published_head = published.get("classifier") or ()
     embedding_size = int(backbone.head_hidden_size)  # of what leaves the pooling; num_features is before it
@@ -167,6 +168,19 @@ def _build(name: str, arguments: Mapping[str, Any]) -> tuple[Any, bool]:
         chosen = ", ".join(f"{key}={value!r}" for key, value in arguments.items() if key != "num_classes")
         reason = " ".join(str(e).split()) or type(e).__name__
         raise ValueError(f"timm/{name}: timm cannot build it with {chosen}: {reason}") from e
+
+
+def _pool_deterministically(backbone: nn.Module) -> None:
+    """Gives global max-pooling timm's other form, by `amax`: the backward pass of torch's adaptive one is not
+    deterministic on CUDA. Outputs are equal; equal largest cells then share the gradient that the first one had."""
+    from timm.layers import SelectAdaptivePool2d
+
+    for module in backbone.modules():
+        if isinstance(module, SelectAdaptivePool2d) and module.pool_type in ("max", "avgmax", "catavgmax"):
+            fast = SelectAdaptivePool2d(
+                pool_type=f"fast{module.pool_type}", flatten=isinstance(module.flatten, nn.Flatten)
+            )
+            module.pool_type, module.pool, module.flatten = fast.pool_type, fast.pool, fast.flatten
 
 
 def _takes_any_size(name: str, arguments: Mapping[str, Any]) -> bool:

@@ -59,9 +59,12 @@ def chosen_by(sweep: SweepResults) -> ChosenBy:
 
 
 def has_several_labels(sweep: SweepResults) -> bool:
-    """Whether the trials answer every label on its own."""
+    """Whether some clip has several labels; before there are predictions, whether a loss allows it."""
     losses = [json.loads(text).get("loss", {}) for text in sweep.suggestions["configuration"]]
-    return any(loss.get("kind", "cross_entropy") != "cross_entropy" for loss in losses)
+    if all(loss.get("kind", "cross_entropy") == "cross_entropy" for loss in losses):
+        return False
+    labels = sweep.labels_of_clips
+    return labels.empty or bool((labels.map(len) > 1).any())
 
 
 def epoch_scores(curve: pd.DataFrame) -> pd.Series:

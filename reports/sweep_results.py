@@ -36,6 +36,11 @@ class SweepResults:
     epochs: pd.DataFrame
     failures: pd.DataFrame
 
+    @property
+    def labels_of_clips(self) -> pd.Series:
+        """Indices of each predicted clip's labels, one list a row of predictions."""
+        return self._predictions["labels"]
+
     def predictions_of(self, trial_id: str) -> pd.DataFrame:
         """One row per (seed, part, clip) of a trial."""
         return self._predictions[self._predictions["trial_id"] == trial_id]

@@ -29,7 +29,9 @@ class ModelCard:
     """Attributes:
     architecture, options: of `models.create_model`.
     labels: one per output, in their order.
-    is_multi_label: whether outputs are answered one by one (sigmoid) or together (softmax).
+    is_multi_label: whether a clip may have several labels.
+    activation: what makes probabilities of the outputs: `sigmoid`, each by itself, or `softmax`, all together. Cards
+        without it are of a time when several labels and a sigmoid were one thing.
     features: the feature spec, field by field; `fingerprint` is its hash.
     inputs: from a log-mel to what the model sees, field by field (training/recipe.py, InputConfig).
     mean_db, deviation_db: of the part it was trained on, for `standard` scaling.
@@ -54,6 +56,11 @@ class ModelCard:
     seed: int
     best_epoch: int
     scores: Mapping[str, Any]
+    activation: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.activation:
+            object.__setattr__(self, "activation", "sigmoid" if self.is_multi_label else "softmax")
 
     def check_fingerprint(self, fingerprint: str) -> None:
         """Refuses features of another spec.

@@ -155,7 +155,7 @@ def check_labels(
                     remedy="Draw a split in which every label is trained on, or set "
                     f"{section}.trial.loss.unseen_labels=drop.",
                 )
-            if len(set(labels)) > 1 and not config.loss.is_multi_label:
+            if len(set(labels)) > 1 and not config.loss.takes_several_labels:
                 raise InvalidInput(
                     f"{section}.trial.loss.kind",
                     given=config.loss.kind,

@@ -76,7 +76,8 @@ def run_experiment(
     records = _planned(plan, ledger, sweep_row)
     ended = [record for record in records if record.state is not None]
     for record in ended:  # a process that died between a fold's row and its clean-up left checkpoints behind
-        _delete_checkpoints(ledger, record.suggestion)
+        if record.state == "finished":  # that of a failed one's last healthy epoch stays
+            _delete_checkpoints(ledger, record.suggestion)
         on_news(FoldEnded(fold=fold_of(record.suggestion)))
     waiting = [Turn(suggestion=record.suggestion, num_gpus=num_gpus) for record in records if record.state is None]
     num_waiting = len(waiting)
@@ -194,8 +195,10 @@ def _record_end(reference: ray.ObjectRef, turn: Turn, ledger: Ledger) -> tuple[T
         ledger.end(suggestion, state="failed", seed_epochs=0, objective=None)
     else:
         ledger.end(suggestion, state="finished", seed_epochs=ended.seed_epochs, objective=ended.objective)
+    if isinstance(ended, FailedTraining):  # the checkpoint of its last healthy epoch stays
+        return None, f"{ended.reason}: {ended.detail}"
     _delete_checkpoints(ledger, suggestion)
-    return None, f"{ended.reason}: {ended.detail}" if isinstance(ended, FailedTraining) else None
+    return None, None
 
 
 def _in_a_line(error: Exception) -> str:

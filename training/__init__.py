@@ -4,7 +4,8 @@ from training.config import TrialConfig
 from training.data import TrialData, load_trial_data
 from training.moments import Moments, moments, stored_train_moments
 from training.run_trial import TrialResult, run_trial
-from training.seed_run import SeedResult, TrainingFailed
+from training.seed_run import SeedResult
+from training.steps import TrainingFailed
 
 __all__ = [
     "Moments",

@@ -18,7 +18,7 @@ from training.recipe import (
 )
 
 # Raised by one whenever the same configuration trains to other numbers than before.
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 
 GROUPS = {
     "input": InputConfig,
@@ -86,6 +86,8 @@ class TrialConfig:
             "warmup_epochs": (self.schedule.warmup_epochs < self.epochs, "fewer than epochs"),
         }
         hold_rules("trial.schedule", self.schedule, fits)
+        is_heard = self.input.scaling == "standard" or not self.augment.gain_db
+        hold_rules("trial.augment", self.augment, {"gain_db": (is_heard, "0 with unit scaling, which takes it out")})
         hold_rules("trial.loop", self.loop, {"swa_epochs": (self.loop.swa_epochs <= self.epochs, "at most epochs")})
 
     @property

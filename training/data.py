@@ -19,6 +19,8 @@ from training.embedding_spec import EmbeddingSpec
 from training.moments import moments, selected_rows
 from training.recipe import UnseenLabels
 
+_LEAST_DEVIATION_DB = 1e-6  # what is below is rounding: a constant train part (all silence) has none to divide by
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartData:
@@ -81,8 +83,7 @@ def load_trial_data(features: Features, split: Split, *, unseen_labels: UnseenLa
     labels = tuple(sorted(vocabulary))
     parts = {part: _part(features, rows[part], part, labels) for part in PARTS}
     train = moments(selected_rows(features.log_mel, rows["train"]))
-    # A constant train part (all silence) has no deviation to divide by.
-    deviation_db = float(train.deviation) or 1.0
+    deviation_db = float(train.deviation) if train.deviation > _LEAST_DEVIATION_DB else 1.0
     return TrialData(labels=labels, mean_db=float(train.mean), deviation_db=deviation_db, parts=parts, events=events)
 
 

@@ -4,22 +4,23 @@ Enters: every seed's batches. Leaves: changed weights, to rounding those of seed
 losses, still on the device. S = seeds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from training.seed_run import SeedRun
 from training.stacked_model import StackedModel
-from training.steps import Batch
+from training.steps import LazyBatch
 
 _COUNT = "step"  # the one slot of an optimizer's state that is no tensor of the parameter's shape
+_SCHEDULED = ("lr", "momentum", "betas")  # what a schedule changes in the groups of an optimizer
 
 
 class FusedStepper:
     """Steps seeds that stand at the same place, with one optimizer over their stacked parameters.
 
     torch's SGD, Adam and AdamW are element-wise, so a stack of parameters moves as its parts would. The norm that
-    gradients are clipped to is each seed's own. Learning rates are the first seed's, as all have the same ones.
+    gradients are clipped to is each seed's own. Learning rates and momenta are the first seed's, as all have the same.
     """
 
     def __init__(self, runs: list[SeedRun]) -> None:
@@ -28,8 +29,8 @@ class FusedStepper:
         self._model = StackedModel([run.model for run in runs], first.example(), first.stepper.autocast)
         self._optimizer = self._stacked_optimizer()
 
-    def step(self, batches: Sequence[Sequence[Callable[[], Batch]]]) -> list[torch.Tensor]:
-        """One step over the mean gradient of each seed's batches.
+    def step(self, batches: Sequence[Sequence[LazyBatch]]) -> list[torch.Tensor]:
+        """One step over the mean gradient of all clips of each seed's batches.
 
         Args:
             batches: as many for every seed, of the same numbers of clips.
@@ -42,14 +43,15 @@ class FusedStepper:
         """
         self._optimizer.zero_grad(set_to_none=True)
         totals_S = torch.zeros(len(self.runs), device=self.runs[0].device)
+        num_clips_of_step = sum(batch.num_clips for batch in batches[0])
         for makes in zip(*batches, strict=True):
             losses_S, num_clips = self._model.losses(makes, self.runs[0].loss)
             # The seeds share nothing, so the gradient of the sum holds each one's own.
-            (losses_S.sum() / len(batches[0])).backward()  # type: ignore[no-untyped-call]
+            (losses_S.sum() * (num_clips / num_clips_of_step)).backward()
             totals_S += losses_S.detach() * num_clips
         self._clip()
         for group, of_first in zip(self._optimizer.param_groups, self.runs[0].optimizer.param_groups, strict=True):
-            group["lr"] = of_first["lr"]
+            group.update({name: of_first[name] for name in _SCHEDULED if name in of_first})
         self._optimizer.step()
         return list(totals_S.unbind())
 

@@ -51,13 +51,13 @@ class InferenceModel(nn.Module):
                 "Use the model with the version of melsweep that wrote it."
             ) from e
         self._scaling = Scaling(config=inputs, mean_db=card.mean_db, deviation_db=card.deviation_db)
-        self._is_multi_label = card.is_multi_label
+        self._activation = card.activation
         self.eval()
 
     def forward(self, log_mel_RMT: torch.Tensor) -> torch.Tensor:
         """(R, M, T) in dB, of any float type, to float32 (R, L)."""
         logits_RL = self.model(self._scaling.shaped(self._scaling.scaled(log_mel_RMT))).float()
-        return logits_RL.sigmoid() if self._is_multi_label else logits_RL.softmax(dim=1)
+        return logits_RL.sigmoid() if self._activation == "sigmoid" else logits_RL.softmax(dim=1)
 
     def input_size(self, shape: Sequence[int]) -> int:
         """Values in one channel of what the trained model sees. Args: shape: of a log-mel, (M, T)."""

@@ -19,7 +19,7 @@ from storage.split import PARTS, Part
 from training.config import TrialConfig
 from training.data import PartData, TrialData
 from training.embedding_spec import EmbeddingSpec
-from training.recipe import InputConfig, LossConfig
+from training.recipe import Activation, InputConfig, LossConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,7 @@ class DevicePart:
         clip_of_row: int64 (rows,), index into `clip_ids`; on the CPU, where orders are drawn.
         clip_ids, groups: one per clip, sorted by clip id.
         first_row: int64 (clips,), the first row of every clip.
+        first_label: int64 (clips,), the label that the corpus names first; on the CPU.
     """
 
     log_mel: torch.Tensor
@@ -40,6 +41,7 @@ class DevicePart:
     clip_ids: tuple[str, ...]
     groups: tuple[str, ...]
     first_row: torch.Tensor
+    first_label: torch.Tensor
 
     @property
     def num_rows(self) -> int:
@@ -52,7 +54,7 @@ def to_device(data: TrialData, loss: LossConfig, device: torch.device) -> dict[P
     Raises:
         InvalidInput: a clip has several labels and the loss takes one, or the log-mels do not fit into the memory.
     """
-    if data.is_multi_label and not loss.is_multi_label:
+    if data.is_multi_label and not loss.takes_several_labels:
         raise InvalidInput(
             "trial.loss.kind",
             given=loss.kind,
@@ -73,6 +75,7 @@ def _part_to_device(part: PartData, loss: LossConfig, device: torch.device) -> D
         clip_ids=tuple(map(str, clip_ids)),
         groups=tuple(part.groups[row] for row in first_row),
         first_row=torch.from_numpy(first_row),
+        first_label=torch.from_numpy(part.first_label[first_row]),
     )
 
 
@@ -150,7 +153,8 @@ class DeviceData:
     Attributes:
         embedding: what made the embeddings that are trained on; None for log-mels.
         labels: the vocabulary; an index into it is a column of targets and logits.
-        is_multi_label: by the loss; it decides how outputs become probabilities.
+        is_multi_label: whether any clip has several labels; it decides what a good answer is.
+        activation: what makes probabilities of logits.
         events: what a reader of the numbers should know.
     """
 
@@ -158,6 +162,7 @@ class DeviceData:
     scaling: Scaling | AsStored
     labels: tuple[str, ...]
     is_multi_label: bool
+    activation: Activation
     device: torch.device
     embedding: EmbeddingSpec | None = None
     events: tuple[str, ...] = ()
@@ -182,7 +187,8 @@ def device_data(data: TrialData, config: TrialConfig, device: torch.device) -> D
         parts=to_device(data, config.loss, device),
         scaling=log_mels if data.embedding is None else AsStored(),
         labels=data.labels,
-        is_multi_label=config.loss.is_multi_label,
+        is_multi_label=data.is_multi_label,
+        activation=config.loss.activation(is_multi_label=data.is_multi_label),
         device=device,
         embedding=data.embedding,
         events=data.events,

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, roc_auc_score
 
+from training.recipe import Activation
+
 _ECE_BINS = 15  # as in "On Calibration of Modern Neural Networks" (arXiv:1706.04599)
 _CMAP_PADDING = 5  # rows of ones a label, as BirdCLEF 2023's rules define cmAP
 _LEAST = 1e-12  # probabilities below it count as this one in logarithms
@@ -23,9 +25,9 @@ class Evaluation:
         clip_ids, groups: one per clip.
         has_label: bool (N, L).
         first_label, predicted: int64 (N,); the label that the corpus names first, and the most probable one.
-        probabilities: float32 (N, L); rows sum to 1 unless clips may have several labels.
-        is_multi_label: whether they may.
-        loss: mean cross-entropy in nats, without smoothing or weights; of several labels the mean binary one.
+        probabilities: float32 (N, L); rows sum to 1 if a softmax made them.
+        is_multi_label: whether clips may have several labels.
+        loss: mean cross-entropy in nats, without smoothing or weights; of a sigmoid's answers the mean binary one.
         scores: name → number, None where it is not defined on this part; see `SCORES`.
         recall, precision: float64 (L,); NaN for a label without a clip, or one that was never predicted.
         confusion: int64 (L, L), [first label][predicted].
@@ -63,6 +65,7 @@ def evaluate(
     first_label: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     is_multi_label: bool,
+    activation: Activation = "softmax",
 ) -> Evaluation:
     """Scores the clips of a part.
 
@@ -70,6 +73,7 @@ def evaluate(
         clip_ids, groups, first_label: one per clip.
         targets: bool (N, L), at least one True a clip.
         probabilities: (N, L), the windows of a clip averaged.
+        activation: what made them of logits; of several labels it is a sigmoid in any case.
     """
     num_labels = targets.shape[1]
     predicted = probabilities.argmax(axis=1).astype(np.int64)
@@ -94,7 +98,7 @@ def evaluate(
         predicted=predicted,
         probabilities=probabilities.astype(np.float32),
         is_multi_label=is_multi_label,
-        loss=_loss(targets, first_label, probabilities, is_multi_label=is_multi_label),
+        loss=_loss(targets, first_label, probabilities, one_by_one=is_multi_label or activation == "sigmoid"),
         scores=scores,
         recall=recall,
         precision=precision,
@@ -125,9 +129,9 @@ def _loss(
     first_label: NDArray[np.int64],
     probabilities: NDArray[np.float64],
     *,
-    is_multi_label: bool,
+    one_by_one: bool,
 ) -> float:
-    if not is_multi_label:
+    if not one_by_one:
         return float(-np.log(np.maximum(probabilities[np.arange(len(targets)), first_label], _LEAST)).mean())
     of_truth = np.where(targets, probabilities, 1.0 - probabilities)
     return float(-np.log(np.maximum(of_truth, _LEAST)).mean())

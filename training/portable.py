@@ -92,7 +92,7 @@ def describe(card: ModelCard) -> dict[str, str]:
     return {
         "input": "log_mel: float32 (batch, bands, frames), dB, as the features say; any batch",
         "output": "probabilities: float32 (batch, labels), "
-        + ("one by one" if card.is_multi_label else "summing to 1"),
+        + ("one by one" if card.activation == "sigmoid" else "summing to 1"),
         "labels": json.dumps(card.labels),
         "features": json.dumps(dict(card.features), sort_keys=True),
         "fingerprint": card.fingerprint,

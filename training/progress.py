@@ -42,6 +42,7 @@ class Progress:
         first.
     history: of every finished epoch.
     events: what a reader of the numbers should know.
+    failure: why the seed ended before its last epoch; empty for a healthy one.
     """
 
     epoch: int = 0
@@ -54,6 +55,7 @@ class Progress:
     train_seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    failure: str = ""
 
     def finish_epoch(self, metrics: EpochMetrics, *, select_by: SelectBy) -> bool:
         """Notes a finished epoch and tells whether it is the best one so far."""

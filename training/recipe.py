@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from storage.errors import InvalidInput, hold_rules
 
+Activation = Literal["softmax", "sigmoid"]  # what makes probabilities of logits
 SelectBy = Literal["score", "loss", "kl"]
 UnseenLabels = Literal["refuse", "drop"]
 
@@ -64,7 +65,8 @@ class AugmentConfig:
             once (Albumentations' ShiftScaleRotate without scale and rotation); what is emptied is 0, the mean of
             `standard` scaling and the floor of `unit`; 0 for none.
         shift_probability: of moving a log-mel at all.
-        gain_db: a random gain, uniform in ± gain_db, added to the dB before scaling.
+        gain_db: a random gain, uniform in ± gain_db, added to the dB before `standard` scaling; `unit` scaling would
+            take it out again.
         inaugment_probability: of pasting a random crop of a log-mel, resized, into another place of it (InAugment, as
             S2 has it after arXiv:2104.03843).
         time_masks, frequency_masks: masks a log-mel (SpecAugment, arXiv:1904.08779; Albumentations' XYMasking).
@@ -113,10 +115,11 @@ class LossConfig:
     """What is minimised.
 
     Attributes:
-        kind: `cross_entropy` over one label a clip; `bce`, binary cross-entropy over any number of labels; `focal`,
-            the same with easy labels counting less (arXiv:1708.02002).
+        kind: `cross_entropy` over one label a clip; `bce`, binary cross-entropy over any number of labels, of one label
+            a clip too ("ResNet strikes back", arXiv:2110.00476); `focal`, in which easy answers count less
+            (arXiv:1708.02002): of cross-entropy where every clip has one label, of binary cross-entropy elsewhere.
         label_smoothing: in [0, 1).
-        class_weights: `balanced` weighs a label by the inverse of its share of the train part, their mean being 1.
+        class_weights: `balanced` weighs a label by the inverse of its share of the train part; see `losses.Loss`.
         focal_gamma: of `focal`.
         secondary_target: of labels after a clip's first one, where there may be several.
         unseen_labels: labels of validation and test clips that no training clip has: `refuse`, or `drop` them there, as
@@ -141,8 +144,18 @@ class LossConfig:
         hold_rules("trial.loss", self, rules)
 
     @property
-    def is_multi_label(self) -> bool:
+    def takes_several_labels(self) -> bool:
+        """Whether clips may have several labels; whether they have is the data's."""
         return self.kind != "cross_entropy"
+
+    def activation(self, *, is_multi_label: bool) -> Activation:
+        """What makes probabilities of logits that were trained by this loss.
+
+        Args:
+            is_multi_label: whether any clip of the data has several labels; the loss has no say in that.
+        """
+        is_softmax = self.kind == "cross_entropy" or (self.kind == "focal" and not is_multi_label)
+        return "softmax" if is_softmax else "sigmoid"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,9 +200,10 @@ class ScheduleConfig:
     """The learning rate over time.
 
     Attributes:
-        kind: `cosine` to zero over all epochs after the warm-up; `one_cycle` (arXiv:1708.07120); `plateau`, lowered
-            when the validation loss has not improved; `constant`.
-        warmup_epochs: of linear rise; a part of an epoch is fine.
+        kind: `cosine` to zero over all epochs after the warm-up; `one_cycle` (arXiv:1708.07120), which cycles the
+            momentum too, against the rate, whatever `optimizer.momentum` says; `plateau`, lowered when the validation
+            loss has not improved; `constant`.
+        warmup_epochs: of linear rise; a part of an epoch is fine. None with `one_cycle`, which has its own.
         plateau_patience: epochs without a better validation loss before `plateau` lowers the rate.
         plateau_factor: by what.
     """
@@ -201,8 +215,12 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         check_types("schedule", self)
+        may_warm_up = self.kind != "one_cycle" or not self.warmup_epochs
         rules = {
-            "warmup_epochs": (self.warmup_epochs >= 0, "0 or more"),
+            "warmup_epochs": (
+                self.warmup_epochs >= 0 and may_warm_up,
+                "0 or more; 0 with one_cycle, as it rises itself",
+            ),
             "plateau_patience": (self.plateau_patience >= 0, "0 or more"),
             "plateau_factor": (0 < self.plateau_factor < 1, "between 0 and 1"),
         }
@@ -220,15 +238,18 @@ class LoopConfig:
             labels) with ties decided by the loss, `loss`, or `kl`, the Kullback-Leibler divergence from the labels'
             distribution; ties of these two are decided by the score. The later two are better when lower.
         early_stopping_patience: epochs without a better one after which a seed ends; 0 for never.
-        ema_decay: of an exponential moving average of the weights, which is then what is scored; 0 for none.
+        ema_decay: of an exponential moving average of the weights, which is then what is scored; 0 for none. In the
+            first steps it is less (`averaging.WeightAverage`).
         swa_epochs: last epochs whose weights are averaged (SWA, arXiv:1803.05407); 0 for none.
         swa_learning_rate: constant from the first step of those epochs, as torch's SWALR without annealing has it, and
             with layer_decay's factors; 0 for the schedule's own rates.
         precision: `fp32`, `bf16`, `fp16` (autocast, with loss scaling), or `auto`: bf16 on a GPU, else fp32.
         compile: torch.compile.
         channels_last: memory order of the inputs and of the convolutions.
-        deterministic: only operations that give the same bits every time; slower on a GPU.
-        detect_anomaly: name the operation behind a NaN; much slower.
+        deterministic: only operations that give the same bits every time; slower on a GPU. One that has no such form
+            there ends the trial with torch's error: transformers of timm that interpolate their position embedding,
+            and models of timm that pool to several cells or pad by reflection inside, have some.
+        detect_anomaly: name the operation behind a gradient that is NaN; much slower.
     """
 
     sampling: Literal["shuffled", "balanced"] = "shuffled"

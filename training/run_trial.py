@@ -18,11 +18,15 @@ from training.config import TrialConfig
 from training.data import TrialData
 from training.embeddings import refuse_other_embeddings
 from training.first_weights import first_weights
-from training.fuse_choice import FuseSeeds, choose
+from training.fuse_choice import Choice, FuseSeeds, choose
 from training.inputs import device_data
 from training.progress import EpochMetrics
-from training.seed_run import SeedResult, SeedRun
+from training.seed_result import SeedResult
+from training.seed_run import SeedRun
 from training.seed_turns import TOGETHER, Pace, Turn, all_together, checkpoint_name, one_after_the_other
+from training.steps import TrainingFailed, told_as_out_of_memory
+
+_CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 class Report(Protocol):
@@ -78,57 +82,103 @@ def run_trial(
         pause: asked after every step; when it answers True, a checkpoint is written and the trial ends with `Paused`.
         checkpoint_every_s: how much of a long epoch may be lost when the process is killed.
         fuse_seeds: `auto` trains the seeds of small architectures together where 20 steps show that to be faster on
-            this device; `always`, wherever it is possible. The numbers are then those of separate seeds to rounding
-            (1e-5 after 20 steps in fp32). Say `never` where trials are stopped at rungs: a trial that is stopped at its
-            first seed has then trained the others for nothing.
+            this device and the numbers are those of separate seeds to rounding: in fp32 (1e-5 after 20 steps on the
+            CPU), and not AlexNet with Adam. `always`: wherever it is possible. Say `never` where trials are stopped at
+            rungs: a trial that is stopped at its first seed has then trained the others for nothing.
 
     Raises:
         InvalidInput: the configuration asks for a GPU, or for bf16 on one, and this process has none; the loss does not
             fit the labels; there are no such weights; or the data are embeddings and the configuration needs log-mels,
             or other embeddings.
         StorageError: a checkpoint or embeddings that do not belong to this run.
-        TrainingFailed: the loss became NaN or infinite.
-        OutOfMemory: a single clip does not fit into the device's memory.
+        TrainingFailed: a seed's loss, a gradient or an output became NaN or infinite. Nothing is lost: finished seeds
+            were received, its epochs reported, and its newest checkpoint is of the last healthy epoch, with the weights
+            of its best one. Seeds that have begun are trained to their end before; no other one begins.
+        OutOfMemory: the data, a model, its optimizer's state or a single clip do not fit into the device's memory.
         Paused: `pause` answered True.
     """
     refuse_other_embeddings(config, data)
-    on_device = device_data(data, config, _device(config))
+    device = _device(config)
+    with told_as_out_of_memory("the data", device):
+        on_device = device_data(data, config, device)
     weights = first_weights(config)
 
     def make_run(seed: int) -> SeedRun:
-        return SeedRun(config, seed=seed, data=on_device, weights=weights)
+        with told_as_out_of_memory("the model", device):
+            return SeedRun(config, seed=seed, data=on_device, weights=weights)
 
-    results: list[SeedResult] = []
-    best_scores: list[float] = []
+    account = _Account(config, report, on_seed)
     with torch.random.fork_rng(), _modes(config):
         pace = Pace(checkpoints, pause, checkpoint_every_s)
         for run, epochs in _turns(
             config, make_run, checkpoints, pace, fuse_seeds if data.embedding is None else "never"
         ):
-            result: SeedResult | None = None
-            for metrics in epochs:
-                is_last = run.finished and metrics.epoch == len(run.history)
-                if is_last:
-                    result = run.result()
-                    on_seed(result)
-                # A seed that stops early counts in full, so that all trials are compared at the same places.
-                seed_epoch = len(results) * config.epochs + (config.epochs if is_last else metrics.epoch)
-                objective = _mean([*best_scores, run.best_score_after(metrics.epoch)])
-                if report(seed=run.seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics) == "stop":
-                    return TrialResult(
-                        state="stopped", seed_epochs=seed_epoch, objective=objective, seeds=tuple(results)
-                    )
-            if result is None:  # finished before the trial was resumed; its result may not have been received
-                result = run.result()
-                on_seed(result)
-            results.append(result)
-            best_scores.append(run.best_score)
-    return TrialResult(
-        state="finished",
-        seed_epochs=len(results) * config.epochs,
-        objective=_mean(best_scores),
-        seeds=tuple(results),
-    )
+            if account.failure is not None and not run.history:
+                break
+            stopped = account.take_turn(run, epochs)
+            if stopped is not None:
+                return stopped
+    return account.finished()
+
+
+class _Account:
+    """What the seeds have come to, turn after turn.
+
+    Attributes:
+        failure: of the first seed that failed.
+    """
+
+    def __init__(self, config: TrialConfig, report: Report, on_seed: Callable[[SeedResult], None]) -> None:
+        self._config, self._report, self._on_seed = config, report, on_seed
+        self._results: list[SeedResult] = []
+        self._best_scores: list[float] = []
+        self._num_turns = 0
+        self.failure: TrainingFailed | None = None
+
+    def take_turn(self, run: SeedRun, epochs: Iterator[EpochMetrics]) -> TrialResult | None:
+        """Reports a seed's epochs as they come. Returns the trial's end where the caller stops it."""
+        try:
+            stopped = self._hear(run, epochs)
+        except TrainingFailed as e:
+            self.failure = self.failure or e
+            stopped = None
+        if run.history:
+            self._best_scores.append(run.best_score)
+        self._num_turns += 1
+        return stopped
+
+    def finished(self) -> TrialResult:
+        """The end of a trial all of whose seeds had their turn.
+
+        Raises:
+            TrainingFailed: one of them failed.
+        """
+        if self.failure is not None:
+            raise self.failure
+        return self._ended("finished", self._num_turns * self._config.epochs, _mean(self._best_scores))
+
+    def _hear(self, run: SeedRun, epochs: Iterator[EpochMetrics]) -> TrialResult | None:
+        result: SeedResult | None = None
+        for metrics in epochs:
+            is_last = run.finished and metrics.epoch == len(run.history)
+            if is_last:
+                result = self._receive(run)
+            # A seed that stops early counts in full, so that all trials are compared at the same places.
+            seed_epoch = self._num_turns * self._config.epochs + (self._config.epochs if is_last else metrics.epoch)
+            objective = _mean([*self._best_scores, run.best_score_after(metrics.epoch)])
+            if self._report(seed=run.seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics) == "stop":
+                return self._ended("stopped", seed_epoch, objective)
+        # A seed that was finished before the trial was resumed: its result may not have been received.
+        self._results.append(result or self._receive(run))
+        return None
+
+    def _receive(self, run: SeedRun) -> SeedResult:
+        result = run.result()
+        self._on_seed(result)
+        return result
+
+    def _ended(self, state: str, seed_epochs: int, objective: float) -> TrialResult:
+        return TrialResult(state=state, seed_epochs=seed_epochs, objective=objective, seeds=tuple(self._results))
 
 
 def _turns(
@@ -144,13 +194,17 @@ def _turns(
     saved = {seed: checkpoint for seed, checkpoint in found.items() if checkpoint is not None}
     if saved_together is not None:
         return all_together([make_run(seed) for seed in config.seeds], saved_together, pace)
-    if saved or fuse_seeds == "never" or len(config.seeds) == 1:
-        return one_after_the_other(config.seeds, make_run, saved, pace)
-    choice = choose(config, make_run, fuse_seeds)
+    if saved:  # the seeds to come note what the first one did
+        choice = Choice(together=False, reason=next(iter(saved.values())).state["choice"])
+    elif fuse_seeds == "never" or len(config.seeds) == 1:
+        choice = Choice(together=False, reason="")
+    else:
+        choice = choose(config, make_run, fuse_seeds)
 
     def make_noted(seed: int) -> SeedRun:
         run = make_run(seed)
-        run.note(choice.reason)
+        if choice.reason:
+            run.note_choice(choice.reason)
         return run
 
     if choice.together:
@@ -162,14 +216,18 @@ def _turns(
 def _modes(config: TrialConfig) -> Iterator[None]:
     """torch's switches for the length of a trial."""
     was_deterministic = torch.are_deterministic_algorithms_enabled()
+    sets_workspace = config.loop.deterministic and _CUBLAS_WORKSPACE not in os.environ
+    if sets_workspace:
+        os.environ[_CUBLAS_WORKSPACE] = ":4096:8"  # cuBLAS asks for it before its first call
     if config.loop.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it before its first call
         torch.use_deterministic_algorithms(True)
     try:
         with torch.autograd.set_detect_anomaly(config.loop.detect_anomaly):
             yield
     finally:
         torch.use_deterministic_algorithms(was_deterministic)
+        if sets_workspace:
+            del os.environ[_CUBLAS_WORKSPACE]
 
 
 def _mean(values: list[float]) -> float:
@@ -180,8 +238,12 @@ def _device(config: TrialConfig) -> torch.device:
     if config.device == "cuda":
         if not torch.cuda.is_available():
             raise InvalidInput("trial.device", given="cuda", allowed="cpu in this process", remedy="Use device=cpu.")
-        if config.precision_resolved == "bf16" and not torch.cuda.is_bf16_supported():
+        # Emulated bf16 is slower than fp32; and `auto` may not mean another precision on another GPU.
+        if config.precision_resolved == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
             raise InvalidInput(
-                "trial.loop.precision", given="bf16", allowed="fp32 on this GPU", remedy="Use precision=fp32."
+                "trial.loop.precision",
+                given=config.loop.precision,
+                allowed="fp16 or fp32, as this GPU has no bf16",
+                remedy="Set trial.loop.precision=fp16 or fp32.",
             )
     return torch.device(config.device)

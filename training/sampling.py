@@ -23,10 +23,9 @@ def epoch_rows(part: DevicePart, inputs: InputConfig, loop: LoopConfig, generato
 
 def _one_row_a_clip(part: DevicePart, generator: torch.Generator) -> torch.Tensor:
     # The largest of as many uniform numbers as a clip has rows falls on each of them with the same probability.
-    order = torch.rand(part.num_rows, generator=generator).argsort()
-    chosen = torch.empty(len(part.clip_ids), dtype=torch.int64)
-    chosen[part.clip_of_row[order]] = order  # of several writes to one clip the last stays
-    return chosen
+    order = torch.rand(part.num_rows, generator=generator).argsort(stable=True)
+    by_clip = order[part.clip_of_row[order].argsort(stable=True)]  # clip after clip, its largest number last
+    return by_clip[part.clip_of_row.bincount(minlength=len(part.clip_ids)).cumsum(0) - 1]
 
 
 def _balanced(targets_RL: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

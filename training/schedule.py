@@ -13,10 +13,11 @@ from training.recipe import ScheduleConfig
 # Of "Super-Convergence" (arXiv:1708.07120) as torch's OneCycleLR has them: rise for three tenths of the way, from a
 # twenty-fifth of the peak, and end at a ten-thousandth of where it began.
 _ONE_CYCLE_RISE, _ONE_CYCLE_START, _ONE_CYCLE_END = 0.3, 1 / 25, 1e-4 / 25
+_ONE_CYCLE_MOMENTUM = 0.95, 0.85  # at both ends, and at the peak of the rate; Adam's first beta
 
 
 class Schedule:
-    """Drives the learning rates of all groups of an optimizer; its state is JSON.
+    """Drives the learning rates of all groups of an optimizer, with one cycle also their momenta; its state is JSON.
 
     Args:
         swa_epochs: the last of `epochs`, which have the rate `swa_learning_rate`; 0 for none. There is no annealing
@@ -63,6 +64,8 @@ class Schedule:
                 self._set(1.0)
             return
         self._set(self._factor(step))
+        if self._config.kind == "one_cycle":
+            self._set_momentum(_one_cycle_momentum(step / max(1, self._total - 1)))
 
     def after_epoch(self, validation_loss: float) -> None:
         if self._plateau is not None:
@@ -82,6 +85,13 @@ class Schedule:
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
 
+    def _set_momentum(self, momentum: float) -> None:
+        for group in self._optimizer.param_groups:
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            elif group["momentum"]:  # SGD without any keeps to it
+                group["momentum"] = momentum
+
     def _factor(self, step: int) -> float:
         if self._config.kind == "one_cycle":
             return _one_cycle(step / max(1, self._total - 1))
@@ -96,6 +106,13 @@ def _one_cycle(way: float) -> float:
     if way < _ONE_CYCLE_RISE:
         return _cosine(_ONE_CYCLE_START, 1.0, way / _ONE_CYCLE_RISE)
     return _cosine(1.0, _ONE_CYCLE_END, (way - _ONE_CYCLE_RISE) / (1 - _ONE_CYCLE_RISE))
+
+
+def _one_cycle_momentum(way: float) -> float:
+    most, least = _ONE_CYCLE_MOMENTUM
+    if way < _ONE_CYCLE_RISE:
+        return _cosine(most, least, way / _ONE_CYCLE_RISE)
+    return _cosine(least, most, (way - _ONE_CYCLE_RISE) / (1 - _ONE_CYCLE_RISE))
 
 
 def _cosine(start: float, end: float, way: float) -> float:

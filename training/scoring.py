@@ -31,9 +31,10 @@ def score(
         clip_ids=of_part.clip_ids,
         groups=of_part.groups,
         targets=(of_part.targets[of_part.first_row.to(of_part.targets.device)] > 0).cpu().numpy(),
-        first_label=of_part.targets.argmax(dim=1)[of_part.first_row.to(of_part.targets.device)].cpu().numpy(),
+        first_label=of_part.first_label.numpy(),
         probabilities=clip_means(probabilities_RL.cpu(), of_part.clip_of_row, len(of_part.clip_ids)).numpy(),
         is_multi_label=data.is_multi_label,
+        activation=data.activation,
     )
 
 
@@ -45,10 +46,10 @@ def answers(
     autocast: Callable[[], AbstractContextManager[Any]],
     batches: RowBatches,
 ) -> torch.Tensor:
-    """Probabilities of every row, float32 (rows, L): a softmax, or a sigmoid a label where there may be several."""
+    """Probabilities of every row, float32 (rows, L): a softmax, or a sigmoid a label, as the loss has it."""
     model.eval()
     logits_RL = _of_rows(model, data, part, autocast, batches)
-    return logits_RL.sigmoid() if data.is_multi_label else logits_RL.softmax(dim=1)
+    return logits_RL.sigmoid() if data.activation == "sigmoid" else logits_RL.softmax(dim=1)
 
 
 def embeddings(

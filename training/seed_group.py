@@ -11,13 +11,15 @@ import torch
 from storage.checkpoints import Checkpoint
 from training.fused_step import FusedStepper
 from training.seed_run import SeedRun
+from training.steps import TrainingFailed
 
 
 class SeedGroup:
     """All seeds that are not finished take each step at the same time.
 
-    A seed that early stopping has ended takes no further step. Where the seeds together do not fit into memory, or one
-    is left, each takes its steps by itself from then on.
+    A seed that early stopping has ended takes no further step, nor does one that failed (`SeedRun.failure`); the others
+    go on as if it had never been there. Where the seeds together do not fit into memory, or one is left, each takes its
+    steps by itself from then on.
 
     Attributes:
         runs: in the configuration's order.
@@ -30,7 +32,7 @@ class SeedGroup:
 
     @property
     def finished(self) -> bool:
-        return all(run.finished for run in self.runs)
+        return not self._running()
 
     def train_epoch(self, pause: Callable[[], bool] = lambda: False) -> bool:
         """Trains every unfinished seed on to the end of the epoch and scores it on validation.
@@ -39,14 +41,13 @@ class SeedGroup:
             pause: asked after every step; when it answers True the epoch stays unfinished.
 
         Returns:
-            Whether the epoch was finished; if not, `checkpoint` holds its steps so far.
+            Whether the epoch was finished, or no seed is left for it; if not, `checkpoint` holds its steps so far.
 
         Raises:
-            TrainingFailed: a seed's loss is not finite.
             OutOfMemory: a single clip does not fit into the device's memory.
         """
         started = time.perf_counter()
-        runs = [run for run in self.runs if not run.finished]
+        runs = self._running()
         for run in runs:
             run.begin_epoch()
         if self._fused is not None and self._fused.runs != runs:
@@ -60,11 +61,14 @@ class SeedGroup:
             self._fused.hand_back()
         share_s = (time.perf_counter() - started) / len(runs)  # so that the seeds' times add up to the trial's
         for run in runs:
-            if put_down:
-                run.put_down(train_seconds=share_s)
-            else:
-                run.finish_epoch(train_seconds=share_s)
-        return not put_down
+            try:
+                if put_down:
+                    run.put_down(train_seconds=share_s)
+                else:
+                    run.finish_epoch(train_seconds=share_s)
+            except TrainingFailed as e:
+                run.fail(e)
+        return not put_down or self.finished
 
     def checkpoint(self) -> Checkpoint:
         """One for all seeds, so that after any kill they stand at the same step."""
@@ -90,6 +94,9 @@ class SeedGroup:
             of_seed, state = tensors[str(run.seed)], checkpoint.state["seeds"][str(run.seed)]
             run.restore(Checkpoint(step=checkpoint.step, tensors=of_seed, state=state))
 
+    def _running(self) -> list[SeedRun]:
+        return [run for run in self.runs if not run.finished and not run.failure]
+
     def _step(self, runs: list[SeedRun]) -> list[torch.Tensor]:
         batches = [run.next_batches() for run in runs]
         if self._fits and len(runs) > 1:
@@ -100,7 +107,7 @@ class SeedGroup:
                 self._fits = False
             # Outside of the except block, where the traceback would still hold the tensors.
             self._come_apart(runs)
-        return [run.stepper.step(of_run) for run, of_run in zip(runs, batches, strict=True)]
+        return [run.step(of_run) for run, of_run in zip(runs, batches, strict=True)]
 
     def _come_apart(self, runs: list[SeedRun]) -> None:
         if self._fused is not None:

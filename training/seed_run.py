@@ -4,14 +4,11 @@ Enters: a configuration, a seed, the data on its device. Leaves: epochs of metri
 `SeedResult` with the best epoch's predictions on validation and test. No random state has to survive (`batches.py`).
 """
 
-import math
+import contextlib
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from storage.checkpoints import Checkpoint
@@ -21,6 +18,7 @@ from storage.split import Part
 from training.averaging import WeightAverage
 from training.batches import Batches, Rows
 from training.config import TrialConfig
+from training.epoch_loss import EpochLoss
 from training.inputs import DeviceData
 from training.losses import Loss
 from training.metrics import Evaluation
@@ -30,44 +28,19 @@ from training.progress import EpochMetrics, Progress, swa_events
 from training.row_batches import RowBatches
 from training.schedule import Schedule
 from training.scoring import embeddings, score
-from training.steps import Batch, Stepper
+from training.seed_result import SeedResult
+from training.seed_tensors import are_finite, load_tensors, named_tensors
+from training.steps import LazyBatch, Stepper, TrainingFailed
 
 _LOG_MELS = "log-mels"
-
-
-class TrainingFailed(Exception):
-    """The loss or the output became NaN or infinite; training on would waste the device."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeedResult:
-    """A seed trained to its end, scored with the weights of the epoch that was best on validation.
-
-    Attributes:
-        best_weights: of that epoch and the whole model, by name; on the device, or, of a backbone whose embeddings were
-            trained on, on the CPU.
-        test_embeddings: what the head sees of every test clip, in the order of `test.clip_ids`; float32 (clips, D).
-        events: what happened that a reader of the numbers should know, one sentence each.
-    """
-
-    seed: int
-    best_epoch: int
-    epochs_trained: int
-    validation: Evaluation
-    test: Evaluation
-    train_seconds: float
-    num_parameters: int
-    device: str
-    best_weights: Mapping[str, torch.Tensor] = field(repr=False)
-    test_embeddings: NDArray[np.float32] = field(repr=False)
-    events: tuple[str, ...] = ()
 
 
 class SeedRun:
     """Holds the model, the optimizer, the schedule and the progress of one seed.
 
-    Dropout can draw from the global generator alone, which is therefore seeded for every batch: callers run this
-    inside `torch.random.fork_rng`.
+    First weights, order and all draws follow from the seed's number alone: it is the same seed in every trial, so that
+    configurations are compared on equal draws. Dropout can draw from the global generator alone, which is therefore
+    seeded for every batch: callers run this inside `torch.random.fork_rng`.
     """
 
     def __init__(
@@ -80,7 +53,7 @@ class SeedRun:
     ) -> None:
         """Args: weights: that the model begins with, as a file names them; None for random ones."""
         self.config, self.seed, self._data = config, seed, data
-        base = derive_seed(config.trial_id, seed)
+        base = derive_seed(seed)
         self._inputs = f"embeddings {data.embedding.embedding_id}" if data.embedding else _LOG_MELS
         self._set_up = TrialModel(
             config,
@@ -103,14 +76,15 @@ class SeedRun:
         )
         self._average = WeightAverage(self.model, config.loop, epochs=config.epochs)
         self._progress = Progress()
-        self.loss = Loss(config.loss, data.parts["train"].targets)
+        self.loss = Loss(config.loss, data.parts["train"].targets, activation=data.activation)
         self.stepper = Stepper(
             config, self._set_up.compiled, self.loss, self.optimizer, data.device, on_event=self.note
         )
         self._scored_rows = RowBatches(data.device, on_event=self.note)
         self._best_weights: dict[str, torch.Tensor] = {}
-        self._rows: Rows = ()  # of the epoch at hand, as is the loss summed over its clips
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=data.device)
+        self._choice = ""
+        self._rows: Rows = ()  # of the epoch at hand, as is the loss
+        self._epoch_loss = EpochLoss(data.device)
 
     @property
     def device(self) -> torch.device:
@@ -127,6 +101,11 @@ class SeedRun:
         )
 
     @property
+    def failure(self) -> str:
+        """Why the seed ended before its last epoch; empty for a healthy one."""
+        return self._progress.failure
+
+    @property
     def best_score(self) -> float:
         """Validation score of the best epoch so far."""
         return self._progress.best_score
@@ -138,6 +117,11 @@ class SeedRun:
     def note(self, event: str) -> None:
         """Keeps what a reader of the numbers should know; it becomes part of the result."""
         self._progress.note(event)
+
+    def note_choice(self, reason: str) -> None:
+        """Notes why the seeds of the trial train together or not; checkpoints keep it for the seeds to come."""
+        self._choice = reason
+        self.note(reason)
 
     @property
     def history(self) -> list[EpochMetrics]:
@@ -163,13 +147,13 @@ class SeedRun:
             The finished epoch, or None when it was put down: `checkpoint` then holds its steps so far.
 
         Raises:
-            TrainingFailed: the loss is not finite.
-            OutOfMemory: a single clip does not fit into the device's memory.
+            TrainingFailed: the loss, a gradient, a weight or an output is not finite.
+            OutOfMemory: a single clip, or the optimizer's state, does not fit into the device's memory.
         """
         started = time.perf_counter()
         self.begin_epoch()
         while True:
-            self.took_step(self.stepper.step(self.next_batches()))
+            self.took_step(self.step(self.next_batches()))
             if self.epoch_is_trained:
                 return self.finish_epoch(train_seconds=time.perf_counter() - started)
             if pause():
@@ -183,39 +167,54 @@ class SeedRun:
         `took_step` until `epoch_is_trained`, then `finish_epoch`; or `put_down` after any step.
         """
         self._rows = self._batches.rows(self._progress.epoch + 1)
-        self._loss_sum = torch.tensor(self._progress.loss_sum, dtype=torch.float64, device=self._data.device)
+        self._epoch_loss = EpochLoss(self._data.device, so_far=self._progress.loss_sum, steps=self._progress.step)
         self._set_up.train()
 
-    def next_batches(self) -> list[Callable[[], Batch]]:
+    def next_batches(self) -> list[LazyBatch]:
         """Those of the step at hand, whose learning rate it sets; each makes the same batch whenever it is called."""
         step, epoch = self._progress.step, self._progress.epoch + 1
         self._schedule.before_step((epoch - 1) * self._batches.num_steps + step)
         return self._batches.of_step(epoch, step, self._rows)
 
+    def step(self, batches: Sequence[LazyBatch]) -> torch.Tensor:
+        """Takes a step by itself; the loss is summed over its clips, on the device.
+
+        Raises:
+            TrainingFailed, OutOfMemory: as `train_epoch`.
+        """
+        with self._named():
+            return self.stepper.step(batches)
+
     def took_step(self, loss: torch.Tensor) -> None:
         """Notes a step. Args: loss: summed over its clips, on the device."""
-        self._loss_sum += loss
+        self._epoch_loss.add(loss)
         self._average.after_step()
         self._progress.step += 1
 
     def put_down(self, *, train_seconds: float) -> None:
-        """Leaves the epoch unfinished. Args: train_seconds: spent on it since `begin_epoch`."""
-        self._progress.loss_sum = float(self._loss_sum)
+        """Leaves the epoch unfinished. Args: train_seconds: spent on it since `begin_epoch`.
+
+        Raises:
+            TrainingFailed: the loss or a weight is not finite, so this must not become a checkpoint.
+        """
+        with self._named():
+            self._progress.loss_sum = self._epoch_loss.finite_sum()
+            if not are_finite(self.model.state_dict()):
+                raise TrainingFailed("a weight is not finite")
         self._progress.train_seconds += train_seconds
 
     def finish_epoch(self, *, train_seconds: float) -> EpochMetrics:
         """Scores a trained epoch on validation. Args: train_seconds: spent on it since `begin_epoch`.
 
         Raises:
-            TrainingFailed: the loss is not finite.
+            TrainingFailed: the loss or an output is not finite.
         """
         started, epoch = time.perf_counter(), self._progress.epoch + 1
         learning_rate = self._schedule.learning_rate
-        train_loss = float(self._loss_sum) / sum(map(len, self._rows))  # the epoch's only wait for the device
-        if not math.isfinite(train_loss):
-            raise TrainingFailed(f"the training loss is {train_loss} in epoch {epoch}")
-        self._average.after_epoch(epoch, self._batches.undisturbed(self._rows))
-        validation = self.evaluate("validation", self._average.scored(epoch))
+        with self._named():
+            train_loss = self._epoch_loss.finite_sum() / sum(map(len, self._rows))
+            self._average.after_epoch(epoch, self._batches.undisturbed(self._rows), autocast=self.stepper.autocast)
+            validation = self.evaluate("validation", self._average.scored(epoch))
         self._schedule.after_epoch(validation.loss)
         metrics = EpochMetrics(
             epoch=epoch,
@@ -232,6 +231,12 @@ class SeedRun:
             self._best_weights = {name: tensor.clone() for name, tensor in scored.state_dict().items()}
         return metrics
 
+    def fail(self, error: TrainingFailed) -> None:
+        """Ends the seed here; what it holds from then on is its history and the weights of its best epoch."""
+        self._progress.failure = str(error)
+        if self._best_weights:
+            self.model.load_state_dict(self._best_weights)
+
     def evaluate(self, part: Part, model: nn.Module | None = None) -> Evaluation:
         """Scores a model, by default the one that trains, on a part.
 
@@ -242,22 +247,37 @@ class SeedRun:
         model = model or self.model
         evaluation = score(model, self._data, part, autocast=self.stepper.autocast, batches=self._scored_rows)
         if evaluation is None:
-            raise TrainingFailed(f"the model's output on {part} is not finite after epoch {self._progress.epoch + 1}")
+            raise TrainingFailed(f"the model's output on {part} is not finite")
         return evaluation
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Whatever fails within says in which seed and where."""
+        try:
+            yield
+        except TrainingFailed as e:
+            step, epoch = self._progress.step, self._progress.epoch
+            if step in (0, self._batches.num_steps):
+                place = f"after epoch {epoch + (step > 0)}"
+            else:
+                place = f"epoch {epoch + 1}, after {step} steps"
+            raise TrainingFailed(f"seed {self.seed}, {place}: {e}") from e
 
     def result(self) -> SeedResult:
         """Scores validation and test with the best epoch's weights; leaves those weights in the model."""
         self.model.load_state_dict(self._best_weights)
+        with self._named():
+            validation, test = self.evaluate("validation"), self.evaluate("test")
         return SeedResult(
             seed=self.seed,
             best_epoch=self._progress.best_epoch,
             epochs_trained=self._progress.epoch,
-            validation=self.evaluate("validation"),
-            test=self.evaluate("test"),
+            validation=validation,
+            test=test,
             train_seconds=self._progress.train_seconds,
             num_parameters=sum(parameter.numel() for parameter in self._set_up.classifier.parameters()),
             device=self._data.device_name,
-            best_weights=self._set_up.whole(self._best_weights),
+            best_weights=self._set_up.whole({name: tensor.cpu() for name, tensor in self._best_weights.items()}),
             test_embeddings=embeddings(
                 self._set_up.classifier,
                 self._data,
@@ -281,13 +301,10 @@ class SeedRun:
 
     def checkpoint(self) -> Checkpoint:
         """Everything that the next step depends on."""
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in self._average.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self._best_weights.items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items() if tensor is not None}
+        tensors = named_tensors(self.model, self._average, self._best_weights, self.optimizer)
         state = {
             "inputs": self._inputs,
+            "choice": self._choice,
             "progress": self._progress.to_dict(),
             "schedule": self._schedule.state(),
             "stepper": self.stepper.state(),
@@ -309,24 +326,15 @@ class SeedRun:
                 f"the checkpoint of seed {self.seed} was made on {made_on}, and this run trains on {self._inputs}. "
                 "Go on as it began, or delete the trial's checkpoints to start the seed anew."
             )
-        named = _by_prefix(checkpoint.tensors)
-        self.model.load_state_dict(named["model"])
-        self._average.load_state_dict(named.get("average", {}))
-        self._best_weights = {name: tensor.to(self._data.device) for name, tensor in named.get("best", {}).items()}
-        slots: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in named.get("optimizer", {}).items():
-            index, _, slot = name.partition(".")
-            slots.setdefault(int(index), {})[slot] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self._best_weights = load_tensors(
+            checkpoint.tensors,
+            model=self.model,
+            average=self._average,
+            optimizer=self.optimizer,
+            device=self._data.device,
+        )
+        self._choice = checkpoint.state.get("choice", "")
         self._schedule.load(checkpoint.state["schedule"])
         self.stepper.load(checkpoint.state["stepper"])
         self._scored_rows.most_rows = checkpoint.state.get("most_rows_scored", self._scored_rows.most_rows)
         self._progress.load(checkpoint.state["progress"])
-
-
-def _by_prefix(tensors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
-    named: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        prefix, _, name = key.partition(".")
-        named.setdefault(prefix, {})[name] = tensor
-    return named

@@ -12,6 +12,7 @@ from storage.checkpoints import Checkpoint, Checkpoints
 from training.progress import EpochMetrics
 from training.seed_group import SeedGroup
 from training.seed_run import SeedRun
+from training.steps import TrainingFailed
 
 Turn = tuple[SeedRun, Iterator[EpochMetrics]]
 
@@ -76,7 +77,8 @@ def one_after_the_other(
 def all_together(runs: Sequence[SeedRun], saved: Checkpoint | None, pace: Pace) -> Iterator[Turn]:
     """All seeds train at the same time.
 
-    Taken up again, the first seed's last finished epoch and all epochs of the others come again.
+    Taken up again, the first seed's last finished epoch and all epochs of the others come again. A seed that failed
+    while they trained says so when its turn has come to the epoch that it failed in.
     """
     group = SeedGroup(runs)
     if saved is not None:
@@ -93,5 +95,8 @@ def checkpoint_name(seed: int) -> str:
 def _epochs(run: SeedRun, trained: Trained, name: str, heard: int, pace: Pace) -> Iterator[EpochMetrics]:
     yield from run.history[max(0, heard) :]
     while not run.finished:
-        pace.train_epoch(trained, name)
+        if not run.failure:
+            pace.train_epoch(trained, name)
+        if run.failure:
+            raise TrainingFailed(run.failure)
         yield run.history[-1]

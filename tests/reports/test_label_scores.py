@@ -87,6 +87,18 @@ def test_the_loss_tells_whether_a_clip_may_have_several_labels(
     assert has_several_labels(invented.load()) == several
 
 
+@pytest.mark.parametrize("labels", [[0], [0, 1]])
+def test_once_there_are_predictions_they_tell_whether_clips_have_several_labels(
+    new_sweep: NewSweep, labels: list[int]
+) -> None:
+    invented = new_sweep(labels=("wren", "robin"))
+    invented.suggest("t0", seeds=(1,), loss="bce")
+    invented.complete_seed("t0", 1)
+    for clip, of_clip in (("a", [0]), ("b", labels)):
+        invented.predict("t0", 1, clip, label=0, predicted=0, labels=of_clip)
+    assert has_several_labels(invented.load()) == (len(labels) > 1)
+
+
 def test_the_page_shows_scores_by_label_in_place_of_a_matrix(new_sweep: NewSweep) -> None:
     invented = new_sweep(labels=("<b>wren</b>", "robin", "owl"))
     invented.several_labels()

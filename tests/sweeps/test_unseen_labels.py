@@ -70,7 +70,7 @@ def make_plan(**trial: Any) -> ExperimentPlan:
 def test_all_folds_are_trained_with_the_same_labels_and_what_was_dropped_is_told(tmp_path: Path) -> None:
     plan, store = make_plan(**{"loss.unseen_labels": "drop"}), open_store(str(tmp_path))
     row = {**SWEEP_ROW, "labels": LABELS, "protocol": "honest"}
-    outcome = run_experiment(plan, features(), splits(), store, folder=FOLDER, sweep_row=row)
+    outcome = run_experiment(plan, features, splits(), store, folder=FOLDER, sweep_row=row)
     assert outcome.failed == {}
     table = out_of_fold(store, plan.experiment_id, plan.fold_trials(), folder=FOLDER)
     rows = {found["clip_id"]: found for found in table.to_pylist()}

@@ -1,6 +1,6 @@
 """A corpus of six labels, models trained on it, and what their trials said; tests import it as `trained_toys`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from pipelines.splits import SplitSettings, draw_split
 from storage.checkpoints import Checkpoints
 from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore, open_store
-from training import SeedResult, TrialConfig, load_trial_data, run_trial
+from training import SeedResult, TrialConfig, TrialData, load_trial_data, run_trial
 from training.model_card import model_card
 from training.recipe import LossConfig, OptimizerConfig
 
@@ -81,7 +81,7 @@ def train_models(folder: Path) -> Trained:
     data = load_trial_data(features, split)
     store = open_store(str(folder / "store"))
     results = {}
-    for kind in ("cross_entropy", "bce"):
+    for kind, of_kind in (("cross_entropy", data), ("bce", _with_several_labels(data))):
         config = TrialConfig(
             architecture="cnn",
             dataset=manifest.dataset,
@@ -94,8 +94,16 @@ def train_models(folder: Path) -> Trained:
             loss=LossConfig(kind=kind),  # type: ignore[arg-type]
             optimizer=OptimizerConfig(learning_rate=1e-2),
         )
-        result = run_trial(config, data, lambda **_: None, Checkpoints(store, f"checkpoints/{kind}")).seeds[0]
+        result = run_trial(config, of_kind, lambda **_: None, Checkpoints(store, f"checkpoints/{kind}")).seeds[0]
         key = model_key("toy", config.trial_id, 1)
-        save_model(store, key, result.best_weights, model_card(config, result, data, features=asdict(SPEC)))
+        save_model(store, key, result.best_weights, model_card(config, result, of_kind, features=asdict(SPEC)))
         results[key] = result
     return Trained(store=store, recordings=folder / "recordings", results=results)
+
+
+def _with_several_labels(data: TrialData) -> TrialData:
+    """Whatever buzzes chirps, too."""
+    parts = {part: replace(of_part, has_label=of_part.has_label.copy()) for part, of_part in data.parts.items()}
+    for of_part in parts.values():
+        of_part.has_label[:, 1] |= of_part.has_label[:, 0]
+    return replace(data, parts=parts)

@@ -1,5 +1,7 @@
 """A small learnable data set for trials: log-mels whose labels are bright bands."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,24 @@ def make_split(features: Features) -> Split:
 def trial_data() -> TrialData:
     features = make_features()
     return load_trial_data(features, make_split(features))
+
+
+@pytest.fixture(scope="session")
+def windowed_trial_data() -> TrialData:
+    """Every clip in three windows, of the same recordings and labels."""
+    features, rng = make_features(), np.random.default_rng(6)
+    rows = [row for row in range(len(features.clip_ids)) for _ in range(3)]
+    log_mel = features.log_mel[rows] + rng.normal(0, 5, (len(rows), *features.log_mel.shape[1:]))
+    windowed = dataclasses.replace(
+        features,
+        log_mel=log_mel.astype(np.float16),
+        clip_ids=tuple(features.clip_ids[row] for row in rows),
+        groups=tuple(features.groups[row] for row in rows),
+        variants=("original",) * len(rows),
+        windows=(0, 1, 2) * len(features.clip_ids),
+        labels=tuple(features.labels[row] for row in rows),
+    )
+    return load_trial_data(windowed, make_split(windowed))
 
 
 @pytest.fixture(scope="session")

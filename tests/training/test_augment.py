@@ -209,6 +209,24 @@ def test_inaugment_keeps_what_it_does_not_cover_and_pastes_of_the_clip_itself() 
         assert (x.amax(dim=(1, 2, 3)) <= high).all()
 
 
+def test_inaugment_pastes_a_crop_of_the_clip_resized() -> None:
+    # A ramp over time stays a ramp when a crop of it is resized: what is pasted runs from one value of it to another.
+    ramp = torch.arange(40.0).expand(1, 1, 30, 40)
+    for seed in range(20):
+        x = paste_crops(ramp, 1.0, seeded(seed))
+        changed = (x != ramp)[0, 0]
+        rows, columns = changed.any(dim=1).nonzero()[:, 0], changed.any(dim=0).nonzero()[:, 0]
+        height, width = (int(found.max() - found.min()) + 1 for found in (rows, columns))
+        assert 0.2 * 30 - 1 <= height <= 0.6 * 30 + 1
+        assert width <= 0.6 * 40 + 1
+        piece = x[0, 0, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        torch.testing.assert_close(piece, piece[:1].expand_as(piece), atol=1e-4, rtol=0)
+        inner = piece[0].diff()[1:-1]  # bilinear resizing repeats the values at both ends
+        torch.testing.assert_close(inner, inner[:1].expand_as(inner), atol=1e-4, rtol=0)
+        assert (0.2 / 0.6 - 0.2 <= inner).all()
+        assert (inner <= 0.6 / 0.2 + 0.5).all()
+
+
 @pytest.mark.parametrize(
     "operation",
     [

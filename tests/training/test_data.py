@@ -1,6 +1,8 @@
 """What a trial sees of the features: train all variants, validation and test originals, statistics of train alone."""
 
 import dataclasses
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from storage.split import PARTS, Part, Split
 from training import TrialConfig, TrialData, load_trial_data
 from training.inputs import device_data
 from training.recipe import LossConfig
+from training.row_batches import RowBatches
+from training.scoring import score
 
 VARIANTS = ("original", "noise(snr_db=15)", "pitch(semitones=2)+gain(db=-6)")
 _PART_OF: dict[str, Part] = {"a": "train", "b": "train", "c": "validation", "d": "test"}
@@ -71,6 +75,13 @@ def _scaled(data: TrialData) -> dict[Part, torch.Tensor]:
     return {part: on_device.scaling.scaled(on_device.parts[part].log_mel) for part in PARTS}
 
 
+def test_rounding_of_a_constant_train_part_is_no_deviation_to_divide_by() -> None:
+    silence = np.full((24, 4, 6), -60, dtype=np.float32)
+    silence[0, 0, 0] = np.nextafter(np.float32(-60), np.float32(0))
+    assert silence.std(dtype=np.float64) > 0
+    assert load_trial_data(dataclasses.replace(_features(), log_mel=silence), _split()).deviation_db == 1.0
+
+
 def test_a_part_without_originals_is_refused() -> None:
     with pytest.raises(InvalidInput, match="the validation part: got 'no feature rows'"):
         load_trial_data(_features(VARIANTS[1:]), _split())
@@ -93,6 +104,43 @@ class TestLabels:
         train = data.parts["train"]
         assert train.has_label.tolist() == [[True, True]] * 2 + [[True, False]] * 2
         assert train.first_label.tolist() == [1, 1, 0, 0]
+
+    @pytest.mark.parametrize("secondary_target", [1.0, 0.25])
+    def test_what_is_scored_as_first_is_the_corpus_s_first_label(self, secondary_target: float) -> None:
+        data = load_trial_data(_labelled({clip: ("owl", "crow") for clip in "abcd"}), _split())
+        loss = LossConfig(kind="bce", secondary_target=secondary_target)
+        config = TrialConfig(architecture="cnn", dataset="d", fingerprint="f", split_hash="s", loss=loss)
+        on_device = device_data(data, config, torch.device("cpu"))
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 2))
+        found = score(model, on_device, "test", autocast=nullcontext, batches=RowBatches(on_device.device))
+        assert found is not None
+        assert found.first_label.tolist() == [data.labels.index("owl")]
+        assert found.has_label.tolist() == [[True, True]]
+
+    @pytest.mark.parametrize("kind", ["bce", "focal"])
+    def test_a_loss_that_would_take_several_labels_leaves_single_ones_single(self, kind: Any) -> None:
+        labels: dict[str, tuple[str, ...]] = {clip: ("owl",) for clip in "bcd"}
+        data = load_trial_data(_labelled({"a": ("crow",), **labels}), _split())
+        config = TrialConfig(
+            architecture="cnn", dataset="d", fingerprint="f", split_hash="s", loss=LossConfig(kind=kind)
+        )
+        on_device = device_data(data, config, torch.device("cpu"))
+        assert not on_device.is_multi_label
+        found = score(
+            torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 2)),
+            on_device,
+            "test",
+            autocast=nullcontext,
+            batches=RowBatches(on_device.device),
+        )
+        assert found is not None
+        assert found.score == found.accuracy
+        yes, no = found.probabilities[0, 1], found.probabilities[0, 0]
+        if kind == "bce":
+            assert found.loss == pytest.approx(-np.mean(np.log([yes, 1 - no])), rel=1e-5)
+        else:
+            assert found.loss == pytest.approx(-np.log(yes), rel=1e-5)
+            assert yes + no == pytest.approx(1)
 
     def test_a_label_that_nothing_was_trained_on_is_refused(self) -> None:
         features = _labelled({"a": ("owl",), "b": ("owl",), "c": ("owl", "crow"), "d": ("owl",)})

@@ -12,10 +12,12 @@ from storage.object_store import open_store
 from training import SeedResult, TrialConfig, TrialData, run_trial
 from training import fuse_choice as fuse_choice_module
 from training.config import with_values
-from training.fuse_choice import FuseSeeds, why_not
+from training.fuse_choice import FuseSeeds, choose, why_not
 from training.progress import EpochMetrics
 from training.run_trial import TrialResult
+from training.seed_run import SeedRun
 from training.seed_turns import Paused
+from training.steps import OutOfMemory
 
 Heard = tuple[int, int, float, EpochMetrics]
 
@@ -139,6 +141,58 @@ def test_seeds_train_together_only_where_that_was_measured_to_be_faster(
     assert ("train together" in event) == together
     names = {path.name for path in (tmp_path / "trial").iterdir()}
     assert names == ({"together"} if together else {"seed=1", "seed=2"})
+
+
+_ALEXNET = {"architecture": "alexnet", "optimizer.kind": "adam"}
+
+
+@pytest.mark.parametrize(
+    ("values", "allowed", "drifting"),
+    [
+        ({}, "auto", None),
+        ({"loop.precision": "bf16"}, "auto", "bf16"),
+        ({"loop.precision": "bf16"}, "always", None),
+        (_ALEXNET, "auto", "adam with alexnet"),
+        (_ALEXNET, "always", None),
+        ({**_ALEXNET, "optimizer.kind": "sgd"}, "auto", None),
+    ],
+)
+def test_a_stopwatch_decides_only_where_the_numbers_do_not_depend_on_it(
+    trial_config: TrialConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    values: dict[str, Any],
+    allowed: FuseSeeds,
+    drifting: str | None,
+) -> None:
+    class Run:
+        num_steps = 10**6
+
+    monkeypatch.setattr(fuse_choice_module, "measure_speedup", lambda runs: 2.0)
+    choice = choose(with_values(trial_config, values), lambda seed: Run(), allowed)  # type: ignore[arg-type, return-value]
+    assert choice.together == (drifting is None)
+    if drifting is not None:
+        assert f"{drifting} would give numbers that depend on what a stopwatch says" in choice.reason
+
+
+def test_seeds_that_do_not_fit_together_into_memory_train_one_after_the_other(trial_config: TrialConfig) -> None:
+    def scarce(seed: int) -> SeedRun:
+        raise OutOfMemory("the model needs more memory")
+
+    choice = choose(trial_config, scarce, "auto")
+    assert not choice.together
+    assert "do not fit into the device's memory" in choice.reason
+
+
+def test_seeds_that_begin_after_a_resume_say_how_they_train(
+    config: TrialConfig, trial_data: TrialData, tmp_path: Path
+) -> None:
+    trial = Trial(config, trial_data, tmp_path)
+    with pytest.raises(Interrupted):
+        trial.run("auto", die_after=1)
+    events = [seed.events for seed in trial.run("auto").seeds]
+    assert "15 steps are too few to measure" in events[0][0]
+    assert events[0] == events[1]
+    assert len(events[0]) == 1
 
 
 def test_measuring_changes_no_number(

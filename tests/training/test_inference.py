@@ -37,8 +37,9 @@ def predictor_of(config: TrialConfig, data: TrialData, result: SeedResult) -> Pr
         (InputConfig(), LossConfig()),
         (InputConfig(scaling="unit", channels=3, height=24, width=32), LossConfig()),
         (InputConfig(), LossConfig(kind="bce")),
+        (InputConfig(), LossConfig(kind="focal")),
     ],
-    ids=["standard", "unit, three channels, resized", "several labels"],
+    ids=["standard", "unit, three channels, resized", "one by one", "focal"],
 )
 def test_a_model_says_what_its_trial_said(
     trial_config: TrialConfig, trial_data: TrialData, inputs: InputConfig, loss: LossConfig, tmp_path: object
@@ -50,7 +51,15 @@ def test_a_model_says_what_its_trial_said(
     order = [part.clip_ids.index(clip_id) for clip_id in result.test.clip_ids]
     np.testing.assert_allclose(found[order], result.test.probabilities, atol=1e-6)
     assert np.ptp(found) > 0.01
-    assert loss.is_multi_label == (not np.allclose(found.sum(axis=1), 1, atol=1e-3))
+    assert (loss.kind == "bce") == (not np.allclose(found.sum(axis=1), 1, atol=1e-3))
+    assert not result.test.is_multi_label
+    assert result.test.score == result.test.accuracy
+
+
+def test_a_card_of_before_activations_were_named_keeps_its_meaning(card: ModelCard) -> None:
+    old = {name: value for name, value in dataclasses.asdict(card).items() if name != "activation"}
+    assert ModelCard(**old).activation == "softmax"
+    assert ModelCard(**{**old, "is_multi_label": True}).activation == "sigmoid"
 
 
 def test_the_batches_do_not_matter(trial_config: TrialConfig, trial_data: TrialData, tmp_path: object) -> None:

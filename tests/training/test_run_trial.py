@@ -15,8 +15,10 @@ from training.config import with_values
 from training.inputs import device_data
 from training.progress import EpochMetrics
 from training.run_trial import TrialResult
-from training.seed_run import SeedRun, TrainingFailed
+from training.seed_group import SeedGroup
+from training.seed_run import SeedRun
 from training.seed_turns import Paused
+from training.steps import TrainingFailed
 
 
 class Interrupted(Exception):
@@ -65,10 +67,13 @@ def test_a_trial_learns_bands_that_a_ruler_could_tell_apart(
     trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
 ) -> None:
     result, received = run(
-        with_values(trial_config, {"epochs": 20, "augment.mix_alpha": 0.0}), trial_data, disk, Recorder()
+        with_values(trial_config, {"seeds": (2, 4), "epochs": 20, "augment.mix_alpha": 0.0}),
+        trial_data,
+        disk,
+        Recorder(),
     )
     assert result.state == "finished"
-    assert [seed.seed for seed in received] == [1, 2]
+    assert [seed.seed for seed in received] == [2, 4]
     assert min(seed.test.score for seed in result.seeds) > 0.8
     assert result.objective == pytest.approx(np.mean([seed.validation.score for seed in result.seeds]))
 
@@ -193,6 +198,82 @@ def test_another_seed_gives_another_run(trial_config: TrialConfig, trial_data: T
     assert losses[1] != losses[2]
 
 
+@pytest.mark.parametrize("values", [{}, {"loop.ema_decay": 0.9, "augment.gain_db": 3.0, "model.dropout": 0.5}])
+def test_a_seed_is_the_same_in_every_trial(
+    trial_config: TrialConfig, trial_data: TrialData, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    alone = with_values(trial_config, {"seeds": (42,), "epochs": 2, **values})
+    among = replace(alone, seeds=(7, 42, 999))
+    assert alone.trial_id != among.trial_id
+    (ours,), theirs = (
+        run(config, trial_data, open_store(str(tmp_path / name)), Recorder())[0].seeds
+        for name, config in (("a", alone), ("b", among))
+    )
+    assert ours.best_weights.keys() == theirs[1].best_weights.keys()
+    for name, tensor in ours.best_weights.items():
+        assert torch.equal(tensor, theirs[1].best_weights[name]), name
+    assert np.array_equal(ours.test.probabilities, theirs[1].test.probabilities)
+
+
+def test_two_configurations_begin_with_the_same_weights_and_order(
+    trial_config: TrialConfig, trial_data: TrialData
+) -> None:
+    first, batches = [], []
+    for rate in (1e-3, 1e-2):
+        config = with_values(trial_config, {"optimizer.learning_rate": rate})
+        seed = SeedRun(config, seed=1, data=device_data(trial_data, config, torch.device("cpu")))
+        seed.begin_epoch()
+        first.append(torch.cat([parameter.detach().reshape(-1) for parameter in seed.model.parameters()]))
+        with torch.random.fork_rng():
+            batches.append(seed.next_batches()[0]()[0])
+    assert torch.equal(*first)
+    assert torch.equal(*batches)
+
+
+def test_a_last_batch_of_one_clip_joins_the_one_before_it(trial_config: TrialConfig, trial_data: TrialData) -> None:
+    num_clips = len(trial_data.parts["train"].clip_ids)
+    for batch_size, sizes in ((7, [7, 7, 7, 7, 8]), (35, [36]), (36, [36]), (1, [1] * 36), (8, [8, 8, 8, 8, 4])):
+        assert sum(sizes) == num_clips
+        config = with_values(trial_config, {"batch_size": batch_size, "epochs": 1})
+        seed = SeedRun(config, seed=1, data=device_data(trial_data, config, torch.device("cpu")))
+        seed.begin_epoch()
+        seen = []
+        while not seed.epoch_is_trained:
+            (batch,) = seed.next_batches()
+            seen.append(batch.num_clips)
+            seed.took_step(torch.zeros(()))
+        assert seen == sizes
+        assert seed.num_steps == len(sizes)
+
+
+def test_seeds_that_train_together_join_it_too(trial_config: TrialConfig, trial_data: TrialData) -> None:
+    config = with_values(trial_config, {"batch_size": 7, "epochs": 2})
+    data = device_data(trial_data, config, torch.device("cpu"))
+    with torch.random.fork_rng():
+        group = SeedGroup([SeedRun(config, seed=seed, data=data) for seed in (1, 2)])
+        alone = SeedRun(config, seed=2, data=data)
+        while not group.finished:
+            group.train_epoch()
+            alone.train_epoch()
+    for ours, theirs in zip(group.runs[1].history, alone.history, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, abs=1e-5)
+
+
+@pytest.mark.parametrize(("select_by", "best"), [("loss", "validation_loss"), ("score", "validation_score")])
+def test_the_best_epoch_is_best_by_what_the_configuration_names(
+    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore, select_by: str, best: str
+) -> None:
+    values = {"loop.select_by": select_by, "seeds": (3,), "epochs": 12, "optimizer.learning_rate": 3e-2}
+    result, _ = run(with_values(trial_config, values), trial_data, disk, recorder := Recorder())
+    epochs = [metrics for *_, metrics in recorder.reported]
+    wanted = min(epochs, key=lambda metrics: metrics.validation_loss)
+    if best == "validation_score":
+        wanted = max(epochs, key=lambda metrics: (metrics.validation_score, -metrics.validation_loss))
+    assert result.seeds[0].best_epoch == wanted.epoch
+    assert result.seeds[0].validation.loss == wanted.validation_loss
+    assert len({metrics.validation_loss for metrics in epochs}) == 12
+
+
 def test_a_checkpoint_holds_no_pickle(trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore) -> None:
     run(trial_config, trial_data, disk, Recorder())
     keys = [info.key for info in disk.list("trial/")]
@@ -215,18 +296,29 @@ _STATEFUL: dict[str, dict[str, Any]] = {
     "larger": {"input.height": 24, "input.width": 32, "input.channels": 3, "input.scaling": "unit"},
     "layer-wise": {"optimizer.layer_decay": 0.8, "optimizer.decay_norms": False, "schedule.warmup_epochs": 0.5},
     "focal": {"loss.kind": "focal", "loss.class_weights": "balanced", "loss.label_smoothing": 0.1},
+    "one cycle": {"schedule.kind": "one_cycle", "optimizer.kind": "adam"},
+    "windows": {"input.train_windows": "random"},
+    "channels last": {"loop.channels_last": True, "input.channels": 3},
+    "frozen": {"freeze": "until(stages.0)", "loop.swa_epochs": 1},
+    "early": {"epochs": 10, "loop.early_stopping_patience": 1, "loop.select_by": "loss"},
 }
 
 
 @pytest.mark.parametrize("values", _STATEFUL.values(), ids=_STATEFUL.keys())
 def test_a_seed_put_down_at_random_steps_equals_the_undisturbed_one_bit_for_bit(
-    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore, values: dict[str, Any]
+    trial_config: TrialConfig,
+    trial_data: TrialData,
+    windowed_trial_data: TrialData,
+    disk: ObjectStore,
+    values: dict[str, Any],
 ) -> None:
     config = with_values(trial_config, {"epochs": 3, "seeds": (1,), **values})
-    data = device_data(trial_data, config, torch.device("cpu"))
+    has_windows = config.input.train_windows == "random"
+    data = device_data(windowed_trial_data if has_windows else trial_data, config, torch.device("cpu"))
     with torch.random.fork_rng():
-        expected = SeedRun(config, seed=1, data=data)
-        epochs = [expected.train_epoch() for _ in range(3)]
+        expected, epochs = SeedRun(config, seed=1, data=data), []
+        while not expected.finished:
+            epochs.append(expected.train_epoch())
         chance = np.random.default_rng(len(values))
         run = SeedRun(config, seed=1, data=data)
         while not run.finished:
@@ -239,11 +331,35 @@ def test_a_seed_put_down_at_random_steps_equals_the_undisturbed_one_bit_for_bit(
             assert found is not None
             run = SeedRun(config, seed=1, data=data)
             run.restore(found)
+            for parameter, slots in run.optimizer.state.items():  # fused kernels refuse any other order in memory
+                moments = [slot for slot in slots.values() if slot.shape == parameter.shape]
+                assert all(moment.stride() == parameter.stride() for moment in moments)
         ours, theirs = run.checkpoint(), expected.checkpoint()
     assert [numbers(metrics) for metrics in run.history] == [numbers(metrics) for metrics in epochs if metrics]
     assert ours.tensors.keys() == theirs.tensors.keys()
     for name in ours.tensors:
         assert torch.equal(ours.tensors[name], theirs.tensors[name]), name
+
+
+def test_a_seed_whose_batches_are_computed_in_pieces_goes_on_so(
+    trial_config: TrialConfig, trial_data: TrialData, disk: ObjectStore
+) -> None:
+    config, checkpoints = with_values(trial_config, {"epochs": 2}), Checkpoints(disk, "trial")
+    data = device_data(trial_data, config, torch.device("cpu"))
+    with torch.random.fork_rng():
+        expected, run, plain = (SeedRun(config, seed=1, data=data) for _ in range(3))
+        expected.stepper.num_pieces = run.stepper.num_pieces = 2
+        run.train_epoch(lambda: True)
+        checkpoints.save("seed", run.checkpoint())
+        found = checkpoints.newest("seed")
+        assert found is not None
+        again = SeedRun(config, seed=1, data=data)
+        again.restore(found)
+        for one in (expected, again, plain):
+            while not one.finished:
+                one.train_epoch()
+    assert list(map(numbers, again.history)) == list(map(numbers, expected.history))
+    assert list(map(numbers, plain.history)) != list(map(numbers, expected.history))  # BatchNorm sees the pieces
 
 
 def test_a_pause_loses_not_even_a_step(trial_config: TrialConfig, trial_data: TrialData, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def _part(clip_of_row: list[int], labels_of_row: list[list[int]], num_labels: in
         clip_ids=tuple(map(str, clips)),
         groups=tuple(map(str, clips)),
         first_row=torch.tensor([clip_of_row.index(clip) for clip in clips]),
+        first_label=torch.zeros(len(clips), dtype=torch.int64),
     )
 
 
@@ -42,6 +43,24 @@ def test_one_window_of_every_clip_each_as_likely_as_the_others() -> None:
         assert sorted(part.clip_of_row[rows].tolist()) == [0, 1, 2]
         counts[rows.numpy()] += 1
     np.testing.assert_allclose(counts / 3000, [1 / 2, 1 / 2, 1, 1 / 3, 1 / 3, 1 / 3], atol=0.04)
+
+
+def test_the_window_that_is_drawn_does_not_depend_on_the_number_of_threads() -> None:
+    num_clips, windows = 2500, 4
+    part = _part([clip for clip in range(num_clips) for _ in range(windows)], [[0]] * (num_clips * windows))
+    threads = torch.get_num_threads()
+    try:
+        drawn = []
+        for num_threads in (1, 2, 4):
+            torch.set_num_threads(num_threads)
+            generator = torch.Generator().manual_seed(7)
+            drawn.append(epoch_rows(part, InputConfig(train_windows="random"), LoopConfig(), generator))
+    finally:
+        torch.set_num_threads(threads)
+    numbers = torch.rand(num_clips * windows, generator=torch.Generator().manual_seed(7)).reshape(-1, windows)
+    largest = numbers.argmax(dim=1) + windows * torch.arange(num_clips)  # no two of a clip are equal
+    assert all(torch.equal(rows.sort().values, largest) for rows in drawn)
+    assert all(torch.equal(rows, drawn[0]) for rows in drawn)
 
 
 def test_balanced_draws_have_every_label_equally_often_and_as_many_rows_as_before() -> None:

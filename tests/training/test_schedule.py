@@ -44,6 +44,53 @@ def test_one_cycle_is_torch_s() -> None:
     assert _rates(ScheduleConfig(kind="one_cycle"), steps_per_epoch=400) == pytest.approx(expected, abs=2e-4)
 
 
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_one_cycle_cycles_the_momentum_as_torch_does(kind: str) -> None:
+    def optimizer() -> torch.optim.Optimizer:
+        parameters = [torch.nn.Parameter(torch.zeros(1))]
+        if kind == "adam":
+            return torch.optim.Adam(parameters, lr=0.1, betas=(0.9, 0.99))
+        return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+    def momentum(of: torch.optim.Optimizer) -> float:
+        group = of.param_groups[0]
+        return float(group["betas"][0] if kind == "adam" else group["momentum"])
+
+    ours, theirs = optimizer(), optimizer()
+    schedule = Schedule(ours, ScheduleConfig(kind="one_cycle"), steps_per_epoch=400, epochs=5)
+    reference = OneCycleLR(theirs, max_lr=0.1, total_steps=2000)
+    found, expected = [], []
+    for step in range(2000):
+        schedule.before_step(step)
+        found.append(momentum(ours))
+        expected.append(momentum(theirs))
+        theirs.step()
+        reference.step()
+    assert found == pytest.approx(expected, abs=2e-4)
+    assert (found[0], min(found)) == pytest.approx((0.95, 0.85), abs=1e-4)
+    if kind == "adam":
+        assert ours.param_groups[0]["betas"][1] == 0.99
+
+
+def test_one_cycle_gives_no_momentum_to_an_optimizer_without_any() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    Schedule(optimizer, ScheduleConfig(kind="one_cycle"), steps_per_epoch=4, epochs=5).before_step(3)
+    assert optimizer.param_groups[0]["momentum"] == 0
+
+
+def test_a_plateau_begins_when_the_warm_up_is_over() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    config = ScheduleConfig(kind="plateau", plateau_patience=0, plateau_factor=0.5, warmup_epochs=2)
+    schedule = Schedule(optimizer, config, steps_per_epoch=2, epochs=9)
+    rates = []
+    for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.4, 0.7]):
+        for step in (2 * epoch, 2 * epoch + 1):
+            schedule.before_step(step)
+            rates.append(schedule.learning_rate)
+        schedule.after_epoch(loss)
+    assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05])
+
+
 def test_a_plateau_lowers_the_rate_by_its_factor_after_its_patience() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     config = ScheduleConfig(kind="plateau", plateau_patience=1, plateau_factor=0.2)
