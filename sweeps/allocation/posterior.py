@@ -33,6 +33,6 @@ def posterior_of(scores: Scores, beliefs: Beliefs) -> Posterior:
         expected_N = mean_N + beliefs.shrinkage_A[of_N] * (end_N - mean_N)  # quality, by this seed alone
         added_N = np.where(begun_N, beliefs.precision_AM[of_N, at_N], 0.0)
         precision_N += added_N
-        # A score of precision p that moves the prior's mean to `expected` says (expected · (prior + p) - mean · prior) / p.
+        # What moves the prior's mean to `expected` with precision p says (expected · (prior + p) - mean · prior) / p.
         weighted_N += np.where(begun_N, expected_N * (prior_N + added_N) - mean_N * prior_N, 0.0)
     return Posterior(mean_N=weighted_N / precision_N, precision_N=precision_N)
