@@ -55,6 +55,19 @@ TRIALS = pa.schema(
     ]
 )
 
+# One row per decision of a sweep that allots its budget step by step (sweeps/allocation).
+DECISIONS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("decision", pa.int32()),  # counted from 0 in the sweep
+        _required("trial_id", pa.string()),  # void if it was never suggested
+        _required("seed", pa.int64()),
+        _required("until", pa.int32()),  # the seed-epoch to which the trial is trained
+        pa.field("rate", pa.float64()),  # expected rise of the best mean per epoch; null for opening steps
+        _required("decided_at", _STAMP),
+    ]
+)
+
 # One row per (trial, seed) that was trained to its end: what the leaderboard is made of.
 SEEDS = pa.schema(
     [
@@ -135,6 +148,7 @@ FAILURES = pa.schema(
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
     "suggestions": SUGGESTIONS,
+    "decisions": DECISIONS,
     "trials": TRIALS,
     "seeds": SEEDS,
     "epochs": EPOCHS,

@@ -57,6 +57,24 @@ class TrialRecord:
     objectives: Mapping[int, float]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """That a trial was sent on, by a sweep that allots its budget step by step.
+
+    Attributes:
+        number: in the sweep.
+        seed: that is trained.
+        until: seed-epoch to which.
+        rate: by how much the best posterior mean was expected to rise per epoch; None for what every sweep begins with.
+    """
+
+    number: int
+    trial_id: str
+    seed: int
+    until: int
+    rate: float | None
+
+
 class Ledger:
     """The results table as one sweep sees it. Commits are idempotent; reading is done once, at start."""
 
@@ -95,6 +113,31 @@ class Ledger:
                 f"another process is running the sweep {self.sweep_id} on this store. Wait for it to end, or stop it, "
                 "and run the same command again."
             )
+
+    def decide(self, decision: Decision) -> None:
+        """Records a decision before anything follows from it. One about a trial that is not suggested is void."""
+        row = {
+            "decision": decision.number,
+            "trial_id": decision.trial_id,
+            "seed": decision.seed,
+            "until": decision.until,
+            "rate": decision.rate,
+            "decided_at": _now(),
+        }
+        self._commit("decisions", f"decision{decision.number:06d}-{decision.trial_id}-{decision.until:05d}", [row])
+
+    def decisions(self) -> list[Decision]:
+        """In the order of their numbers."""
+        return [
+            Decision(
+                number=row["decision"],
+                trial_id=row["trial_id"],
+                seed=row["seed"],
+                until=row["until"],
+                rate=row["rate"],
+            )
+            for row in sorted(self._rows("decisions"), key=lambda row: row["decision"])
+        ]
 
     def epoch(
         self, config: TrialConfig, *, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics

@@ -30,7 +30,13 @@ class SweepSettings:
     Attributes:
         name: what people call the sweep; its id adds a hash.
         architectures: each is searched on its own; `timm/<name>` is any model of timm, whose head is searched.
-        num_trials: configurations per architecture; the first is its untuned default.
+        num_trials: configurations per architecture; the first is its untuned default. An adaptive sweep begins at most
+            as many.
+        scheduler: who decides which trials go on: `seed_epochs`, rungs through all seeds, a bracket per architecture;
+            `asha`, rungs of the first seed alone; `fifo`, nobody; `adaptive`, expected gain per epoch, which also
+            decides between new configurations, more epochs and further seeds (sweeps/allocation).
+        budget: of an adaptive sweep, in whole trainings of one seed; 0 for as many as there are configurations, and the
+            further seeds of the defaults.
         seeds: of every configuration that is trained to the end.
         epochs: of each seed.
         grace_epochs: seed-epochs before the first rung.
@@ -52,6 +58,8 @@ class SweepSettings:
     num_trials: int = 6
     seeds: tuple[int, ...] = (42, 123, 999)
     epochs: int = 25
+    scheduler: Literal["seed_epochs", "asha", "fifo", "adaptive"] = "seed_epochs"
+    budget: float = 0.0
     grace_epochs: int = 3
     reduction_factor: int = 3
     searcher_seed: int = 0
@@ -77,6 +85,7 @@ class SweepSettings:
             "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "grace_epochs": (self.grace_epochs >= 1, "1 or more"),
+            "budget": (self.budget == 0 or self.budget >= self._least_budget, f"0, or {self._least_budget} and more"),
             "reduction_factor": (self.reduction_factor >= 2, "2 or more"),
             "cpus_per_trial": (self.cpus_per_trial > 0, "above 0"),
             "gpus_per_trial": (self.gpus_per_trial is None or self.gpus_per_trial >= 0, "null, or 0 and more"),
@@ -88,6 +97,11 @@ class SweepSettings:
             ),
         }
         hold_rules("sweep", self, rules)
+
+    @property
+    def _least_budget(self) -> int:
+        """All seeds of the untuned defaults."""
+        return len(self.architectures) * len(self.seeds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,8 +124,9 @@ class SweepPlan:
     def sweep_id(self) -> str:
         """Name and hash of everything that decides what the sweep computes; the same plan is the same sweep."""
         searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EXECUTION}
-        if not self.settings.first:  # older sweeps had none, and keep their ids
-            del searched["first"]
+        for name, default in (("first", {}), ("scheduler", "seed_epochs"), ("budget", 0.0)):
+            if searched[name] == default:  # older sweeps had none, and keep their ids
+                del searched[name]
         identity: dict[str, Any] = {
             "settings": searched,
             "spaces": [self.space(architecture).identity for architecture in self.settings.architectures],
@@ -133,6 +148,13 @@ class SweepPlan:
         """Architecture → full name of the published weights that it begins with; those of a file have their hash."""
         plain = [name for name in self.settings.architectures if self.space(name).default.get("weights") == HUB]
         return {name: self.trial_config(name, {}).weights_hash for name in plain}
+
+    @property
+    def budget_epochs(self) -> float:
+        """Seed-epochs that an adaptive sweep may train."""
+        settings = self.settings
+        further_seeds = len(settings.architectures) * (len(settings.seeds) - 1)
+        return settings.epochs * (settings.budget or self.num_trials + further_seeds)
 
     @property
     def num_trials(self) -> int:

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
 
 from storage.checkpoints import Checkpoints
 from storage.model_file import delete_models
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
+from sweeps.adaptive import AdaptiveSearch
+from sweeps.adaptive_tune import AdaptiveScheduler, AdaptiveSearcher
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
 from sweeps.loggers import RunInfo, TrialLogs
@@ -94,11 +98,9 @@ def run_sweep(
         _clean_up(plan, store, record)
         watch.end(record)
 
-    num_given_up = 0
-    if len(ended) < plan.num_trials:
+    searcher, scheduler = _search(plan, ledger, records, on_end=on_end, fault=fault)
+    if searcher.has_more():
         num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
-        searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
-        scheduler = SeedEpochHalving(plan, records, searcher)
         context = TrialContext(
             sweep_id=plan.sweep_id,
             store=store,
@@ -111,23 +113,39 @@ def run_sweep(
         finally:
             if logs:
                 logs.close("stopped")
-        if fault.error:
-            raise fault.error
-        num_given_up = searcher.num_given_up
+    if fault.error:
+        raise fault.error
     return SweepOutcome(
         sweep_id=plan.sweep_id,
         num_trials_found=len(ended),
         num_trials_run=watch.num_ended - len(ended),
         num_failed=watch.num_failed,
-        num_given_up=num_given_up,
+        num_given_up=searcher.num_given_up,
     )
+
+
+def _search(
+    plan: SweepPlan,
+    ledger: Ledger,
+    records: list[TrialRecord],
+    *,
+    on_end: Callable[[TrialRecord], None],
+    fault: Fault,
+) -> tuple[LedgerSearcher | AdaptiveSearcher, TrialScheduler]:
+    """The two that decide, by the plan's scheduler."""
+    if plan.settings.scheduler == "adaptive":
+        search = AdaptiveSearch(plan, ledger, records, ledger.decisions())
+        turns = AdaptiveSearcher(search, ledger, on_end=on_end, fault=fault)
+        return turns, AdaptiveScheduler(search, turns)
+    searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
+    return searcher, SeedEpochHalving(plan, records, searcher)
 
 
 def _tune(
     plan: SweepPlan,
     context: TrialContext,
-    searcher: LedgerSearcher,
-    scheduler: SeedEpochHalving,
+    searcher: Searcher,
+    scheduler: TrialScheduler,
     watch: "_Watch",
     resources: dict[str, float],
 ) -> None:
@@ -143,7 +161,7 @@ def _tune(
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
-                num_samples=plan.num_trials,
+                num_samples=-1,  # the searcher says when there is nothing more
                 max_concurrent_trials=settings.max_concurrent_trials or None,
                 reuse_actors=False,
             ),

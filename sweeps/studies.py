@@ -47,6 +47,10 @@ class Studies:
     def suggest(self, number: int) -> Suggestion | None:
         """The sweep's trial `number`, or None if the space offers nothing that has not been tried."""
         architecture, place = self._plan.architecture_of(number)
+        return self.suggest_for(architecture, place=place, number=number)
+
+    def suggest_for(self, architecture: str, *, place: int, number: int) -> Suggestion | None:
+        """The architecture's trial `place`, which is the sweep's trial `number`; None as above."""
         space, study = self._plan.space(architecture), self._studies[architecture]
         for attempt in range(1 if place == 0 else _ATTEMPTS):
             if place == 0:

@@ -41,6 +41,10 @@ class LedgerSearcher(Searcher):
         self.stopped: set[str] = set()  # filled by the scheduler
         self.num_given_up = 0
 
+    def has_more(self) -> bool:
+        """Whether there is anything to train."""
+        return bool(self._unfinished) or self._next_number < self._plan.num_trials
+
     def suggest(self, trial_id: str) -> Any:
         suggestion = None
         if not self.fault.error:
@@ -109,11 +113,15 @@ class SeedEpochHalving(FIFOScheduler):
     def __init__(self, plan: SweepPlan, records: list[TrialRecord], searcher: LedgerSearcher) -> None:
         super().__init__()
         settings = plan.settings
-        places = milestones(
-            grace_epochs=settings.grace_epochs,
-            reduction_factor=settings.reduction_factor,
-            epochs=settings.epochs,
-            num_seeds=len(settings.seeds),
+        places = (
+            ()
+            if settings.scheduler == "fifo"
+            else milestones(
+                grace_epochs=settings.grace_epochs,
+                reduction_factor=settings.reduction_factor,
+                epochs=settings.epochs,
+                num_seeds=1 if settings.scheduler == "asha" else len(settings.seeds),
+            )
         )
         self._rungs = {
             architecture: Rungs(milestones=places, reduction_factor=settings.reduction_factor)

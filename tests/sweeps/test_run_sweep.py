@@ -270,3 +270,24 @@ def test_two_architectures_at_once_are_judged_among_their_own(data: TrialData, t
         ("cnn", "finished"),
         ("resnet50", "finished"),
     ]
+
+
+@pytest.mark.slow
+def test_an_adaptive_sweep_ends_every_trial_once_and_spends_no_more_than_its_budget(
+    data: TrialData, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path))
+    plan = make_plan(scheduler="adaptive", num_trials=8, budget=5.0)
+    outcome = run_sweep(plan, data, store, sweep_row=SWEEP_ROW, feature_spec={"num_mels": 16})
+    found = tables(store, plan)
+    assert outcome.num_trials_run == len(found["suggestions"]) == len(found["trials"]) >= 4
+    assert found["failures"].empty
+    default = found["suggestions"].query("untuned_default")["trial_id"].item()
+    assert set(found["seeds"].query("trial_id == @default")["seed"]) == {1, 2}
+    assert found["trials"].set_index("trial_id")["state"][default] == "finished"
+    assert len(found["epochs"]) == found["trials"]["seed_epochs"].sum() <= plan.budget_epochs
+    decisions = ResultsTable(store).read("decisions", sweep_id=plan.sweep_id).to_pandas()
+    assert sorted(decisions["decision"]) == list(range(len(decisions)))
+
+    again = run_sweep(plan, data, store, sweep_row=SWEEP_ROW, feature_spec={"num_mels": 16})
+    assert (again.num_trials_found, again.num_trials_run) == (len(found["trials"]), 0)

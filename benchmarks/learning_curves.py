@@ -1,0 +1,104 @@
+"""Learning curves of configurations that do not exist, for scheduler_simulation.py; in deviations of quality.
+
+A configuration's quality is normal within its architecture. A curve rises from `depth` below it along an exponential; a
+seed lies above or below by a deviation of its own, epochs scatter around that, and what a search sees is the best score
+so far. Shapes: N = configurations, S = seeds, E = epochs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """Attributes: mean: of its configurations' quality; pace: factor on how fast they learn."""
+
+    mean: float = 0.0
+    pace: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Regime:
+    """How configurations, seeds and curves differ.
+
+    Attributes:
+        seeds: deviation between seeds.
+        epochs: deviation of one epoch's score.
+        rate: of the exponential, over all epochs; rate_spread: its deviation in logarithms.
+        crossing: correlation of quality with slowness: good ones that learn slowly are behind at first.
+        late: share of late bloomers, which learn at three tenths of the rate and end 0.7 higher.
+        failing: share of configurations that end 2 to 5 below.
+    """
+
+    name: str
+    seeds: float
+    epochs: float = 0.15
+    rate: float = 3.0
+    rate_spread: float = 0.2
+    depth: float = 3.0
+    crossing: float = 0.0
+    late: float = 0.0
+    failing: float = 0.0
+    architectures: tuple[Architecture, ...] = (Architecture(),)
+
+
+TWO_PACES = (Architecture(pace=2.5), Architecture(mean=0.8, pace=0.5))
+THREE = (Architecture(mean=-1.5, pace=3.0), Architecture(pace=1.5), Architecture(mean=0.5, pace=0.7))
+
+REGIMES = (
+    Regime(name="curves rarely cross, seeds 0.2", seeds=0.2),
+    Regime(name="curves rarely cross, seeds 0.6", seeds=0.6),
+    Regime(name="curves rarely cross, seeds 1.0", seeds=1.0),
+    Regime(name="curves cross, seeds 0.2", seeds=0.2, crossing=0.8, rate_spread=0.6),
+    Regime(name="curves cross, seeds 0.6", seeds=0.6, crossing=0.8, rate_spread=0.6),
+    Regime(name="any pace, seeds 0.6", seeds=0.6, rate_spread=0.8),
+    Regime(name="late bloomers, seeds 0.2", seeds=0.2, late=0.3, rate_spread=0.3),
+    Regime(name="late bloomers, seeds 0.6", seeds=0.6, late=0.3, rate_spread=0.3),
+    Regime(name="two architectures, seeds 0.2", seeds=0.2, architectures=TWO_PACES),
+    Regime(name="two architectures, seeds 0.6", seeds=0.6, architectures=TWO_PACES),
+    Regime(name="three architectures, seeds 0.4", seeds=0.4, architectures=THREE),
+    Regime(name="noisy epochs, seeds 0.3", seeds=0.3, epochs=0.6),
+    Regime(name="many fail, seeds 0.6", seeds=0.6, failing=0.4),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """Attributes:
+    quality_N: what the search is after: the mean end of a configuration's seeds.
+    architecture_N: index.
+    score_NSE: best score so far.
+    """
+
+    quality_N: Floats
+    architecture_N: NDArray[np.int64]
+    score_NSE: Floats
+
+
+def draw_pool(
+    regime: Regime, *, num_configurations: int, num_seeds: int, num_epochs: int, rng: np.random.Generator
+) -> Pool:
+    size = num_configurations
+    architecture_N = np.arange(size) % len(regime.architectures)
+    mean_N = np.array([architecture.mean for architecture in regime.architectures])[architecture_N]
+    pace_N = np.array([architecture.pace for architecture in regime.architectures])[architecture_N]
+    deviation_N = rng.standard_normal(size)
+    own_N = np.sqrt(1 - regime.crossing**2) * rng.standard_normal(size)
+    rate_N = regime.rate * pace_N * np.exp(regime.rate_spread * (own_N - regime.crossing * deviation_N))
+    is_late_N, fails_N = rng.random(size) < regime.late, rng.random(size) < regime.failing
+    quality_N = mean_N + deviation_N + 0.7 * is_late_N - fails_N * (2 + 3 * rng.random(size))
+    rate_N = np.where(is_late_N, 0.3 * rate_N, rate_N)[:, None]
+    way_E = np.arange(1, num_epochs + 1) / num_epochs
+    missing_NE = regime.depth * (np.exp(-rate_N * way_E) - np.exp(-rate_N)) / (1 - np.exp(-rate_N))
+    of_seed_NS1 = regime.seeds * rng.standard_normal((size, num_seeds, 1))
+    of_epoch_NSE = regime.epochs * rng.standard_normal((size, num_seeds, num_epochs))
+    score_NSE = (quality_N[:, None] - missing_NE)[:, None, :] + of_seed_NS1 + of_epoch_NSE
+    return Pool(
+        quality_N=quality_N,
+        architecture_N=architecture_N.astype(np.int64),
+        score_NSE=np.maximum.accumulate(score_NSE, axis=2),
+    )

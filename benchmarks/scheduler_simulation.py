@@ -1,0 +1,87 @@
+"""How good the configurations are that ways to search find at equal budget: thousands of simulated sweeps.
+
+python benchmarks/scheduler_simulation.py [--quick] [--sweeps 100] [--configurations 900] [--runs 60]
+
+A sweep has so many configurations to choose from and a budget of so many whole trainings of one seed (27 epochs). Each
+way to spend it (search_methods.py) meets the same configurations with the same curves (learning_curves.py), in the same
+order. Regret is the quality of the best configuration of all less that of the one found, in deviations of quality
+between configurations; "kept" is how often the best of all was found.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
+
+from benchmarks.learning_curves import REGIMES, Regime, draw_pool
+from benchmarks.machine import print_machine
+from benchmarks.search_methods import METHODS
+
+NUM_EPOCHS, NUM_SEEDS = 27, 3
+OURS = "adaptive"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three sweeps a regime: within a minute, and noisy")
+    parser.add_argument("--sweeps", type=int, default=100, help="of each regime")
+    parser.add_argument("--configurations", type=int, default=900)
+    parser.add_argument("--runs", type=int, default=60, help="whole trainings of one seed that the budget pays for")
+    arguments = parser.parse_args(argv)
+    num_sweeps = 3 if arguments.quick else arguments.sweeps
+    print_machine(("numpy", "scipy"), num_cores=1)
+    print(
+        f"\n{num_sweeps} sweeps a regime, {arguments.configurations} configurations, {arguments.runs} whole trainings"
+    )
+    print(f"{'regret, kept':32s}" + "".join(f"{name:>22s}" for name in METHODS))
+    regrets, kept = [], []
+    for regime in REGIMES:
+        of_regime = simulate(regime, num_sweeps, arguments.configurations, arguments.runs)
+        regrets.append(of_regime[0].mean(axis=0))
+        kept.append(of_regime[1].mean(axis=0))
+        cells = "".join(f"{regret:15.3f} {share:6.2f}" for regret, share in zip(regrets[-1], kept[-1], strict=True))
+        print(f"{regime.name:32s}{cells}", flush=True)
+    _print_figures(np.array(regrets), np.array(kept))
+    return 0
+
+
+def simulate(regime: Regime, num_sweeps: int, num_configurations: int, num_runs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Regret, and whether the best of all was found: (sweeps, methods) each."""
+    regret, found_best = (np.zeros((num_sweeps, len(METHODS))) for _ in range(2))
+    for sweep in range(num_sweeps):
+        pool = draw_pool(
+            regime,
+            num_configurations=num_configurations,
+            num_seeds=NUM_SEEDS,
+            num_epochs=NUM_EPOCHS,
+            rng=np.random.default_rng(sweep),
+        )
+        for place, search in enumerate(METHODS.values()):
+            found = search(pool, num_runs * NUM_EPOCHS)
+            regret[sweep, place] = pool.quality_N.max() - pool.quality_N[found]
+            found_best[sweep, place] = found == pool.quality_N.argmax()
+    return regret, found_best
+
+
+def _print_figures(regret_RM: np.ndarray, kept_RM: np.ndarray) -> None:
+    """Shapes: R = regimes, M = methods."""
+    names, ours = list(METHODS), list(METHODS).index(OURS)
+    print(f"{'mean of all regimes':32s}" + _cells(regret_RM.mean(axis=0), kept_RM.mean(axis=0)))
+    for name, share in zip(names, kept_RM.mean(axis=0), strict=True):
+        print(f"figure search.keep_best_{name} {share:.3f}")
+    for name, regret in zip(names, regret_RM.mean(axis=0), strict=True):
+        print(f"figure search.regret_{name} {regret:.3f}")
+    others_R = np.delete(regret_RM, ours, axis=1).min(axis=1)
+    print(f"figure search.worst_regret_vs_best_other {np.max(regret_RM[:, ours] / others_R):.3f}")
+
+
+def _cells(regret_M: np.ndarray, kept_M: np.ndarray) -> str:
+    return "".join(f"{regret:15.3f} {share:6.2f}" for regret, share in zip(regret_M, kept_M, strict=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Ways to spend a sweep's budget, for scheduler_simulation.py. Each takes a pool and a budget in epochs and returns the
+configuration that it would report as the best. Configurations come in the pool's order, one process at a time.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.learning_curves import Pool
+from sweeps.allocation import Allocator, Scores
+from sweeps.allocation.allocator import Step
+from sweeps.rungs import Rungs, milestones
+
+Method = Callable[[Pool, float], int]
+
+GRACE, FACTOR = 1, 3
+
+
+def random_search(pool: Pool, budget: float) -> int:
+    """One seed of each, to its end; the best seed wins."""
+    return int(np.argmax(pool.score_NSE[: _affordable(pool, budget, 1), 0, -1]))
+
+
+def repeated(pool: Pool, budget: float, num_seeds: int = 3) -> int:
+    """All seeds of each, to their ends, as Ray's Repeater: no early stopping."""
+    return int(np.argmax(pool.score_NSE[: _affordable(pool, budget, num_seeds), :num_seeds, -1].mean(axis=1)))
+
+
+def drop_after_one_epoch(pool: Pool, budget: float) -> int:
+    """Half of the budget goes to one epoch of each, the rest to whole seeds of the best."""
+    num_epochs = pool.score_NSE.shape[2]
+    num_looks = min(len(pool.quality_N), int(budget / 2))
+    num_whole = max(1, int((budget - num_looks) / (num_epochs - 1)))
+    best = np.argsort(-pool.score_NSE[:num_looks, 0, 0], kind="stable")[:num_whole]
+    return int(best[np.argmax(pool.score_NSE[best, 0, -1])])
+
+
+def asha(pool: Pool, budget: float) -> int:
+    """Asynchronous successive halving of one seed, a bracket per architecture."""
+    return _best(_halving(pool, budget, num_seeds=1))
+
+
+def asha_in_one_bracket(pool: Pool, budget: float) -> int:
+    """The same with all architectures in one bracket."""
+    return _best(_halving(pool, budget, num_seeds=1, one_bracket=True))
+
+
+def asha_by_seed_epochs(pool: Pool, budget: float) -> int:
+    """The same with rungs that go on through three seeds."""
+    return _best(_halving(pool, budget, num_seeds=3))
+
+
+def asha_then_seeds(pool: Pool, budget: float, num_best: int = 9, num_seeds: int = 3) -> int:
+    """ASHA, with enough held back to train two more seeds of the best nine."""
+    num_epochs = pool.score_NSE.shape[2]
+    ends = _halving(pool, budget - num_best * (num_seeds - 1) * num_epochs, num_seeds=1)
+    best = sorted(ends, key=lambda row: (-ends[row][0], -ends[row][1]))[:num_best]
+    return max(best, key=lambda row: float(pool.score_NSE[row, :num_seeds, -1].mean()))
+
+
+def adaptive(pool: Pool, budget: float, num_seeds: int = 3) -> int:
+    """Ours: sweeps/allocation."""
+    num_epochs = pool.score_NSE.shape[2]
+    places = [*milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs, num_seeds=1), num_epochs]
+    num_architectures = int(pool.architecture_N.max()) + 1
+    scores = Scores(places, num_seeds=num_seeds, num_architectures=num_architectures)
+    allocator = Allocator(scores)
+    waiting = [list(np.flatnonzero(pool.architecture_N == index)[::-1]) for index in range(num_architectures)]
+    configuration: list[int] = []  # of each row
+    left = budget
+    while True:
+        may_begin = [index for index, rows in enumerate(waiting) if rows]
+        step = allocator.next_step(epochs_left=left, may_begin=may_begin)
+        if step is None:
+            break
+        left -= allocator.cost(step)
+        row = step.row
+        if row is None:
+            row = scores.add(step.architecture)
+            configuration.append(int(waiting[step.architecture].pop()))
+        _train(scores, row, step, pool, configuration[row])
+    whole = np.flatnonzero(scores.num_whole_N > 0)
+    if not len(whole):
+        return configuration[int(np.argmax(allocator.posterior().mean_N))]
+    return configuration[int(whole[np.argmax(allocator.posterior().mean_N[whole])])]
+
+
+METHODS: dict[str, Method] = {
+    "random_search": random_search,
+    "repeated": repeated,
+    "drop_after_one_epoch": drop_after_one_epoch,
+    "asha": asha,
+    "asha_in_one_bracket": asha_in_one_bracket,
+    "asha_by_seed_epochs": asha_by_seed_epochs,
+    "asha_then_seeds": asha_then_seeds,
+    "adaptive": adaptive,
+}
+
+
+def _affordable(pool: Pool, budget: float, num_seeds: int) -> int:
+    return max(1, min(len(pool.quality_N), int(budget / (num_seeds * pool.score_NSE.shape[2]))))
+
+
+def _halving(pool: Pool, budget: float, *, num_seeds: int, one_bracket: bool = False) -> dict[int, tuple[int, float]]:
+    """Configuration → the seed-epochs it came to and its objective there."""
+    num_epochs = pool.score_NSE.shape[2]
+    places = milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs, num_seeds=num_seeds)
+    rungs: dict[int, Rungs] = {}
+    ends: dict[int, tuple[int, float]] = {}
+    for row in range(len(pool.quality_N)):
+        bracket = 0 if one_bracket else int(pool.architecture_N[row])
+        of_bracket = rungs.setdefault(bracket, Rungs(milestones=places, reduction_factor=FACTOR))
+        stood = 0
+        for place in (*places, num_epochs * num_seeds):
+            if place - stood > budget:
+                return ends
+            budget -= place - stood
+            stood = place
+            objective = _objective(pool.score_NSE[row], place)
+            ends[row] = (place, objective)
+            if not of_bracket.goes_on(str(row), place, objective):
+                break
+    return ends
+
+
+def _objective(score_SE: np.ndarray, seed_epochs: int) -> float:
+    """Mean over the seeds begun of their best score so far."""
+    whole, begun = divmod(seed_epochs, score_SE.shape[1])
+    scores = [*score_SE[:whole, -1], *([score_SE[whole, begun - 1]] if begun else [])]
+    return float(np.mean(scores))
+
+
+def _best(ends: dict[int, tuple[int, float]]) -> int:
+    """Of those that came furthest the one with the best objective."""
+    return max(ends, key=lambda row: ends[row])
+
+
+def _train(scores: Scores, row: int, step: Step, pool: Pool, configuration: int) -> None:
+    begun = int(scores.level_NS[row, step.seed]) + 1
+    places = scores.milestones
+    for milestone in range(begun, step.milestone + 1):
+        scores.record(row, step.seed, milestone, float(pool.score_NSE[configuration, step.seed, places[milestone] - 1]))

@@ -1,0 +1,255 @@
+"""An adaptive sweep: which trial trains next and how far, by `allocation`, with every decision in the ledger.
+
+Enters: a plan and what the ledger has. Leaves: turns, one at a time, each a trial and the seed-epoch to train it to. A
+trial that has come to the end of its turn is put down and may be taken up again: its checkpoint stays until the sweep's
+budget is spent. Rebuilt from the ledger it decides as it would have; knows no Ray.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sweeps.allocation import Allocator, Scores, Step
+from sweeps.ledger import Decision, Ledger, Suggestion, TrialRecord, TrialState
+from sweeps.plan import SweepPlan
+from sweeps.rungs import milestones
+from sweeps.studies import Studies
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """Attributes: until: seed-epoch to which the trial is trained."""
+
+    suggestion: Suggestion
+    until: int
+
+
+@dataclass(slots=True)
+class _Trial:
+    """Attributes:
+    reached: the last seed-epoch that was heard of.
+    until: to which it is being trained; None while it is put down.
+    ends: score of every seed that came to its end.
+    state: how it ended; None while it is open.
+    """
+
+    suggestion: Suggestion
+    reached: int = 0
+    until: int | None = None
+    objectives: dict[int, float] = field(default_factory=dict)
+    ends: list[float] = field(default_factory=list)
+    state: TrialState | None = None
+
+    def record(self) -> TrialRecord:
+        return TrialRecord(
+            suggestion=self.suggestion,
+            state=self.state,
+            objective=self.objectives.get(self.reached),
+            objectives=self.objectives,
+        )
+
+    def as_told(self) -> TrialRecord:
+        """As its study hears of it: what is put down counts as stopped where it stands, until it goes on."""
+        record = self.record()
+        return replace(record, state="stopped") if self.state is None and self.until is None else record
+
+
+class AdaptiveSearch:
+    """Holds every trial of a sweep: its place among the scores, how far it has come and how far it was sent.
+
+    Args:
+        records, decisions: of the ledger, in the order of their numbers.
+    """
+
+    def __init__(
+        self, plan: SweepPlan, ledger: Ledger, records: Iterable[TrialRecord], decisions: Iterable[Decision]
+    ) -> None:
+        settings = plan.settings
+        self._plan, self._ledger = plan, ledger
+        places = milestones(
+            grace_epochs=settings.grace_epochs,
+            reduction_factor=settings.reduction_factor,
+            epochs=settings.epochs,
+            num_seeds=1,
+        )
+        self._scores = Scores(
+            [*places, settings.epochs],
+            num_seeds=len(settings.seeds),
+            num_architectures=len(settings.architectures),
+        )
+        self._allocator = Allocator(self._scores)
+        self._trials: list[_Trial] = []
+        self._row_of: dict[str, int] = {}
+        self._exhausted: set[int] = set()
+        self._num_decisions = 0
+        self._sent: list[int] = []  # rows that were on their way when an earlier process ended
+        for record in records:
+            self._take_up(record)
+        for decision in decisions:
+            self._remember(decision)
+
+    @property
+    def num_open(self) -> int:
+        """Trials that are being trained."""
+        return sum(trial.until is not None for trial in self._trials) - len(self._sent)
+
+    def next_turn(self) -> Turn | None:
+        """What to train next; None when the budget is spent, or all that is worth training is being trained."""
+        if self._sent:
+            return self._turn(self._sent.pop(0))
+        while True:
+            step = self._next_step()
+            if step is None:
+                return None
+            if step.row is not None:
+                return self._send(step.row, step)
+            suggestion = self._new(step.architecture)
+            if suggestion is not None:
+                # The decision comes first: without its suggestion it is void, and the same one is made again.
+                self._decide(suggestion, step)
+                self._ledger.suggest(suggestion)
+                return self._send(self._add(suggestion), step, decided=True)
+
+    def hear(self, trial_id: str, *, seed_epoch: int, objective: float) -> None:
+        """Takes an epoch's report; what was heard before changes nothing."""
+        row = self._row_of[trial_id]
+        trial = self._trials[row]
+        if seed_epoch <= trial.reached:
+            return
+        epochs = self._plan.settings.epochs
+        seed, epoch = divmod(seed_epoch - 1, epochs)
+        trial.reached, trial.objectives[seed_epoch] = seed_epoch, objective
+        score = objective * (seed + 1) - sum(trial.ends[:seed])  # the objective is the mean of the seeds begun
+        for milestone in range(int(self._scores.level_NS[row, seed]) + 1, len(self._scores.milestones)):
+            if epoch + 1 >= self._scores.milestones[milestone]:
+                self._scores.record(row, seed, milestone, score)
+        if epoch + 1 == epochs:
+            trial.ends.append(score)
+
+    def goes_on(self, trial_id: str) -> bool:
+        """Whether a trial that was heard of trains on: to the end of its turn, or as it gets the next one, too."""
+        row = self._row_of[trial_id]
+        trial = self._trials[row]
+        if trial.until is None or trial.reached < trial.until or trial.reached >= self._whole:
+            return trial.until is not None
+        trial.until = None
+        return not self._sent and self._goes_on_at_once(row)
+
+    def end(self, trial_id: str, state: TrialState) -> TrialRecord:
+        """Closes a trial for good and records it."""
+        trial = self._trials[self._row_of[trial_id]]
+        trial.until, trial.state = None, state
+        record = trial.record()
+        self._ledger.end(trial.suggestion, state=state, seed_epochs=trial.reached, objective=record.objective)
+        return record
+
+    def give_up(self, trial_id: str) -> None:
+        """Leaves a trial alone in this process; it stays open in the ledger."""
+        trial = self._trials[self._row_of[trial_id]]
+        trial.until, trial.state = None, "failed"
+
+    def has_ended(self, trial_id: str) -> bool:
+        return self._trials[self._row_of[trial_id]].reached >= self._whole
+
+    def put_down(self) -> Iterator[TrialRecord]:
+        """Ends all trials that were left on the way when the budget was spent: they are stopped."""
+        for trial in self._trials:
+            if trial.state is None and trial.until is None:
+                yield self.end(trial.suggestion.config.trial_id, "stopped")
+
+    @property
+    def _whole(self) -> int:
+        return self._plan.settings.epochs * len(self._plan.settings.seeds)
+
+    def _epochs_left(self) -> float:
+        spent = sum(max(trial.reached, trial.until or 0) for trial in self._trials)
+        return self._plan.budget_epochs - spent
+
+    def _may_begin(self) -> list[int]:
+        counts = np.bincount(self._scores.architecture_N, minlength=self._scores.num_architectures)
+        return [
+            index
+            for index, count in enumerate(counts)
+            if count < self._plan.settings.num_trials and index not in self._exhausted
+        ]
+
+    def _new(self, architecture: int) -> Suggestion | None:
+        """A configuration that has not been tried; None where the space has no other."""
+        name = self._plan.settings.architectures[architecture]
+        of_study = [trial for trial in self._trials if trial.suggestion.config.architecture == name]
+        studies = Studies(self._plan)
+        studies.restore(trial.as_told() for trial in of_study)
+        suggestion = studies.suggest_for(name, place=len(of_study), number=len(self._trials))
+        if suggestion is None:
+            self._exhausted.add(architecture)
+        return suggestion
+
+    def _add(self, suggestion: Suggestion) -> int:
+        row = self._scores.add(self._plan.settings.architectures.index(suggestion.config.architecture))
+        self._trials.append(_Trial(suggestion))
+        self._row_of[suggestion.config.trial_id] = row
+        return row
+
+    def _send(self, row: int, step: Step, *, decided: bool = False) -> Turn:
+        trial = self._trials[row]
+        if not decided:
+            self._decide(trial.suggestion, step)
+        trial.until = self._until(step)
+        return self._turn(row)
+
+    def _decide(self, suggestion: Suggestion, step: Step) -> None:
+        decision = Decision(
+            number=self._num_decisions,
+            trial_id=suggestion.config.trial_id,
+            seed=self._plan.settings.seeds[step.seed],
+            until=self._until(step),
+            rate=step.rate,
+        )
+        self._ledger.decide(decision)
+        self._num_decisions += 1
+
+    def _until(self, step: Step) -> int:
+        return step.seed * self._plan.settings.epochs + int(self._scores.milestones[step.milestone])
+
+    def _goes_on_at_once(self, row: int) -> bool:
+        """Whether the next step is this trial's: its process then goes on instead of being started anew."""
+        step = self._next_step()
+        if step is None or step.row != row:
+            return False
+        self._send(row, step)
+        return True
+
+    def _next_step(self) -> Step | None:
+        trials = list(enumerate(self._trials))
+        return self._allocator.next_step(
+            epochs_left=self._epochs_left(),
+            may_begin=self._may_begin(),
+            busy=[row for row, trial in trials if trial.until is not None],
+            closed=[row for row, trial in trials if trial.state is not None],
+        )
+
+    def _turn(self, row: int) -> Turn:
+        trial = self._trials[row]
+        assert trial.until is not None
+        return Turn(suggestion=trial.suggestion, until=trial.until)
+
+    def _take_up(self, record: TrialRecord) -> None:
+        row = self._add(record.suggestion)
+        for seed_epoch, objective in sorted(record.objectives.items()):
+            self.hear(record.suggestion.config.trial_id, seed_epoch=seed_epoch, objective=objective)
+        trial = self._trials[row]
+        trial.state = record.state
+        if record.state is None and trial.reached >= self._whole:  # its end, or rows of it, are missing
+            trial.until = self._whole
+            self._sent.append(row)
+
+    def _remember(self, decision: Decision) -> None:
+        row = self._row_of.get(decision.trial_id)
+        if row is None:
+            return
+        self._num_decisions = decision.number + 1
+        trial = self._trials[row]
+        if trial.state is None and trial.reached < decision.until:
+            trial.until = decision.until
+            self._sent.append(row)

@@ -1,0 +1,96 @@
+"""An adaptive sweep as Ray Tune sees it: a Searcher that hands out turns, and a TrialScheduler that ends them.
+
+A turn is a Tune trial; a trial of ours that is taken up again is another Tune trial, and goes on from its checkpoint.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from sweeps.adaptive import AdaptiveSearch, Turn
+from sweeps.fault import Fault
+from sweeps.ledger import Ledger, TrialRecord
+
+
+class AdaptiveSearcher(Searcher):
+    """Hands out turns as `AdaptiveSearch` decides; when the budget is spent, ends what was left on the way.
+
+    Attributes:
+        trial_of: Tune's id → ours, of trials that are being trained.
+    """
+
+    def __init__(
+        self, search: AdaptiveSearch, ledger: Ledger, *, on_end: Callable[[TrialRecord], None], fault: Fault
+    ) -> None:
+        super().__init__()  # no metric: a trial that fails before its first epoch has none to report
+        self._search, self._ledger, self._on_end, self.fault = search, ledger, on_end, fault
+        self.trial_of: dict[str, str] = {}
+        self.num_given_up = 0
+        self._next: Turn | None = None  # asked for, and not yet handed out
+
+    def has_more(self) -> bool:
+        """Whether there is anything to train; where not, all that was left on the way is ended."""
+        with self.fault.kept():
+            self._next = self._next or self._search.next_turn()
+            if self._next is None and not self.trial_of:
+                for record in self._search.put_down():
+                    self._on_end(record)
+        return self._next is not None and not self.fault.error
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.fault.error:
+            return Searcher.FINISHED
+        turn, self._next = (self._next, None) if self.has_more() else (None, None)
+        if turn is None:
+            return None if self.trial_of and not self.fault.error else Searcher.FINISHED
+        self.trial_of[trial_id] = turn.suggestion.config.trial_id
+        return {"configuration": turn.suggestion.config.to_dict(), "number": turn.suggestion.number}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: the scheduler, which is asked first, has told the search."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        ours = self.trial_of.pop(trial_id, None)
+        if ours is None or self.fault.error:
+            return
+        with self.fault.kept():
+            self._end(ours, result or {}, error=error)
+
+    def _end(self, ours: str, result: dict[str, Any], *, error: bool) -> None:
+        if error:  # the machine's fault as likely as the trial's: it stays open, and the same command tries it again
+            detail = "the trial's process died or raised too often; run the same command to try it again"
+            self._ledger.failure(ours, reason="gave_up", detail=detail)
+            self._search.give_up(ours)
+            self.num_given_up += 1
+        elif result.get("failed"):
+            self._on_end(self._search.end(ours, "failed"))
+        elif self._search.has_ended(ours):
+            self._on_end(self._search.end(ours, "finished"))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the results table is what survives."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError("searchers are rebuilt from the results table")
+
+
+class AdaptiveScheduler(FIFOScheduler):
+    """Ends a trial's turn, unless the next one is its, too."""
+
+    def __init__(self, search: AdaptiveSearch, searcher: AdaptiveSearcher) -> None:
+        super().__init__()
+        self._search, self._searcher = search, searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if self._searcher.fault.error:
+            return str(TrialScheduler.STOP)  # nothing is recorded: the trial goes on when the sweep is taken up again
+        ours = self._searcher.trial_of.get(trial.trial_id)
+        if ours is None or "objective" not in result:
+            return str(TrialScheduler.CONTINUE)
+        goes_on = False
+        with self._searcher.fault.kept():
+            self._search.hear(ours, seed_epoch=result["seed_epoch"], objective=result["objective"])
+            goes_on = self._search.goes_on(ours)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)

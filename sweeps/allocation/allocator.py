@@ -1,0 +1,205 @@
+"""What a sweep trains next. Enters: scores at milestones. Leaves: steps, one at a time."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweeps.allocation.beliefs import Beliefs, fit_beliefs
+from sweeps.allocation.gain import expected_gain, gain_per_cost
+from sweeps.allocation.posterior import Posterior, posterior_of
+from sweeps.allocation.scores import NOT_BEGUN, Floats, Scores
+
+# How an architecture begins: so many first looks, of which so many are trained to the end beside the untuned default.
+NUM_LOOKS, NUM_WHOLE = 6, 2
+_FAR = 4.0  # deviations behind the best: what lies further back is not weighed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """Train a seed of a configuration on to a milestone.
+
+    Attributes:
+        row: of `Scores`; None for a configuration that is begun.
+        architecture, seed, milestone: indices.
+        rate: by how much the best mean is expected to rise per epoch; None for a step that every sweep begins with.
+    """
+
+    row: int | None
+    architecture: int
+    seed: int
+    milestone: int
+    rate: float | None = None
+
+
+class Allocator:
+    """Chooses steps by their expected gain per epoch. Holds no state but the scores: a sweep that is taken up again
+    from recorded scores decides as it would have.
+
+    Every architecture opens with its untuned default over all seeds, so that tuning can be compared with it, and with
+    first looks at others, of which the best and one of the middle are trained to their end: what they show of seeds and
+    of curves is what the measuring begins with.
+
+    Args:
+        scores: filled by the caller as steps are done.
+    """
+
+    def __init__(self, scores: Scores) -> None:
+        self._scores = scores
+        self._cost_M = scores.milestones.astype(np.float64)
+
+    def next_step(
+        self,
+        *,
+        epochs_left: float,
+        may_begin: Collection[int],
+        busy: Collection[int] = (),
+        closed: Collection[int] = (),
+    ) -> Step | None:
+        """The step that is worth most for its epochs; None when there is none that can be afforded.
+
+        Args:
+            epochs_left: of the sweep's budget.
+            may_begin: architectures with configurations not yet tried.
+            busy: rows that are being trained.
+            closed: rows that failed or were dropped.
+        """
+        taken = {*busy, *closed}
+        steps = [*self._opening(may_begin, taken), *self._look_ahead(may_begin)]
+        openings = [step for step in steps if self.cost(step) <= epochs_left]
+        if openings:
+            return openings[0]
+        if not (self._scores.level_NS[:, 0] != NOT_BEGUN).any():
+            return None
+        return self._best_step(epochs_left, may_begin, taken, closed)
+
+    def cost(self, step: Step) -> float:
+        """Epochs."""
+        level = NOT_BEGUN if step.row is None else int(self._scores.level_NS[step.row, step.seed])
+        return float(self._cost_M[step.milestone] - (0.0 if level == NOT_BEGUN else self._cost_M[level]))
+
+    def posterior(self) -> Posterior:
+        return posterior_of(self._scores, fit_beliefs(self._scores))
+
+    def _opening(self, may_begin: Collection[int], taken: Collection[int]) -> Iterator[Step]:
+        last = len(self._cost_M) - 1
+        for architecture in range(self._scores.num_architectures):
+            rows = np.flatnonzero(self._scores.architecture_N == architecture)
+            if not len(rows):
+                if architecture in may_begin:
+                    yield Step(row=None, architecture=architecture, seed=0, milestone=last)
+                continue
+            default, whole = int(rows[0]), int(self._scores.num_whole_N[rows[0]])
+            if whole < self._scores.num_seeds and default not in taken:
+                yield Step(row=default, architecture=architecture, seed=whole, milestone=last)
+            looks = rows[1:NUM_LOOKS]
+            if len(looks) < NUM_LOOKS - 1:
+                if architecture in may_begin:
+                    yield Step(row=None, architecture=architecture, seed=0, milestone=0)
+                continue
+            for row in self._chosen(looks):
+                if self._scores.num_whole_N[row] == 0 and row not in taken:
+                    yield Step(row=row, architecture=architecture, seed=0, milestone=last)
+
+    def _chosen(self, looks: np.ndarray) -> list[int]:
+        """The best and the middle one of the first looks, once all of these have a score."""
+        first = self._scores.score_NSM[looks, 0, 0]
+        if np.isnan(first).any():
+            return []
+        order = looks[np.argsort(-first, kind="stable")]
+        return [int(order[0]), int(order[len(order) // 2])]
+
+    def _look_ahead(self, may_begin: Collection[int]) -> Iterator[Step]:
+        """Before the first score there is nothing to weigh: further looks keep the machines busy."""
+        if not (self._scores.level_NS[:, 0] != NOT_BEGUN).any():
+            for architecture in sorted(may_begin):
+                yield Step(row=None, architecture=architecture, seed=0, milestone=0)
+
+    def _best_step(
+        self, epochs_left: float, may_begin: Collection[int], taken: Collection[int], closed: Collection[int]
+    ) -> Step | None:
+        beliefs = fit_beliefs(self._scores)
+        posterior = posterior_of(self._scores, beliefs)
+        mean_N = posterior.mean_N.copy()
+        seen_N = self._scores.level_NS[:, 0] != NOT_BEGUN
+        seen_N[list(closed)] = False
+        if not seen_N.any():
+            return None
+        mean_N[~seen_N] = -np.inf
+        steps = [
+            self._best_further(beliefs, mean_N, posterior.precision_N, epochs_left, taken),
+            self._best_new(beliefs, float(mean_N.max()), epochs_left, may_begin),
+        ]
+        found = [step for step in steps if step is not None and step.rate is not None and step.rate > 0]
+        return max(found, key=lambda step: step.rate or 0.0, default=None)
+
+    def _best_further(
+        self, beliefs: Beliefs, mean_N: Floats, precision_N: Floats, epochs_left: float, taken: Collection[int]
+    ) -> Step | None:
+        """The best step with a configuration that was begun: more epochs of its seed, or of its next one."""
+        scores, num_milestones = self._scores, len(self._cost_M)
+        seed_N = np.minimum(scores.num_whole_N, scores.num_seeds - 1)
+        level_N = scores.level_NS[np.arange(scores.num_rows), seed_N]
+        ahead_N = mean_N - _rivals(mean_N)
+        left_N = np.sqrt(1 / precision_N)
+        open_N = (level_N < num_milestones - 1) & (ahead_N + _FAR * left_N > 0)
+        open_N[list(taken)] = False
+        rows_K = np.flatnonzero(open_N)  # K: those that are weighed
+        if not len(rows_K):
+            return None
+        level_K, of_K = level_N[rows_K], scores.architecture_N[rows_K]
+        spent_K = np.where(level_K == NOT_BEGUN, 0.0, self._cost_M[level_K])
+        known_K = np.where(level_K == NOT_BEGUN, 0.0, beliefs.precision_AM[of_K, level_K])
+        then_KM = (precision_N[rows_K] - known_K)[:, None] + beliefs.precision_AM[of_K]
+        deviation_KM = np.sqrt(np.maximum(1 / precision_N[rows_K, None] - 1 / then_KM, 0.0))
+        rate_KM = self._rates(ahead_N[rows_K, None], deviation_KM, self._cost_M - spent_K[:, None], epochs_left)
+        rate_KM[np.arange(num_milestones) <= level_K[:, None]] = 0.0
+        place, milestone = divmod(int(np.argmax(rate_KM)), num_milestones)
+        row = int(rows_K[place])
+        return Step(
+            row=row,
+            architecture=int(of_K[place]),
+            seed=int(seed_N[row]),
+            milestone=milestone,
+            rate=float(rate_KM[place, milestone]),
+        )
+
+    def _best_new(self, beliefs: Beliefs, best: float, epochs_left: float, may_begin: Collection[int]) -> Step | None:
+        architectures = sorted(may_begin)
+        if not architectures:
+            return None
+        variance_K = beliefs.variance_A[architectures, None]
+        then_KM = 1 / variance_K + beliefs.precision_AM[architectures]
+        deviation_KM = np.sqrt(np.maximum(variance_K - 1 / then_KM, 0.0))
+        ahead_K = beliefs.mean_A[architectures, None] - best
+        rate_KM = self._rates(ahead_K, deviation_KM, np.tile(self._cost_M, (len(architectures), 1)), epochs_left)
+        place, milestone = divmod(int(np.argmax(rate_KM)), len(self._cost_M))
+        rate = float(rate_KM[place, milestone])
+        return Step(row=None, architecture=architectures[place], seed=0, milestone=milestone, rate=rate)
+
+    def _rates(self, ahead_K1: Floats, deviation_KM: Floats, cost_KM: Floats, epochs_left: float) -> Floats:
+        """Gain per epoch of going to each milestone, alone or as a first look; 0 where it cannot be afforded."""
+        affordable_KM = (cost_KM > 0) & (cost_KM <= epochs_left)
+        cost_KM = np.maximum(cost_KM, 1.0)
+        rate_KM: Floats = expected_gain(ahead_K1, deviation_KM) / cost_KM
+        whole = (np.broadcast_to(values[:, -1:], values.shape) for values in (deviation_KM, cost_KM))
+        whole_deviation_KM, whole_cost_KM = whole
+        ahead_KM = np.broadcast_to(ahead_K1, deviation_KM.shape)
+        look = affordable_KM & (whole_cost_KM <= epochs_left)
+        rate_KM[look] = np.maximum(
+            rate_KM[look],
+            gain_per_cost(
+                ahead_KM[look], deviation_KM[look], whole_deviation_KM[look], cost_KM[look], whole_cost_KM[look]
+            ),
+        )
+        return np.where(affordable_KM, rate_KM, 0.0)
+
+
+def _rivals(mean_N: Floats) -> Floats:
+    """The best of all others, for each. With one alone, one deviation of nothing: itself."""
+    if len(mean_N) == 1:
+        return mean_N.copy()
+    first, second = np.argsort(-mean_N, kind="stable")[:2]
+    rival_N = np.full_like(mean_N, mean_N[first])
+    rival_N[first] = mean_N[second] if np.isfinite(mean_N[second]) else mean_N[first]
+    return rival_N

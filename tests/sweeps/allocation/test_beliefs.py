@@ -1,0 +1,104 @@
+"""What is measured in scores against what they were drawn from."""
+
+import numpy as np
+import pytest
+
+from sweeps.allocation import Scores
+from sweeps.allocation.beliefs import Beliefs, fit_beliefs
+from sweeps.allocation.posterior import posterior_of
+
+_MILESTONES = (1, 3, 9)
+
+
+def _drawn(
+    num_rows: int, *, seeds: float, residual: float, mean: float = 0.5, spread: float = 0.1, rng_seed: int = 0
+) -> tuple[Scores, np.ndarray]:
+    """All of every seed: ends are quality plus a seed's deviation, and each milestone before adds noise."""
+    rng = np.random.default_rng(rng_seed)
+    scores = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
+    quality = mean + spread * rng.standard_normal(num_rows)
+    for row in range(num_rows):
+        scores.add(0)
+        for seed in range(3):
+            end = quality[row] + seeds * rng.standard_normal()
+            at_third = end - 0.1 + residual * rng.standard_normal()
+            at_first = at_third - 0.2 + residual * rng.standard_normal()
+            for milestone, score in enumerate((at_first, at_third, end)):
+                scores.record(row, seed, milestone, score)
+    return scores, quality
+
+
+class TestBeliefs:
+    def test_the_deviation_between_seeds_is_found(self) -> None:
+        for seeds in (0.02, 0.08):
+            scores, _ = _drawn(200, seeds=seeds, residual=0.01)
+            assert np.sqrt(fit_beliefs(scores).seed_variance_A[0]) == pytest.approx(seeds, rel=0.15)
+
+    def test_mean_and_spread_of_quality_are_found_from_first_scores(self) -> None:
+        beliefs = fit_beliefs(_drawn(400, seeds=0.03, residual=0.02)[0])
+        assert beliefs.mean_A[0] == pytest.approx(0.5, abs=0.02)
+        assert np.sqrt(beliefs.variance_A[0]) == pytest.approx(0.1, rel=0.15)
+
+    def test_later_milestones_tell_more_and_all_tell_less_where_seeds_differ(self) -> None:
+        calm, noisy = (fit_beliefs(_drawn(200, seeds=seeds, residual=0.05)[0]) for seeds in (0.02, 0.1))
+        for beliefs in (calm, noisy):
+            assert (np.diff(beliefs.precision_AM[0]) > 0).all()
+        assert (noisy.precision_AM < calm.precision_AM).all()
+
+    def test_curves_of_which_only_the_best_went_on_give_the_same_lines(self) -> None:
+        everything, _ = _drawn(600, seeds=0.03, residual=0.03)
+        chosen = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
+        threshold = np.quantile(everything.score_NSM[:, 0, 0], 2 / 3)
+        for row, first in enumerate(everything.score_NSM[:, 0, 0]):
+            chosen.add(0)
+            for milestone in range(3 if first > threshold else 1):
+                chosen.record(row, 0, milestone, float(everything.score_NSM[row, 0, milestone]))
+        whole, of_chosen = fit_beliefs(everything), fit_beliefs(chosen)
+        assert of_chosen.slope_M[0] == pytest.approx(whole.slope_M[0], rel=0.15)
+        assert of_chosen.mean_A[0] == pytest.approx(whole.mean_A[0], abs=0.02)
+
+    def test_configurations_that_fail_do_not_widen_what_the_next_one_may_reach(self) -> None:
+        scores, _ = _drawn(200, seeds=0.03, residual=0.02)
+        spread = fit_beliefs(scores).variance_A[0]
+        for _ in range(60):
+            scores.record(scores.add(0), 0, 0, -3.0)
+        assert fit_beliefs(scores).variance_A[0] < 2 * spread
+
+    def test_one_score_is_enough_to_answer(self) -> None:
+        scores = Scores(_MILESTONES, num_seeds=3, num_architectures=2)
+        scores.record(scores.add(1), 0, 0, 0.4)
+        scores.add(0)  # in training, without a score
+        beliefs = fit_beliefs(scores)
+        assert np.isfinite([beliefs.mean_A, beliefs.variance_A]).all()
+        assert np.isfinite(posterior_of(scores, beliefs).mean_N).all()
+
+
+class TestPosterior:
+    def test_means_are_nearer_to_quality_than_scores_are_and_their_deviations_are_right(self) -> None:
+        scores, quality = _drawn(400, seeds=0.1, residual=0.02)
+        one_seed = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
+        for row in range(400):
+            one_seed.add(0)
+            for milestone in range(3):
+                one_seed.record(row, 0, milestone, float(scores.score_NSM[row, 0, milestone]))
+        posterior = posterior_of(one_seed, _with_seed_variance_of(scores, one_seed))
+        errors = posterior.mean_N - quality
+        assert np.abs(errors).mean() < 0.9 * np.abs(scores.score_NSM[:, 0, 2] - quality).mean()
+        assert np.std(errors * np.sqrt(posterior.precision_N)) == pytest.approx(1.0, abs=0.15)
+
+    def test_several_whole_seeds_weigh_as_many_as_they_are(self) -> None:
+        scores, _ = _drawn(200, seeds=0.05, residual=0.02)
+        beliefs = fit_beliefs(scores)
+        posterior = posterior_of(scores, beliefs)
+        prior = 1 / beliefs.variance_A[0]
+        expected = prior + 3 / beliefs.seed_variance_A[0]
+        assert posterior.precision_N == pytest.approx(np.full(200, expected), rel=1e-6)
+        ends = scores.score_NSM[:, :, 2].mean(axis=1)
+        by_hand = (prior * beliefs.mean_A[0] + 3 / beliefs.seed_variance_A[0] * ends) / expected
+        assert posterior.mean_N == pytest.approx(by_hand, rel=1e-6)
+
+
+def _with_seed_variance_of(whole: Scores, part: Scores) -> Beliefs:
+    """One seed each cannot tell how seeds differ; the beliefs of the whole can."""
+    del part
+    return fit_beliefs(whole)

@@ -1,0 +1,245 @@
+"""Turns of an adaptive sweep, trained by a toy that knows every curve: budget, order, and being killed anywhere."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep_toys import SWEEP_ROW, make_plan
+
+from storage.local import LocalObjectStore
+from storage.results_table import ResultsTable
+from sweeps import SweepPlan
+from sweeps.adaptive import AdaptiveSearch, Turn
+from sweeps.ledger import Decision, Ledger, TrialRecord
+from training.progress import EpochMetrics
+
+_SEEDS, _EPOCHS = (1, 2), 4
+
+
+class Killed(Exception):
+    """The process died here."""
+
+
+def _plan(**settings: object) -> SweepPlan:
+    values: dict[str, object] = {
+        "scheduler": "adaptive",
+        "architectures": ("cnn", "alexnet"),
+        "num_trials": 12,
+        "budget": 14.0,
+        "seeds": _SEEDS,
+        "epochs": _EPOCHS,
+        "grace_epochs": 1,
+        "reduction_factor": 2,
+    }
+    return make_plan(**{**values, **settings})
+
+
+class Toy:
+    """Trains turns as a worker does: an epoch's row first, then the report. Dies after so many of its doings."""
+
+    def __init__(self, plan: SweepPlan, store: LocalObjectStore, *, dies_after: int = 10**9) -> None:
+        self._plan, self._left = plan, dies_after
+        self.ledger = Ledger(ResultsTable(store), plan.sweep_id)
+        self.ledger.start(SWEEP_ROW)
+        self.search = AdaptiveSearch(plan, self.ledger, self.ledger.records(), self.ledger.decisions())
+        self._reached = {
+            record.suggestion.config.trial_id: max(record.objectives, default=0) for record in self.ledger.records()
+        }
+        self.running: list[Turn] = []
+
+    def run(self, *, concurrency: int = 1) -> None:
+        """Until the budget is spent; workers take turns, an epoch each."""
+        while True:
+            while len(self.running) < concurrency and (turn := self._next()) is not None:
+                self.running.append(turn)
+            if not self.running:
+                break
+            turn = self.running.pop(0)
+            if self._epoch(turn):
+                self.running.append(turn)
+        for _ in self.search.put_down():
+            self._doing()
+
+    def _next(self) -> Turn | None:
+        turn = self.search.next_turn()
+        self._doing()
+        return turn
+
+    def _epoch(self, turn: Turn) -> bool:
+        config = turn.suggestion.config
+        seed_epoch = min(self._reached.get(config.trial_id, 0) + 1, _EPOCHS * len(_SEEDS))
+        seed, epoch = divmod(seed_epoch - 1, _EPOCHS)
+        objective = sum(_end(config.trial_id, before, _EPOCHS) for before in range(seed))
+        objective = (objective + _end(config.trial_id, seed, epoch + 1)) / (seed + 1)
+        self.ledger.epoch(
+            config,
+            seed=_SEEDS[seed],
+            seed_epoch=seed_epoch,
+            objective=objective,
+            metrics=_metrics(epoch + 1, objective),
+        )
+        self._reached[config.trial_id] = seed_epoch
+        self._doing()
+        self.search.hear(config.trial_id, seed_epoch=seed_epoch, objective=objective)
+        goes_on = self.search.goes_on(config.trial_id)
+        self._doing()
+        if self.search.has_ended(config.trial_id):
+            self.search.end(config.trial_id, "finished")
+            self._doing()
+            return False
+        return goes_on
+
+    def _doing(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Killed
+
+
+def _end(trial_id: str, seed: int, epoch: int) -> float:
+    """A curve by the trial's name alone."""
+    drawn = hashlib.sha256(f"{trial_id} {seed}".encode()).digest()
+    quality = int.from_bytes(hashlib.sha256(trial_id.encode()).digest()[:2], "big") / 65_536
+    return 0.4 + 0.3 * quality + 0.02 * drawn[0] / 255 - 0.2 / epoch
+
+
+def _metrics(epoch: int, score: float) -> EpochMetrics:
+    return EpochMetrics(
+        epoch=epoch,
+        train_loss=1.0,
+        validation_loss=1.0,
+        validation_accuracy=score,
+        validation_score=score,
+        validation_kl=1.0,
+        learning_rate=0.1,
+        epoch_seconds=1.0,
+    )
+
+
+def _told(ledger: Ledger) -> tuple[list[Any], list[Decision]]:
+    """All that a sweep leaves behind."""
+    records = [
+        (record.suggestion.config.trial_id, record.state, record.objective, dict(record.objectives))
+        for record in ledger.records()
+        if record.state != "finished"  # the toy leaves no seeds behind, without which no finished trial is whole
+    ]
+    return records, ledger.decisions()
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path) -> Toy:
+    toy = Toy(_plan(), LocalObjectStore(tmp_path / "undisturbed"))
+    toy.run()
+    return toy
+
+
+class TestUndisturbed:
+    def test_every_trial_has_one_end_and_all_seeds_of_the_defaults_are_trained(self, undisturbed: Toy) -> None:
+        ledger = undisturbed.ledger
+        rows = ResultsTable(ledger.store).read("trials", sweep_id=ledger.sweep_id).to_pylist()
+        assert sorted(row["number"] for row in rows) == list(range(len(ledger.records())))
+        whole = {row["trial_id"] for row in rows if row["seed_epochs"] == _EPOCHS * len(_SEEDS)}
+        defaults = [record.suggestion for record in ledger.records() if record.suggestion.untuned_default]
+        assert len(defaults) == 2
+        assert {suggestion.config.trial_id for suggestion in defaults} <= whole
+
+    def test_the_budget_is_spent_and_not_exceeded(self, undisturbed: Toy) -> None:
+        spent = sum(max(record.objectives) for record in undisturbed.ledger.records())
+        assert _plan().budget_epochs - _EPOCHS < spent <= _plan().budget_epochs
+
+    def test_decisions_are_numbered_and_lead_to_where_trials_came(self, undisturbed: Toy) -> None:
+        decisions = undisturbed.ledger.decisions()
+        assert [decision.number for decision in decisions] == list(range(len(decisions)))
+        until = {decision.trial_id: decision.until for decision in decisions}
+        assert until == {
+            record.suggestion.config.trial_id: max(record.objectives) for record in undisturbed.ledger.records()
+        }
+
+    def test_a_finished_sweep_that_is_taken_up_has_nothing_to_do(self, undisturbed: Toy) -> None:
+        records = [_as_ended(record) for record in undisturbed.ledger.records()]
+        again = AdaptiveSearch(_plan(), undisturbed.ledger, records, undisturbed.ledger.decisions())
+        assert again.next_turn() is None
+        assert list(again.put_down()) == []
+
+    def test_a_larger_budget_begins_more_configurations(self, tmp_path: Path) -> None:
+        smaller = Toy(_plan(num_trials=40), LocalObjectStore(tmp_path / "smaller"))
+        smaller.run()
+        larger = Toy(_plan(num_trials=40, budget=25.0), LocalObjectStore(tmp_path / "larger"))
+        larger.run()
+        assert len(larger.ledger.records()) > len(smaller.ledger.records())
+
+    def test_no_more_configurations_are_begun_than_were_allowed(self, tmp_path: Path) -> None:
+        toy = Toy(_plan(num_trials=3, budget=100.0), LocalObjectStore(tmp_path / "few"))
+        toy.run()
+        assert len(toy.ledger.records()) == 6
+
+
+class TestKilled:
+    def test_after_any_of_its_doings_the_sweep_ends_as_if_nothing_had_happened(
+        self, undisturbed: Toy, tmp_path: Path
+    ) -> None:
+        expected = _told(undisturbed.ledger)
+        for dies_after in (0, 1, 2, 24, 49, 110):
+            store = LocalObjectStore(tmp_path / str(dies_after))
+            with pytest.raises(Killed):
+                Toy(_plan(), store, dies_after=dies_after).run()
+            toy = Toy(_plan(), store)
+            toy.run()
+            assert _told(toy.ledger) == expected
+
+    def test_again_and_again(self, undisturbed: Toy, tmp_path: Path) -> None:
+        store, num_deaths = LocalObjectStore(tmp_path / "often"), 0
+        while True:
+            toy = Toy(_plan(), store, dies_after=35 + num_deaths % 4)
+            try:
+                toy.run()
+                break
+            except Killed:
+                num_deaths += 1
+        assert num_deaths > 3
+        assert _told(toy.ledger) == _told(undisturbed.ledger)
+
+
+class TestSeveralAtOnce:
+    @pytest.mark.parametrize("concurrency", [2, 5])
+    def test_no_trial_is_trained_twice_at_once_and_the_budget_holds(self, concurrency: int, tmp_path: Path) -> None:
+        toy = Toy(_plan(), LocalObjectStore(tmp_path / "store"))
+        toy.run(concurrency=concurrency)
+        rows = ResultsTable(toy.ledger.store).read("epochs", sweep_id=toy.ledger.sweep_id).to_pylist()
+        assert len({(row["trial_id"], row["seed_epoch"]) for row in rows}) == len(rows) <= _plan().budget_epochs
+
+    def test_one_that_was_killed_spends_the_rest_of_its_budget(self, tmp_path: Path) -> None:
+        store = LocalObjectStore(tmp_path / "store")
+        with pytest.raises(Killed):
+            Toy(_plan(), store, dies_after=50).run(concurrency=4)
+        toy = Toy(_plan(), store)
+        toy.run(concurrency=4)
+        spent = sum(max(record.objectives) for record in toy.ledger.records())
+        assert _plan().budget_epochs - _EPOCHS < spent <= _plan().budget_epochs
+
+
+class TestFailures:
+    def test_a_failed_trial_is_never_taken_up_and_gives_its_budget_to_others(self, tmp_path: Path) -> None:
+        toy = Toy(_plan(), LocalObjectStore(tmp_path / "store"))
+        turn = toy.search.next_turn()
+        assert turn is not None
+        failed = turn.suggestion.config.trial_id
+        toy.search.end(failed, "failed")
+        toy.run()
+        assert [decision.trial_id for decision in toy.ledger.decisions()].count(failed) == 1
+        states = {record.suggestion.config.trial_id: record.state for record in toy.ledger.records()}
+        assert states[failed] == "failed"
+
+    def test_a_trial_that_was_given_up_is_open_for_the_next_process(self, tmp_path: Path) -> None:
+        store = LocalObjectStore(tmp_path / "store")
+        toy = Toy(_plan(), store)
+        turn = toy.search.next_turn()
+        assert turn is not None
+        toy.search.give_up(turn.suggestion.config.trial_id)
+        assert Toy(_plan(), store).search.next_turn() == turn
+
+
+def _as_ended(record: TrialRecord) -> TrialRecord:
+    """As a ledger with rows of seeds would tell it."""
+    return record if record.state else dataclasses.replace(record, state="finished")
