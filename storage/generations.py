@@ -13,21 +13,23 @@ counts where the newest generation names it, and as an object of its own otherwi
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from storage.errors import StorageError
+from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import read_parquet, to_parquet
 from storage.result_rows import schema_of
 
+T = TypeVar("T")
 # Copies of segments that stand in a table's own folder, for readers that know of no generations.
 COPY = "compacted-"
 READ_THREADS = 16
+_LOOKS = 10
 _GENERATION = re.compile(r"(\d{8})\.json")
 _SEGMENT = re.compile(r"((\d{8})-[0-9a-f]+)\.(?:rows|commits)\.parquet")
 
@@ -111,6 +113,22 @@ def newest_generation(store: ObjectStore, partition: Partition, *, written_befor
     if not numbers.get(partition):
         return Generation()
     return read_generation(store, partition.generation_key(numbers[partition]))
+
+
+def unless_replaced(look: Callable[[], T]) -> T:
+    """What `look` finds; it looks again if an object that was listed has gone by the time it is read.
+
+    That is what a compaction does to who has looked just before it was tidied up; the rows lie elsewhere now.
+
+    Raises:
+        ObjectNotFound: so it was time after time. That is no compaction: something is lost.
+    """
+    for _ in range(_LOOKS - 1):
+        try:
+            return look()
+        except ObjectNotFound:
+            continue
+    return look()
 
 
 def list_commits(store: ObjectStore, table: str, sweep_id: str | None) -> dict[Partition, dict[str, ObjectInfo]]:

@@ -18,7 +18,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.errors import ObjectNotFound
 from storage.generations import (
     COPY,
     READ_THREADS,
@@ -28,6 +27,7 @@ from storage.generations import (
     newest_generation,
     read_names,
     snapshot,
+    unless_replaced,
 )
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.result_rows import chosen_columns, encode_rows, read_rows, schema_of
@@ -35,8 +35,6 @@ from storage.result_rows import chosen_columns, encode_rows, read_rows, schema_o
 _NAME = re.compile(r"[A-Za-z0-9._=-]+")
 # Compacted commits are deleted no sooner than ten times this after their generation (`compaction.MIN_GRACE_S`).
 _TRUSTED_S = 60.0
-# Each one is needed only if a compaction deletes what the reader had just listed.
-_READ_ATTEMPTS = 10
 
 
 class ResultsTable:
@@ -86,12 +84,7 @@ class ResultsTable:
             StorageError: an object is damaged or does not fit the table.
         """
         schema = chosen_columns(table, columns)
-        for _ in range(_READ_ATTEMPTS - 1):
-            try:
-                return self._read_snapshot(table, sweep_id, schema)
-            except ObjectNotFound:  # compacted and deleted since it was listed: the rows lie elsewhere now
-                continue
-        return self._read_snapshot(table, sweep_id, schema)
+        return unless_replaced(lambda: self._read_snapshot(table, sweep_id, schema))
 
     def commits(self, table: str, *, sweep_id: str) -> set[str]:
         """The names of a sweep's commits to a table, compacted or not; no rows are read."""
@@ -129,12 +122,7 @@ class _CompactedNames:
 
     def names(self, partition: Partition) -> frozenset[str]:
         """As they are now."""
-        for _ in range(_READ_ATTEMPTS - 1):
-            try:
-                return self._ask(partition)
-            except ObjectNotFound:  # a later generation has merged the segments, and they are gone
-                continue
-        return self._ask(partition)
+        return unless_replaced(lambda: self._ask(partition))
 
     def _ask(self, partition: Partition) -> frozenset[str]:
         asked_at = time.monotonic()
