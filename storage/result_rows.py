@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from storage.errors import InvalidInput, StorageError, nearest
 from storage.object_store import ObjectStore
-from storage.parquet import open_parquet, read_parquet, select_columns, to_parquet
+from storage.parquet import open_parquet, read_small_parquet, select_columns, to_parquet
 from storage.schemas import TABLES
 
 # Below this, one request for the whole object is faster than three or four for its footer and some columns.
@@ -80,7 +80,7 @@ def read_rows(store: ObjectStore, key: str, schema: pa.Schema, *, size_bytes: in
         StorageError: it is damaged, or lacks a column that may not be null.
     """
     if size_bytes <= _READ_WHOLE_BYTES:
-        return _fitted(store, key, read_parquet(store, key), schema)
+        return _fitted(store, key, read_small_parquet(store, key, columns=schema.names), schema)
     with open_parquet(store, key) as file:
         there = file.schema_arrow.names
         found = select_columns(file, [name for name in schema.names if name in there] or there[:1])
@@ -93,7 +93,7 @@ def read_all_rows(store: ObjectStore, key: str, schema: pa.Schema) -> pa.Table:
     Raises:
         StorageError: as `read_rows`, and when there is such a column.
     """
-    found = read_parquet(store, key)
+    found = read_small_parquet(store, key)
     unknown = sorted(set(found.column_names) - set(schema.names))
     if unknown:
         raise StorageError(
@@ -104,6 +104,8 @@ def read_all_rows(store: ObjectStore, key: str, schema: pa.Schema) -> pa.Table:
 
 
 def _fitted(store: ObjectStore, key: str, found: pa.Table, schema: pa.Schema) -> pa.Table:
+    if found.schema.equals(schema):
+        return found
     for field in schema:
         if field.name not in found.column_names and field.nullable:  # added to the schema after this object
             found = found.append_column(field, pa.nulls(found.num_rows, field.type))
