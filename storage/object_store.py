@@ -127,7 +127,7 @@ def probe(store: ObjectStore) -> None:
         StorageError: the store cannot be written, or the second conditional write replaced the first.
     """
     key = f"_probe/{uuid.uuid4().hex}"
-    first = store.put_if_absent(key, b"first")
+    store.put_if_absent(key, b"first")  # False after a lost answer and a retry, see above; the bytes are ours then, too
     try:
         second = store.put_if_absent(key, b"second")
         kept = store.get(key)
@@ -136,7 +136,7 @@ def probe(store: ObjectStore) -> None:
             store.delete(key)
         except StorageError:
             pass  # a store without permission to delete is fine; the probe leaves a few bytes behind
-    if not first or second or kept != b"first":
+    if second or kept != b"first":
         raise StorageError(
             f"{store.uri} ignores conditional writes (If-None-Match: *), so concurrent runs could overwrite results. "
             "Use a store that honours them (AWS S3, MinIO, Ceph ≥ Squid, a local disk)."

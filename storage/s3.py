@@ -10,7 +10,10 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    IncompleteReadError,
     NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
 )
 
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
@@ -21,6 +24,9 @@ _CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}, max_pool_connections=32
 )
 _CONFLICT_ATTEMPTS = 5
+# botocore tries a request again, but not an answer that breaks off while its body is read.
+_BROKEN_BODY = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+_BODY_ATTEMPTS = 4
 
 
 class S3ObjectStore:
@@ -62,15 +68,14 @@ class S3ObjectStore:
 
     def get(self, key: str) -> bytes:
         try:
-            return bytes(self.client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read())
+            return self._body(Key=self._key(key))
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, key) from e
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         wanted = f"bytes={start}-{start + length - 1}"
         try:
-            found = self.client.get_object(Bucket=self._bucket, Key=self._key(key), Range=wanted)
-            return bytes(found["Body"].read())
+            return self._body(Key=self._key(key), Range=wanted)
         except ClientError as e:
             if _error_code(e) in {"InvalidRange", "416"}:  # the object ends before `start`
                 return b""
@@ -132,6 +137,14 @@ class S3ObjectStore:
             self.client.delete_object(Bucket=self._bucket, Key=self._key(key))
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, key) from e
+
+    def _body(self, **request: str) -> bytes:
+        for _ in range(_BODY_ATTEMPTS - 1):
+            try:
+                return bytes(self.client.get_object(Bucket=self._bucket, **request)["Body"].read())
+            except _BROKEN_BODY:
+                continue
+        return bytes(self.client.get_object(Bucket=self._bucket, **request)["Body"].read())
 
     def _key(self, key: str) -> str:
         check_key(key, uri=self.uri)

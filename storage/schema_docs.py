@@ -1,0 +1,206 @@
+"""What every column of the results tables means, and in which unit. docs/results_table.md is made from it.
+
+A column that is added to `storage/schemas.py` is described here, and `python jobs/describe_tables.py
+into=docs/results_table.md` writes the page anew; a test holds both.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from storage.result_rows import schema_of
+from storage.schemas import TABLES
+
+_SWEEP_ID = "The sweep or experiment that the row belongs to; also the folder, `sweep=<id>`."
+_TRIAL_ID = "The trial: a hash of its whole configuration but for what has its default value."
+_SEED = "The seed of weights, order and augmentation."
+_SHARE = "share, 0–1"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDoc:
+    """What a column means, and its unit where it has one."""
+
+    meaning: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDoc:
+    """What one row of a table is, how commits are named, and its columns."""
+
+    row: str
+    commit: str
+    columns: dict[str, ColumnDoc]
+
+
+TABLE_DOCS: dict[str, TableDoc] = {
+    "sweeps": TableDoc(
+        "One row per sweep or experiment: what was asked for, on which data, with which versions.",
+        "`sweep`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "dataset": ColumnDoc("The data set: its name and a hash of its manifest, as in `features/<data set>/`."),
+            "fingerprint": ColumnDoc("Hash of the feature spec, as in `features/<data set>/<fingerprint>/`."),
+            "split_hash": ColumnDoc("Hash of the split: which clip is in which part."),
+            "split_policy": ColumnDoc("How the split was drawn, in words."),
+            "labels": ColumnDoc("All labels; an index in any other column is a position in this list."),
+            "settings": ColumnDoc("The whole resolved configuration of the job, JSON."),
+            "versions": ColumnDoc("Packages, Python and machine of the process that began it, JSON."),
+            "started_at": ColumnDoc("When it began first; a resume changes nothing.", "UTC"),
+            "kind": ColumnDoc("`sweep` (null: likewise), or `experiment`: one configuration, cross-validated."),
+            "protocol": ColumnDoc(
+                "`honest` (null: likewise), or `literature`: epochs were chosen on test, and scores are too good."
+            ),
+        },
+    ),
+    "suggestions": TableDoc(
+        "One row per planned trial, written before it starts: the order in which they were suggested.",
+        "`number<number>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "trial_id": ColumnDoc(_TRIAL_ID),
+            "number": ColumnDoc("Place of the trial in the whole sweep, from 0."),
+            "architecture": ColumnDoc("The model's registered name."),
+            "parameters": ColumnDoc("What the searcher chose: name → value, JSON."),
+            "distributions": ColumnDoc("What it chose from: name → Optuna distribution, JSON."),
+            "configuration": ColumnDoc("The whole trial configuration with its seeds, JSON."),
+            "untuned_default": ColumnDoc(
+                "Whether this is the architecture's default, with nothing chosen by the searcher."
+            ),
+            "fold": ColumnDoc("The fold that it is tested on, in an experiment; null in a sweep."),
+        },
+    ),
+    "trials": TableDoc(
+        "One row per trial that has ended.",
+        "`<trial_id>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "trial_id": ColumnDoc(_TRIAL_ID),
+            "number": ColumnDoc("Place of the trial in the whole sweep, from 0."),
+            "architecture": ColumnDoc("The model's registered name."),
+            "state": ColumnDoc(
+                "`finished`: all seeds are complete; `stopped`: by the scheduler; `failed`: something was not finite."
+            ),
+            "seed_epochs": ColumnDoc(
+                "Where it ended, over all seeds; a seed that ended early counts in full.", "epochs"
+            ),
+            "objective": ColumnDoc(
+                "Mean of the best validation scores of its seeds; null if it failed at once.", _SHARE
+            ),
+            "ended_at": ColumnDoc("When it ended.", "UTC"),
+        },
+    ),
+    "seeds": TableDoc(
+        "One row per (trial, seed) that was trained to its end: what the leaderboard is made of.",
+        "`<trial_id>-seed<seed>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "trial_id": ColumnDoc(_TRIAL_ID),
+            "architecture": ColumnDoc("The model's registered name."),
+            "seed": ColumnDoc(_SEED),
+            "best_epoch": ColumnDoc("The epoch whose weights count, chosen on validation, from 1.", "epochs"),
+            "epochs_trained": ColumnDoc("How many there were; fewer than planned after early stopping.", "epochs"),
+            "validation_accuracy": ColumnDoc("Of the best epoch.", _SHARE),
+            "validation_macro_f1": ColumnDoc("Of the best epoch; the mean over labels.", _SHARE),
+            "test_accuracy": ColumnDoc("Scored once, with the best epoch's weights.", _SHARE),
+            "test_macro_f1": ColumnDoc("Likewise; the mean over labels.", _SHARE),
+            "test_auc": ColumnDoc(
+                "Area under the ROC curve, one against the rest, mean over labels; null where one has no test clip.",
+                _SHARE,
+            ),
+            "test_recall": ColumnDoc("Per label of the sweep; NaN for a label without a test clip.", _SHARE),
+            "test_confusion": ColumnDoc("[true label][predicted label].", "clips"),
+            "train_seconds": ColumnDoc(
+                "Spent on training and validation of all its epochs; what a crash undid is not counted.", "s"
+            ),
+            "num_parameters": ColumnDoc("Of the model, frozen ones included."),
+            "device": ColumnDoc("What it was trained on: `cpu`, or the GPU's name."),
+            "validation_score": ColumnDoc(
+                "What epochs are chosen by: accuracy, or macro ROC-AUC of several labels; null in older rows.", _SHARE
+            ),
+            "test_score": ColumnDoc("The same on test; null in older rows.", _SHARE),
+            "scores": ColumnDoc(
+                "All metrics: part → metric → number or null, JSON; `training/metrics.py` describes them."
+            ),
+            "events": ColumnDoc(
+                "What a reader of the numbers should know, in words: memory ran out and the batch was halved …"
+            ),
+        },
+    ),
+    "epochs": TableDoc(
+        "One row per (trial, seed, epoch): learning curves.",
+        "`<trial_id>-seed<seed>-epoch<epoch>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "trial_id": ColumnDoc(_TRIAL_ID),
+            "architecture": ColumnDoc("The model's registered name."),
+            "seed": ColumnDoc(_SEED),
+            "epoch": ColumnDoc("Of this seed, from 1.", "epochs"),
+            "seed_epoch": ColumnDoc("Of the trial, over all seeds so far: the scheduler's resource.", "epochs"),
+            "objective": ColumnDoc(
+                "What the scheduler compared: mean over the seeds begun of their best validation score so far.", _SHARE
+            ),
+            "train_loss": ColumnDoc("Mean over the epoch's batches."),
+            "validation_loss": ColumnDoc("Mean over validation clips."),
+            "validation_accuracy": ColumnDoc("On validation clips.", _SHARE),
+            "validation_score": ColumnDoc("What epochs are chosen by; null in older rows.", _SHARE),
+            "learning_rate": ColumnDoc("Of the epoch's last step."),
+            "epoch_seconds": ColumnDoc("Of its training and validation, since it was last taken up.", "s"),
+        },
+    ),
+    "predictions": TableDoc(
+        "One row per (trial, seed, clip or window) of validation and test, for paired tests.",
+        "`<trial_id>-seed<seed>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "trial_id": ColumnDoc(_TRIAL_ID),
+            "seed": ColumnDoc(_SEED),
+            "part": ColumnDoc("`validation` or `test`."),
+            "clip_id": ColumnDoc("The clip, as in the features."),
+            "label": ColumnDoc("Index of its label; of several, the one that the corpus names first."),
+            "labels": ColumnDoc("Indices of all its labels; null in older rows."),
+            "predicted": ColumnDoc("Index of the most probable label."),
+            "probabilities": ColumnDoc("Per label; they sum to 1 only where a clip has one label.", _SHARE),
+            "group": ColumnDoc("Speaker, recording or site, which never straddles a split; null in older rows."),
+        },
+    ),
+    "failures": TableDoc(
+        "One row per failure; a trial may fail, be tried again and finish.",
+        "`<trial_id>-<failure_id>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "trial_id": ColumnDoc(_TRIAL_ID),
+            "failure_id": ColumnDoc("Random; tells failures of one trial apart."),
+            "reason": ColumnDoc("A short word that failures are counted by."),
+            "detail": ColumnDoc("The message."),
+            "failed_at": ColumnDoc("When it was recorded.", "UTC"),
+        },
+    ),
+}
+
+
+def describe_table(table: str) -> str:
+    """One table's columns in Markdown. Raises `InvalidInput` when there is no such table."""
+    schema, doc = schema_of(table), TABLE_DOCS[table]
+    lines = [f"### {table}", "", f"{doc.row} Commits are named {doc.commit}.", ""]
+    lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]
+    for field in schema:
+        column = doc.columns[field.name]
+        lines.append(f"| `{field.name}` | {_type_in_words(field)} | {column.unit} | {column.meaning} |")
+    return "\n".join(lines)
+
+
+def describe_tables() -> str:
+    """All tables in Markdown."""
+    return "\n\n".join(describe_table(table) for table in TABLES) + "\n"
+
+
+def _type_in_words(field: pa.Field) -> str:
+    kind = "timestamp, µs" if pa.types.is_timestamp(field.type) else _plain(field.type)
+    return f"{kind}, may be null" if field.nullable else kind
+
+
+def _plain(kind: pa.DataType) -> str:
+    names = {pa.float64(): "float64", pa.float32(): "float32"}
+    return f"list of {_plain(kind.value_type)}" if pa.types.is_list(kind) else names.get(kind, str(kind))
