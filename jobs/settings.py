@@ -106,7 +106,8 @@ class ReportSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSettings:
-    """All settings: `sweep` and `split` are the main job's, `train` and `folds` those of jobs/train.py.
+    """All settings: `sweep` and `split` are the main job's, `train` and `folds` those of jobs/train.py;
+    both look at `log`.
 
     A preset may hold sections for both; on a command line each job refuses the other's.
     """

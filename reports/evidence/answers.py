@@ -80,7 +80,7 @@ def accuracy(answers: Answers) -> ScoreCube:
 
 def _whole_seeds(rows: pd.DataFrame, folds: set[int]) -> Sequence[int]:
     counts = rows.groupby("seed")["fold"].nunique()
-    whole = [int(seed) for seed, count in counts.items() if count == len(folds)]
+    whole = [int(seed) for seed in counts.index[counts.to_numpy() == len(folds)].to_numpy()]
     if not whole:
         raise InvalidInput(
             "predictions",
