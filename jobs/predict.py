@@ -50,7 +50,7 @@ class PredictSettings:
         files_endpoint_url: of an S3 server with the recordings other than AWS; null for AWS_ENDPOINT_URL.
         out: an empty folder or s3:// prefix for the predictions; empty for a place below predictions/ of the store.
         windows: where recordings are cut: as the model's clips were (`model`), at the start only (`first`), every
-            window_hop_s to the end (`all`), or as many, evenly `spaced`.
+            window_hop_s to the end (`all`), or as many, evenly `spaced`. A limit of windows holds for `model` alone.
         window_hop_s: null for the model's own, or a window's length where `windows` is not the model's.
         aggregate: a recording's probability of a label is the `mean` or the `max` of its windows'.
         threshold: from which a label holds, of models of several labels.
