@@ -82,9 +82,9 @@ def run_trial(
         pause: asked after every step; when it answers True, a checkpoint is written and the trial ends with `Paused`.
         checkpoint_every_s: how much of a long epoch may be lost when the process is killed.
         fuse_seeds: `auto` trains the seeds of small architectures together where 20 steps show that to be faster on
-            this device and the numbers are those of separate seeds to rounding: in fp32 (1e-5 after 20 steps on the
-            CPU), and not AlexNet with Adam. `always`: wherever it is possible. Say `never` where trials are stopped at
-            rungs: a trial that is stopped at its first seed has then trained the others for nothing.
+            this device and the numbers are those of separate seeds to rounding: in fp32 (losses to 1e-5 after 20 steps
+            on the CPU), and not AlexNet with Adam. `always`: wherever it is possible. Say `never` where trials are
+            stopped at rungs: a trial that is stopped at its first seed has then trained the others for nothing.
 
     Raises:
         InvalidInput: the configuration asks for a GPU, or for bf16 on one, and this process has none; the loss does not
