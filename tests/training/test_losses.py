@@ -52,14 +52,6 @@ def test_focal_loss_without_gamma_is_binary_cross_entropy() -> None:
     )
 
 
-def test_a_label_that_no_row_has_leaves_the_weights_of_the_others_alone() -> None:
-    train, config = torch.eye(3)[[0, 0, 0, 1]], LossConfig(class_weights="balanced")
-    of_first = F.cross_entropy(LOGITS[:1], torch.tensor([0]))
-    assert _loss(config, ONE_LABEL, train) == pytest.approx(
-        float(0.5 * of_first + 1.0 * F.cross_entropy(LOGITS[1:], torch.tensor([2]))) / 2, rel=1e-5
-    )
-
-
 def test_focal_loss_of_one_label_is_the_papers_formula_of_the_softmax() -> None:
     p_t = LOGITS.softmax(dim=1)[[0, 1], [0, 2]]
     expected = -((1 - p_t) ** 1.5 * p_t.log()).mean()
