@@ -1,8 +1,8 @@
 """Studies whose truth is known: answers of trained models to clips, drawn from a model of hardness and skill.
 
-A seed's model answers a clip correctly if a sum of normals is above zero: the configuration's skill, how hard the clip and its
-group are, how good this seed, this fold and this training run turned out, and chance. The sum's variance is 1, so
-the true accuracy over all clips, folds and seeds is that of one normal, known exactly.
+A seed's model answers a clip correctly if a sum of normals is above zero: the configuration's skill, how hard the clip
+and its group are, how good this seed, this fold and this training run turned out, and chance. The sum's variance is 1,
+so the true accuracy over all clips, folds and seeds is that of one normal, known exactly.
 """
 
 from collections.abc import Iterator
@@ -29,6 +29,7 @@ class Regime:
             this seed's answer to this clip.
         group_share: of that variance, the group's part.
         overlap: of two configurations, how much of a clip's hardness both share.
+        gain_points: by how much the second configuration is better than the first.
     """
 
     num_clips: int
@@ -43,6 +44,7 @@ class Regime:
     clip_share: float = 0.6
     group_share: float = 0.2
     overlap: float = 0.5
+    gain_points: float = 0.0
 
     @property
     def folds(self) -> NDArray[np.int64]:
@@ -81,7 +83,7 @@ HEADER = f"{'clips':>15s} {'folds':>5s} {'seeds':>5s} {'accuracy':>8s} {'σ seed
 def units_of(regime: Regime, *, num_studies: int, seed: int, num_configurations: int = 1) -> NDArray[np.float64]:
     """float64 (configurations, studies, U, S): what `Layout.unit_sums` makes of each study's answers.
 
-    Configurations are equally good and are tested on the same clips.
+    Configurations are tested on the same clips.
     """
     rng = np.random.default_rng(seed)
     per_study = regime.num_clips * regime.num_seeds * num_configurations
@@ -95,15 +97,17 @@ def _answers(
     regime: Regime, num_studies: int, num_configurations: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.float64]]:
     """(studies, N, S), 1 for a right answer, configuration by configuration."""
-    threshold = stats.norm.ppf(regime.accuracy)
     shares = _shares(regime)
     common = _of_clips(regime, shares, num_studies, rng) if num_configurations > 1 else 0.0
-    for _ in range(num_configurations):
+    for place in range(num_configurations):
         own = _of_clips(regime, shares, num_studies, rng)
         overlap = regime.overlap if num_configurations > 1 else 0.0
+        threshold = stats.norm.ppf(regime.accuracy + place * regime.gain_points / 100)
         latent = threshold + (np.sqrt(overlap) * common + np.sqrt(1 - overlap) * own)[..., None]
         latent = latent + np.sqrt(shares["seed"]) * _normal(rng, num_studies, 1, regime.num_seeds)
-        latent += np.sqrt(shares["run"]) * _normal(rng, num_studies, regime.num_folds, regime.num_seeds)[:, regime.folds]
+        latent += (
+            np.sqrt(shares["run"]) * _normal(rng, num_studies, regime.num_folds, regime.num_seeds)[:, regime.folds]
+        )
         latent += np.sqrt(shares["answer"]) * _normal(rng, num_studies, regime.num_clips, regime.num_seeds)
         yield (latent > 0).astype(np.float64)
 

@@ -1,4 +1,5 @@
-"""What every seed's model answered to every clip. Enters: rows of the `predictions` table. Leaves: `Answers`, whole and in order.
+"""What every seed's model answered to every clip. Enters: rows of the `predictions` table. Leaves: `Answers`, whole
+and in order.
 
 Folds are trials of their own in the results table, so one configuration's answers may come from several trials.
 """
@@ -80,7 +81,7 @@ def accuracy(answers: Answers) -> ScoreCube:
 
 def _whole_seeds(rows: pd.DataFrame, folds: set[int]) -> Sequence[int]:
     counts = rows.groupby("seed")["fold"].nunique()
-    whole = [int(seed) for seed, count in counts.items() if count == len(folds)]
+    whole = [int(str(seed)) for seed, count in counts.items() if count == len(folds)]
     if not whole:
         raise InvalidInput(
             "predictions",

@@ -1,7 +1,7 @@
 """One configuration's scores, clip by clip and seed by seed: what every interval and test starts from.
 
-Enters: a score per (clip, seed), with each clip's fold and group. Leaves: a `ScoreCube`, checked and in the order of clip ids, and the
-difference of two cubes on the same clips and seeds.
+Enters: a score per (clip, seed), with each clip's fold and group. Leaves: a `ScoreCube`, checked and in the order of
+clip ids, and the difference of two cubes on the same clips and seeds.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,12 @@
 """Mean, deviation over seeds and confidence interval of a score. Enters: a `ScoreCube`. Leaves: an `Estimate`.
 
-The interval says where the mean score of this configuration lies over all clips, folds and seeds, of which the study saw a few. Its
-width comes from the variance of all sources together (`spread.py`, `half_width.py`). Near 0 and 1 a share's variance
-depends on the share itself, so there the interval holds every value that the study does not contradict, as Wilson's
-(1927) does: the variance is taken to rise and fall with (p (1 − p)) to the power 1.25. Wilson's power is 1, that of independent
-clips; a skill that differs by seed, fold or group on the scale of log odds has 2; 1.25 covered best in
-`benchmarks/coverage.py`. For rare answers of clustered clips see Dean & Pagano 2015 and Franco et al. 2019 (J.
-Survey Stat. Methodol. 7:334), who put an effective number of clips into Wilson's formula.
+The interval says where the mean score of this configuration lies over all clips, folds and seeds, of which the study
+saw a few. Its width comes from the variance of all sources together (`spread.py`, `half_width.py`). Near 0 and 1 a
+share's variance depends on the share itself, so there the interval holds every value that the study does not
+contradict, as Wilson's (1927) does: the variance is taken to rise and fall with (p (1 − p)) to the power 1.25.
+Wilson's power is 1, that of independent clips; a skill that differs by seed, fold or group on the scale of log odds
+has 2; 1.25 covered best in `benchmarks/coverage.py`. For rare answers of clustered clips see Dean & Pagano 2015 and
+Franco et al. 2019 (J. Survey Stat. Methodol. 7:334), who put an effective number of clips into Wilson's formula.
 """
 
 from dataclasses import dataclass, replace
@@ -42,7 +42,8 @@ class Estimate:
         deviation: sample standard deviation of the seeds' scores (ddof = 1); None for a single seed.
         interval: None where nothing repeats: one seed on one group.
         spread: where the uncertainty comes from.
-        num_clips, num_groups, num_folds, num_seeds: what it rests on. The interval leaves out a source of which there is
+        num_clips, num_groups, num_folds, num_seeds: what it rests on. The interval leaves out a source of which there
+            is
             one: with a single seed it is about these trained models, not about the configuration.
     """
 
