@@ -25,7 +25,7 @@ _BISECTIONS = 16
 _NARROWEST = 8.0  # e to the power −8 is where bisection begins, as a part of the widest
 
 # (c ÷ (1 − 1 ÷ df), power): how far a source must stand out. A fold's square holds the clips' variance from the start.
-_FOLDS, _SEEDS, _SEEDS_OF_FOLDS = (1.8, 4), (1.0, 2), (2.0, 2)
+_FOLDS, _SEEDS, _SEEDS_OF_FOLDS = (1.5, 4), (1.0, 2), (2.0, 4)
 
 
 def half_width(found: Spread, *, level: float) -> Numbers:

@@ -21,6 +21,8 @@ from reports.evidence.spread import Numbers, Spread, spread
 LEVEL = 0.95
 _POWER = 1.25
 _LEAST_ERRORS = 0.25  # a share is held this many clips away from 0 and 1 when its variance is told
+_HELD_BY = 0.005  # errors; see `_base_of_share`
+_NOTHING = 1e-20  # a variance below it is rounding
 _BISECTIONS = 40
 
 
@@ -86,19 +88,31 @@ def bounds(
         return mean - half, mean + half
     margin = _LEAST_ERRORS / layout.num_clips
     share = np.clip(mean, margin, 1.0 - margin)
-    # Where every clip was answered alike, the study is worth what as many independent clips as it has units would be.
-    base = np.where(found.variance > 0, found.base, share * (1.0 - share) / layout.effective_units)
+    base = _base_of_share(share, found, layout)
     half = half_width(replace(found, base=base), level=level)
-    at_share = (share * (1.0 - share)) ** _POWER
-    mean = np.clip(mean, 0.0, 1.0)
-    return _end(mean, np.zeros_like(mean), half, at_share), _end(mean, np.ones_like(mean), half, at_share)
+    power = np.where(found.variance > _NOTHING, _POWER, 1.0)
+    mean, at_share = np.clip(mean, 0.0, 1.0), (share * (1.0 - share)) ** power
+    low, high = (_end(mean, end * np.ones_like(mean), half, power, at_share) for end in (0.0, 1.0))
+    return low, high
 
 
-def _end(mean: Numbers, outermost: Numbers, half: Numbers, at_share: Numbers) -> Numbers:
+def _base_of_share(share: Numbers, found: Spread, layout: Layout) -> Numbers:
+    """The clips' variance, held up a little by that of as many independent clips as there are units.
+
+    A few errors tell little of their variance: if one seed erred once and all others never, they say that errors are
+    single. Where every clip was answered alike nothing but those independent clips is left.
+    """
+    independent = share * (1.0 - share) / layout.effective_units
+    num_errors = layout.num_clips * share * (1.0 - share)
+    held = (num_errors * found.base + _HELD_BY * independent) / (num_errors + _HELD_BY)
+    return np.where(found.variance > _NOTHING, held, independent)
+
+
+def _end(mean: Numbers, outermost: Numbers, half: Numbers, power: Numbers, at_share: Numbers) -> Numbers:
     """The value farthest from `mean`, towards `outermost`, that its own variance would let the study find."""
     inside, outside = mean, outermost
     for _ in range(_BISECTIONS):
         middle = (inside + outside) / 2
-        is_held = np.abs(middle - mean) <= half * np.sqrt((middle * (1.0 - middle)) ** _POWER / at_share)
+        is_held = np.abs(middle - mean) <= half * np.sqrt((middle * (1.0 - middle)) ** power / at_share)
         inside, outside = np.where(is_held, middle, inside), np.where(is_held, outside, middle)
     return inside
