@@ -1,4 +1,4 @@
-"""A cube is whole and in order, whatever order it was given in; two cubes are of the same clips or an error says how many not."""
+"""A cube is whole and in order, whatever order it was given in; two cubes are of the same clips, or an error counts."""
 
 import numpy as np
 import pandas as pd
