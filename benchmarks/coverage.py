@@ -31,7 +31,7 @@ from reports.evidence.sign_flips import p_of_units
 from reports.evidence.spread import spread
 
 _RESAMPLES = 300
-_FLIPS = 999
+_FLIPS = 499
 _GAIN = 3.0  # points
 METHODS = ("bootstrap of seeds", "t over seeds", "pigeonhole", "ours")
 

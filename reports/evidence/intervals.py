@@ -3,9 +3,9 @@
 The interval says where the mean score of this configuration lies over all clips, folds and seeds, of which the study
 saw a few. Its width comes from the variance of all sources together (`spread.py`, `half_width.py`). Near 0 and 1 a
 share's variance depends on the share itself, so there the interval holds every value that the study does not
-contradict, as Wilson's (1927) does: the variance is taken to rise and fall with (p (1 − p)) to the power 1.25.
+contradict, as Wilson's (1927) does: the variance is taken to rise and fall with (p (1 − p)) to the power 1.5.
 Wilson's power is 1, that of independent clips; a skill that differs by seed, fold or group on the scale of log odds
-has 2; 1.25 covered best in `benchmarks/coverage.py`. For rare answers of clustered clips see Dean & Pagano 2015 and
+has 2; 1.5 covered best in `benchmarks/coverage.py`. For rare answers of clustered clips see Dean & Pagano 2015 and
 Franco et al. 2019 (J. Survey Stat. Methodol. 7:334), who put an effective number of clips into Wilson's formula.
 """
 
@@ -19,9 +19,8 @@ from reports.evidence.layout import Layout
 from reports.evidence.spread import Numbers, Spread, spread
 
 LEVEL = 0.95
-_POWER = 1.25
+_POWER = 1.5
 _LEAST_ERRORS = 0.25  # a share is held this many clips away from 0 and 1 when its variance is told
-_HELD_BY = 0.005  # errors; see `_base_of_share`
 _NOTHING = 1e-20  # a variance below it is rounding
 _BISECTIONS = 40
 
@@ -88,24 +87,14 @@ def bounds(
         return mean - half, mean + half
     margin = _LEAST_ERRORS / layout.num_clips
     share = np.clip(mean, margin, 1.0 - margin)
-    base = _base_of_share(share, found, layout)
+    # Where all answered alike, the study is worth what as many independent clips as it has units would be: Wilson's.
+    is_alike = np.asarray(found.variance) < _NOTHING
+    base = np.where(is_alike, share * (1.0 - share) / layout.effective_units, found.base)
     half = half_width(replace(found, base=base), level=level)
-    power = np.where(found.variance > _NOTHING, _POWER, 1.0)
+    power = np.where(is_alike, 1.0, _POWER)
     mean, at_share = np.clip(mean, 0.0, 1.0), (share * (1.0 - share)) ** power
     low, high = (_end(mean, end * np.ones_like(mean), half, power, at_share) for end in (0.0, 1.0))
     return low, high
-
-
-def _base_of_share(share: Numbers, found: Spread, layout: Layout) -> Numbers:
-    """The clips' variance, held up a little by that of as many independent clips as there are units.
-
-    A few errors tell little of their variance: if one seed erred once and all others never, they say that errors are
-    single. Where every clip was answered alike nothing but those independent clips is left.
-    """
-    independent = share * (1.0 - share) / layout.effective_units
-    num_errors = layout.num_clips * share * (1.0 - share)
-    held = (num_errors * found.base + _HELD_BY * independent) / (num_errors + _HELD_BY)
-    return np.where(found.variance > _NOTHING, held, independent)
 
 
 def _end(mean: Numbers, outermost: Numbers, half: Numbers, power: Numbers, at_share: Numbers) -> Numbers:
