@@ -31,7 +31,7 @@ class Comparison:
         p_adjusted: `p_value` by Holm over the family it was compared in; `p_value` itself for a single comparison.
         mcnemar: seed → McNemar's test of that seed's two models; empty unless scores are right or wrong.
         standardised: mean difference of the seeds ÷ its deviation (Hedges's g); None where that is undefined.
-        superiority: the share of pairs of seeds in which the first is better (ties half); Cliff's delta is 2 × it − 1.
+        superiority: the share of pairs of seeds in which the first is higher (ties half); Cliff's delta is 2 × it − 1.
         detectable: the smallest true difference that this study would call with power 0.8; None with a single seed.
         more_seeds: how many more seeds of each would decide, with power 0.8, if the difference is what it seems; 0
             where it is decided, None where no number would, or with a single seed, which tells nothing of others.

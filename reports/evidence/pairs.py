@@ -95,7 +95,7 @@ def standardised_difference(first: Sequence[float], second: Sequence[float]) -> 
 
 
 def probability_of_superiority(first: Sequence[float], second: Sequence[float]) -> float:
-    """The share of pairs, a seed of each, in which the first is better; ties count half. Cliff's delta is 2 × it −
+    """The share of pairs, a seed of each, in which the first is higher; ties count half. Cliff's delta is 2 × it −
     1."""
     gaps = np.asarray(first, dtype=np.float64)[:, None] - np.asarray(second, dtype=np.float64)[None]
     gaps = np.where(np.abs(gaps) < 1e-12, 0.0, gaps)

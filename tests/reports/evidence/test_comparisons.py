@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.evidence import ScoreCube, difference, estimate, score_cube
-from reports.evidence.comparisons import compare, compare_all
-from reports.evidence.planning import detectable_difference, power_of, seeds_needed
+from reports.evidence import (
+    ScoreCube,
+    compare,
+    compare_all,
+    detectable_difference,
+    difference,
+    estimate,
+    power_of,
+    score_cube,
+    seeds_needed,
+)
 from reports.evidence.spread import Excess, Spread
 from storage.errors import InvalidInput
 

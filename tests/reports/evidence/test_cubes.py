@@ -54,10 +54,10 @@ def test_cubes_of_other_clips_are_refused_by_their_number() -> None:
 
 
 def test_cubes_of_other_folds_groups_or_seeds_are_refused() -> None:
-    given = {"clip_ids": ["a", "b", "c"], "values": np.ones((3, 1))}
-    first = score_cube(given["values"], clip_ids=given["clip_ids"], seeds=[1], folds=[1, 1, 2], groups=["u", "u", "v"])
-    moved = score_cube(given["values"], clip_ids=given["clip_ids"], seeds=[1], folds=[1, 2, 2], groups=["u", "v", "w"])
-    other = score_cube(given["values"], clip_ids=given["clip_ids"], seeds=[5], folds=[1, 1, 2], groups=["u", "u", "v"])
+    values, clips = np.ones((3, 1)), ["a", "b", "c"]
+    first = score_cube(values, clip_ids=clips, seeds=[1], folds=[1, 1, 2], groups=["u", "u", "v"])
+    moved = score_cube(values, clip_ids=clips, seeds=[1], folds=[1, 2, 2], groups=["u", "v", "w"])
+    other = score_cube(values, clip_ids=clips, seeds=[5], folds=[1, 1, 2], groups=["u", "u", "v"])
     with pytest.raises(InvalidInput, match="1 clips in another fold, 2 in another group"):
         difference(first, moved)
     with pytest.raises(InvalidInput, match="one in common"):

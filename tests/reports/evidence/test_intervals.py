@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.evidence import ScoreCube, estimate, score_cube
+from reports.evidence import Estimate, ScoreCube, estimate, score_cube
 from reports.evidence.spread import spread
 
 _NAMES = [f"clip{number:04d}" for number in range(400)]
@@ -105,6 +105,6 @@ def _cube(values: np.ndarray) -> ScoreCube:
     return score_cube(values, clip_ids=_NAMES, seeds=[1, 2, 3])
 
 
-def _width(found: object) -> float:
-    interval = found.interval  # type: ignore[attr-defined]
-    return float(interval.high - interval.low)
+def _width(found: Estimate) -> float:
+    assert found.interval is not None
+    return found.interval.high - found.interval.low

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reports.evidence import score_cube
+from reports.evidence import ScoreCube, score_cube
 from reports.evidence.layout import lay_out
 from reports.evidence.pairs import (
     holm,
@@ -105,6 +105,6 @@ def test_superiority_counts_pairs_and_halves_ties() -> None:
     assert probability_of_superiority([0.5], [0.5]) == 0.5
 
 
-def _differences(values: list[int], groups: list[str] | None = None):  # type: ignore[no-untyped-def]
+def _differences(values: list[int], groups: list[str] | None = None) -> ScoreCube:
     clips = [f"c{place:03d}" for place in range(len(values))]
     return score_cube(np.array(values)[:, None], clip_ids=clips, seeds=[1], groups=groups, is_share=False)
