@@ -3,9 +3,9 @@
 If two configurations are equally good, then exchanging their names on a group of clips changes the sign of that
 group's difference and nothing else, so the signs that came out are one draw of equally likely ones. Groups flip whole,
 with all seeds: their clips and seeds are not independent. Flipping groups says nothing of other seeds, and with three
-seeds flipping those can only tell p = 0.25; so what seeds and folds add (`spread.py`) is added to every flip as a draw
-of its own: the estimated deviation times Student's t. That sum is Behrens's and Fisher's answer to two unknown
-variances, known to keep its level or to stay below it (Robinson 1976, Annals of Statistics 4:963).
+seeds flipping those can only tell p = 0.25. So what seeds and folds add (`spread.py`) is added to every flip as a draw
+of its own: from the fiducial distribution as far as they weigh against the clips (`half_width.py`), else the estimated
+deviation times Student's t, which is Behrens's and Fisher's answer to two unknown variances.
 """
 
 import itertools
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.evidence.cubes import ScoreCube
+from reports.evidence.half_width import fiducial_weights
 from reports.evidence.layout import Layout
 from reports.evidence.spread import Excess, spread
 
@@ -44,7 +45,7 @@ def p_of_units(units: NDArray[np.float64], layout: Layout, *, num_flips: int, rn
     sums = units.mean(axis=1)
     sums = sums[sums != 0]
     observed, found = abs(float(sums.sum())), spread(units, layout)
-    excesses = [excess for excess in (found.folds, found.seeds) if excess.df > 0 and excess.positive > 0]
+    excesses = [(excess, float(weight)) for excess, weight in fiducial_weights(found) if excess.positive > 0]
     if not excesses and len(sums) <= _ENUMERATED:
         flipped = np.array(list(itertools.product((-1.0, 1.0), repeat=len(sums)))) @ sums
         return float((np.abs(flipped) >= observed - _SLACK).mean())
@@ -64,9 +65,12 @@ def _signs(rng: np.random.Generator, num_rows: int, num_columns: int) -> NDArray
     return bits[:, :num_columns].astype(np.float32) * 2 - 1
 
 
-def _added(excesses: list[Excess], num_flips: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _added(excesses: list[tuple[Excess, float]], num_flips: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """(num_flips,): what other seeds and folds would have added."""
     draws = np.zeros(num_flips)
-    for excess in excesses:
-        draws += np.sqrt(excess.positive) * rng.standard_t(excess.df, num_flips)
+    for excess, weight in excesses:
+        drawn = np.maximum(excess.square * excess.df / rng.chisquare(excess.df, num_flips) - excess.floor, 0.0)
+        fiducial = np.sqrt(drawn) * rng.standard_normal(num_flips)
+        plain = np.sqrt(excess.positive) * rng.standard_t(excess.df, num_flips)
+        draws += np.where(rng.random(num_flips) < weight, fiducial, plain)
     return draws
