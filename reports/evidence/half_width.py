@@ -4,10 +4,10 @@ With three seeds the variance between them is known to a factor of six, and neit
 Satterthwaite's degrees of freedom holds the truth in as few as 89 % of studies where seeds and clips weigh alike, as it
 takes a small estimate at its word. The fiducial distribution ("Generalized confidence intervals", Weerahandi 1993),
 which draws the unknown variance from what the study tells of it, is exact where seeds dominate but holds the truth in
-98.5 % where they hardly differ. So the fiducial width counts as far as seeds (or folds) weigh against the rest. These
-weights were chosen on the idealised model (normal scores, 2 to 9 degrees of freedom, any share of clip noise, any
-ratio of the two), where they give 93.9 to 96.7 % throughout, and for folds on simulated studies
-(`benchmarks/coverage.py`).
+98.5 % where they hardly differ. So the fiducial width counts as far as seeds (or folds) weigh against the rest, and
+what each of them widens is added in quadrature. These weights were chosen on the idealised model (normal scores, 2 to
+9 degrees of freedom, any share of clip noise, any ratio of the two), where they give 93.9 to 96.7 % throughout, and for
+folds on simulated studies (`benchmarks/coverage.py`).
 """
 
 from collections.abc import Iterator
