@@ -1,4 +1,5 @@
-"""What every seed's model answered to every clip. Enters: rows of the `predictions` table. Leaves: `Answers`, whole and in order.
+"""What every seed's model answered to every clip. Enters: rows of the `predictions` table. Leaves: `Answers`, whole
+and in order.
 
 Folds are trials of their own in the results table, so one configuration's answers may come from several trials.
 """

@@ -1,12 +1,13 @@
 """One configuration's scores, clip by clip and seed by seed: what every interval and test starts from.
 
-Enters: a score per (clip, seed), with each clip's fold and group. Leaves: a `ScoreCube`, checked and in the order of clip ids, and the
-difference of two cubes on the same clips and seeds.
+Enters: a score per (clip, seed), with each clip's fold and group. Leaves: a `ScoreCube`, checked and in the order of
+clip ids, and the difference of two cubes on the same clips and seeds.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class ScoreCube:
 
 
 def score_cube(
-    values: NDArray[np.float64],
+    values: NDArray[Any],
     *,
     clip_ids: Sequence[str],
     seeds: Sequence[int],
@@ -69,7 +70,7 @@ def score_cube(
     """Puts scores in order and checks them.
 
     Args:
-        values: (N, S), any number type.
+        values: (N, S), numbers or booleans.
         groups: one per clip; None where every clip is a group of its own.
         folds: one per clip; None where all were tested together.
 

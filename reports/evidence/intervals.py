@@ -1,12 +1,12 @@
 """Mean, deviation over seeds and confidence interval of a score. Enters: a `ScoreCube`. Leaves: an `Estimate`.
 
-The interval says where the mean score of this configuration lies over all clips, folds and seeds, of which the study saw a few. Its
-width comes from the variance of all sources together (`spread.py`, `half_width.py`). Near 0 and 1 a share's variance
-depends on the share itself, so there the interval holds every value that the study does not contradict, as Wilson's
-(1927) does: the variance is taken to rise and fall with (p (1 − p)) to the power 1.25. Wilson's power is 1, that of independent
-clips; a skill that differs by seed, fold or group on the scale of log odds has 2; 1.25 covered best in
-`benchmarks/coverage.py`. For rare answers of clustered clips see Dean & Pagano 2015 and Franco et al. 2019 (J.
-Survey Stat. Methodol. 7:334), who put an effective number of clips into Wilson's formula.
+The interval says where the mean score of this configuration lies over all clips, folds and seeds, of which the study
+saw a few. Its width comes from the variance of all sources together (`spread.py`, `half_width.py`). Near 0 and 1 a
+share's variance depends on the share itself, so there the interval holds every value that the study does not
+contradict, as Wilson's (1927) does: the variance is taken to rise and fall with (p (1 − p)) to the power 1.5.
+Wilson's power is 1, that of independent clips; a skill that differs by seed, fold or group on the scale of log odds
+has 2; 1.5 covered best in `benchmarks/coverage.py`. For rare answers of clustered clips see Dean & Pagano 2015 and
+Franco et al. 2019 (J. Survey Stat. Methodol. 7:334), who put an effective number of clips into Wilson's formula.
 """
 
 from dataclasses import dataclass, replace
@@ -19,8 +19,9 @@ from reports.evidence.layout import Layout
 from reports.evidence.spread import Numbers, Spread, spread
 
 LEVEL = 0.95
-_POWER = 1.25
+_POWER = 1.5
 _LEAST_ERRORS = 0.25  # a share is held this many clips away from 0 and 1 when its variance is told
+_NOTHING = 1e-20  # a variance below it is rounding
 _BISECTIONS = 40
 
 
@@ -42,7 +43,8 @@ class Estimate:
         deviation: sample standard deviation of the seeds' scores (ddof = 1); None for a single seed.
         interval: None where nothing repeats: one seed on one group.
         spread: where the uncertainty comes from.
-        num_clips, num_groups, num_folds, num_seeds: what it rests on. The interval leaves out a source of which there is
+        num_clips, num_groups, num_folds, num_seeds: what it rests on. The interval leaves out a source of which there
+            is
             one: with a single seed it is about these trained models, not about the configuration.
     """
 
@@ -85,19 +87,21 @@ def bounds(
         return mean - half, mean + half
     margin = _LEAST_ERRORS / layout.num_clips
     share = np.clip(mean, margin, 1.0 - margin)
-    # Where every clip was answered alike, the study is worth what as many independent clips as it has units would be.
-    base = np.where(found.variance > 0, found.base, share * (1.0 - share) / layout.effective_units)
+    # Where all answered alike, the study is worth what as many independent clips as it has units would be: Wilson's.
+    is_alike = np.asarray(found.variance) < _NOTHING
+    base = np.where(is_alike, share * (1.0 - share) / layout.effective_units, found.base)
     half = half_width(replace(found, base=base), level=level)
-    at_share = (share * (1.0 - share)) ** _POWER
-    mean = np.clip(mean, 0.0, 1.0)
-    return _end(mean, np.zeros_like(mean), half, at_share), _end(mean, np.ones_like(mean), half, at_share)
+    power = np.where(is_alike, 1.0, _POWER)
+    mean, at_share = np.clip(mean, 0.0, 1.0), (share * (1.0 - share)) ** power
+    low, high = (_end(mean, end * np.ones_like(mean), half, power, at_share) for end in (0.0, 1.0))
+    return low, high
 
 
-def _end(mean: Numbers, outermost: Numbers, half: Numbers, at_share: Numbers) -> Numbers:
+def _end(mean: Numbers, outermost: Numbers, half: Numbers, power: Numbers, at_share: Numbers) -> Numbers:
     """The value farthest from `mean`, towards `outermost`, that its own variance would let the study find."""
     inside, outside = mean, outermost
     for _ in range(_BISECTIONS):
         middle = (inside + outside) / 2
-        is_held = np.abs(middle - mean) <= half * np.sqrt((middle * (1.0 - middle)) ** _POWER / at_share)
+        is_held = np.abs(middle - mean) <= half * np.sqrt((middle * (1.0 - middle)) ** power / at_share)
         inside, outside = np.where(is_held, middle, inside), np.where(is_held, outside, middle)
     return inside

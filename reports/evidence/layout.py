@@ -1,7 +1,7 @@
 """How a study's clips lie in groups and groups in folds, as index arrays that sums over them need.
 
-Enters: the fold and group of every clip. Leaves: a `Layout`, and sums over units: the clips of one group in one fold, which are
-drawn together (one recording, one speaker) and are therefore resampled, flipped and counted together.
+Enters: the fold and group of every clip. Leaves: a `Layout`, and sums over units: the clips of one group in one fold,
+which are drawn together (one recording, one speaker) and are therefore resampled, flipped and counted together.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ class Layout:
         return np.add.reduceat(units, self.first_unit, axis=-2)
 
 
-def lay_out(folds: Sequence[int] | NDArray[np.int64], groups: Sequence[str] | NDArray[np.str_]) -> Layout:
+def lay_out(folds: Sequence[int] | NDArray[np.int64], groups: Sequence[str] | NDArray[np.int64]) -> Layout:
     """The layout of clips of these folds and groups, one each per clip; a group in two folds is two units."""
     _, fold_of_clip = np.unique(np.asarray(folds), return_inverse=True)
     _, group_of_clip = np.unique(np.asarray(groups), return_inverse=True)

@@ -1,9 +1,9 @@
 """Scores that are no mean over clips, made into one: macro-F1, macro AUC, and any function of labels and probabilities.
 
-Enters: `Answers`. Leaves: a `ScoreCube` whose mean over a fold's clips is the fold's score and whose clips differ by what each of them
-moves it, so that intervals and tests of means hold for it. For F1 and AUC that is their derivative by the weight
-of a clip (for AUC the placements of DeLong, DeLong & Clarke-Pearson 1988), for any other function the jackknife's
-pseudo-values (Dorfman, Berbaum & Metz 1992).
+Enters: `Answers`. Leaves: a `ScoreCube` whose mean over a fold's clips is the fold's score and whose clips differ by
+what each of them moves it, so that intervals and tests of means hold for it. For F1 and AUC that is their derivative
+by the weight of a clip (for AUC the placements of DeLong, DeLong & Clarke-Pearson 1988), for any other function the
+jackknife's pseudo-values (Dorfman, Berbaum & Metz 1992).
 """
 
 from collections.abc import Callable
@@ -43,7 +43,8 @@ def jackknifed(
     is_share: bool = True,
     max_blocks: int = MAX_BLOCKS,
 ) -> ScoreCube:
-    """Any score. The cube's clips are blocks of groups: `score` is taken once for each block and seed, without the block.
+    """Any score. The cube's clips are blocks of groups: `score` is taken once for each block and seed, without the
+    block.
 
     Args:
         score: of the clips of one fold, as every seed answered them; a finite number.

@@ -1,10 +1,10 @@
 """What a mean score would have been with other clips, other folds and other seeds: variances, source by source.
 
-Enters: the contributions of units (groups of clips) and seeds to a score. Leaves: a `Spread`. The design is clips nested in folds and
-crossed with seeds; its variances are those of an analysis of variance with random effects, in the form that needs no
-equal sizes: squared deviations of clusters, minus what another way of clustering has in common with them (Cameron,
-Gelbach & Miller 2011, "Robust inference with multiway clustering"; for readers × cases Obuchowski & Rockette 1995 have the
-same). Every array may have studies as leading axes.
+Enters: the contributions of units (groups of clips) and seeds to a score. Leaves: a `Spread`. The design is clips
+nested in folds and crossed with seeds; its variances are those of an analysis of variance with random effects, in the
+form that needs no equal sizes: squared deviations of clusters, minus what another way of clustering has in common with
+them (Cameron, Gelbach & Miller 2011, "Robust inference with multiway clustering"; for readers × cases Obuchowski &
+Rockette 1995 have the same). Every array may have studies as leading axes.
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +43,8 @@ class Spread:
 
     Attributes:
         base: other clips, with the answers of the same seeds to them.
-        answers: the part of `base` that falls with seeds: how a seed answers a clip beyond its skill and the clip's hardness.
+        answers: the part of `base` that falls with seeds: how a seed answers a clip beyond its skill and the clip's
+            hardness.
         runs: training runs (fold, seed), beyond their folds and seeds; falls with seeds, may be negative by chance.
         folds, seeds: what they add.
         base_df: degrees of freedom of `base`: units less folds, for units of equal size.
