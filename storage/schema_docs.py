@@ -71,6 +71,22 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "fold": ColumnDoc("The fold that it is tested on, in an experiment; null in a sweep."),
         },
     ),
+    "decisions": TableDoc(
+        "One row per decision of an adaptive sweep: which trial was sent on, and how far.",
+        "`decision<decision>-<trial_id>-<until>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "decision": ColumnDoc("Counted from 0 in the sweep."),
+            "trial_id": ColumnDoc(_TRIAL_ID + " The decision is void if it was never suggested."),
+            "seed": ColumnDoc("The seed that is trained on."),
+            "until": ColumnDoc("Where the trial's turn ends, over all seeds.", "epochs"),
+            "rate": ColumnDoc(
+                "By how much the best posterior mean was expected to rise; null for what every sweep begins with.",
+                "score per epoch",
+            ),
+            "decided_at": ColumnDoc("When it was decided.", "UTC"),
+        },
+    ),
     "trials": TableDoc(
         "One row per trial that has ended.",
         "`<trial_id>`",
@@ -110,6 +126,9 @@ TABLE_DOCS: dict[str, TableDoc] = {
                 _SHARE,
             ),
             "test_recall": ColumnDoc("Per label of the sweep; NaN for a label without a test clip.", _SHARE),
+            "test_precision": ColumnDoc(
+                "Per label; null for a label that was never predicted, and in older rows.", _SHARE
+            ),
             "test_confusion": ColumnDoc("[true label][predicted label].", "clips"),
             "train_seconds": ColumnDoc(
                 "Spent on training and validation of all its epochs; what a crash undid is not counted.", "s"
@@ -147,6 +166,9 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "validation_score": ColumnDoc("What epochs are chosen by; null in older rows.", _SHARE),
             "learning_rate": ColumnDoc("Of the epoch's last step."),
             "epoch_seconds": ColumnDoc("Of its training and validation, since it was last taken up.", "s"),
+            "validation_kl": ColumnDoc(
+                "Kullback-Leibler divergence from the labels' distribution, on validation; null in older rows.", "nats"
+            ),
         },
     ),
     "predictions": TableDoc(

@@ -111,9 +111,7 @@ EPOCHS = pa.schema(
         pa.field("validation_score", pa.float64()),  # accuracy, or macro ROC-AUC of several labels
         _required("learning_rate", pa.float64()),  # of the epoch's last step
         _required("epoch_seconds", pa.float64()),
-        pa.field(
-            "validation_kl", pa.float64()
-        ),  # mean Kullback-Leibler divergence, nats; chooses epochs where asked to
+        pa.field("validation_kl", pa.float64()),  # mean Kullback-Leibler divergence; chooses epochs where asked to
     ]
 )
 
