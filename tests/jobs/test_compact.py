@@ -10,6 +10,7 @@ from jobs import compact, describe_tables
 from storage.object_store import open_store
 from storage.results import results
 from storage.results_table import ResultsTable
+from storage.schemas import TABLES
 
 _HOUR_S = 3600
 
@@ -93,7 +94,7 @@ class TestDescribe:
         assert describe_tables.main(["table=trials"]) == 0
         assert capsys.readouterr().out.startswith("### trials\n")
         assert describe_tables.main([]) == 0
-        assert capsys.readouterr().out.count("### ") == 7
+        assert capsys.readouterr().out.count("### ") == len(TABLES)
 
     def test_a_page_is_written_between_its_marks(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         page = tmp_path / "page.md"
