@@ -43,6 +43,14 @@ def test_a_clear_difference_is_found_by_every_test() -> None:
     assert all(test.p_value < 0.001 for test in found.mcnemar.values())
 
 
+def test_a_handful_of_clips_that_agree_is_no_proof() -> None:
+    clips = list("abcd")
+    right, wrong = (score_cube(np.full((4, 1), share), clip_ids=clips, seeds=[1]) for share in (1.0, 0.0))
+    found = compare(right, wrong)
+    assert found.p_permutation == pytest.approx(2 / 16)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(2, 3), abs=0.01)
+
+
 def test_exchanging_the_two_turns_the_sign_alone() -> None:
     first, second = _cube(0.8, seed=1), _cube(0.78, seed=2)
     one, other = compare(first, second), compare(second, first)

@@ -1,5 +1,8 @@
 """A cube is whole and in order, whatever order it was given in; two cubes are of the same clips, or an error counts."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,6 +94,15 @@ def test_answers_come_from_one_trial_a_fold_and_leave_out_seeds_that_lack_one() 
     assert answers.groups == ("speaker", "speaker", "c")
     assert answers.probabilities.shape == (3, 1, 2)
     assert accuracy(answers).values.tolist() == [[1.0], [0.0], [1.0]]  # c has label 1, too
+
+
+def test_answers_are_read_from_the_results_table(new_sweep: Callable[..., Any]) -> None:
+    sweep = new_sweep()
+    sweep.several_labels("t0", seeds=(1, 2), num_clips=12)
+    found = sweep.load()
+    answers = answers_of(found.predictions, {"t0": 0}, num_labels=len(found.labels))
+    assert (len(answers.clip_ids), answers.seeds) == (12, (1, 2))
+    assert accuracy(answers).values[0].tolist() == [1.0, 1.0]  # clip000 has label 0, and 0 was predicted
 
 
 def test_answers_with_rows_twice_or_missing_are_refused() -> None:
