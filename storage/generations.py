@@ -15,6 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -51,6 +52,10 @@ class Partition:
 
     def commit_key(self, commit: str) -> str:
         return f"{self.commits_prefix}{commit}.parquet"
+
+    def commit_of(self, key: str) -> str:
+        """`commit_key` the other way round."""
+        return key.removeprefix(self.commits_prefix).removesuffix(".parquet")
 
     def generation_key(self, number: int) -> str:
         return f"{self.log_prefix}{number:08d}.json"
@@ -201,8 +206,25 @@ def listed_segments(store: ObjectStore, partition: Partition) -> Iterator[tuple[
             yield info, int(match[2]), match[1]
 
 
+@contextmanager
+def segment_damage_told(store: ObjectStore, key: str) -> Iterator[None]:
+    """Says what to do about a damaged object of a segment: unlike a commit's, it must not be deleted."""
+    try:
+        yield
+    except ObjectNotFound:
+        raise
+    except StorageError as e:
+        if not key.startswith("compacted/"):
+            raise
+        raise StorageError(
+            f"{store.uri}: {key!r} is damaged. Restore it from a copy; the rows of a segment may also lie, byte for "
+            f"byte, below results/ as {COPY}….parquet, and its commits as objects of their own. ({e})"
+        ) from e
+
+
 def _names(store: ObjectStore, key: str) -> list[str]:
-    names: list[str] = read_parquet(store, key).column("commit").to_pylist()
+    with segment_damage_told(store, key):
+        names: list[str] = read_parquet(store, key).column("commit").to_pylist()
     return names
 
 

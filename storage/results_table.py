@@ -26,6 +26,7 @@ from storage.generations import (
     list_commits,
     newest_generation,
     read_names,
+    segment_damage_told,
     snapshot,
     unless_replaced,
 )
@@ -96,7 +97,8 @@ class ResultsTable:
         objects = snapshot(self.store, table, sweep_id=sweep_id)
 
         def read(info: ObjectInfo) -> pa.Table:
-            return read_rows(self.store, info.key, schema, size_bytes=info.size_bytes)
+            with segment_damage_told(self.store, info.key):
+                return read_rows(self.store, info.key, schema, size_bytes=info.size_bytes)
 
         with ThreadPoolExecutor(READ_THREADS) as pool:
             return pa.concat_tables([schema.empty_table(), *pool.map(read, objects)])

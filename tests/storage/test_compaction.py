@@ -15,7 +15,7 @@ from store_toys import HookedStore, Killed, MemoryStore, keys_of, kill_at
 
 from storage import compaction, results_table
 from storage.compaction import Compacted, compact, tidy, uncompacted
-from storage.errors import StorageError
+from storage.errors import ObjectNotFound, StorageError
 from storage.generations import Partition, newest_generation, partitions, snapshot
 from storage.object_store import ObjectStore, open_store
 from storage.parquet import to_parquet
@@ -442,6 +442,31 @@ class TestVersions:
         with pytest.raises(StorageError, match=f"{key}' is damaged"):
             compact(store, SWEEP)
         assert keys_of(store, "compacted/") == []
+
+    def test_a_damaged_segment_is_named_with_where_its_rows_may_be_found(self, store: ObjectStore) -> None:
+        write(store, "t0")
+        write(store, "t1")
+        finish(store)
+        key = next(key for key in keys_of(store, "compacted/") if key.endswith(".rows.parquet"))
+        whole = store.get(key)
+        store.put(key, whole[:-20])
+        with pytest.raises(StorageError, match=r"rows.parquet' is damaged. Restore it from a copy.*compacted-"):
+            rows_of(store)
+        store.put(key, store.get(keys_of(store, "results/")[0]))
+        assert store.get(key) == whole
+        assert rows_of(store) == once("t0", "t1")
+
+    def test_a_lost_segment_is_no_rival(self, memory: MemoryStore) -> None:
+        write(memory, "t0")
+        write(memory, "t1")
+        finish(memory)
+        for key in keys_of(memory, "compacted/"):
+            if key.endswith(".rows.parquet"):
+                memory.delete(key)
+        write(memory, "t2")
+        for look in (rows_of, lambda store: compact(store, SWEEP, min_commits=1)):
+            with pytest.raises(ObjectNotFound, match=r"rows\.parquet"):
+                look(memory)
 
     @pytest.mark.parametrize(
         ("content", "named"),
