@@ -12,7 +12,7 @@ segments that no reader can ask for any more.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -22,7 +22,6 @@ import pyarrow as pa
 from storage.errors import ObjectNotFound
 from storage.generations import (
     COPY,
-    READ_THREADS,
     Generation,
     Partition,
     Segment,
@@ -36,15 +35,12 @@ from storage.generations import (
 )
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import to_parquet
-from storage.result_rows import read_all_rows, schema_of
+from storage.result_rows import READ_THREADS, read_all_rows, read_in_batches, schema_of
 
 # Writers trust what they know of the log for a tenth of this (`results_table._TRUSTED_S`).
 MIN_GRACE_S = 600.0
 # A segment ends when its rows take this much memory; one of less than half is merged into the next.
 SEGMENT_BYTES = 64 << 20
-# Read at once: this many commits, or fewer that are this large together.
-_COMMITS_AT_ONCE = 512
-_BYTES_AT_ONCE = 16 << 20
 
 Tell = Callable[[int, int], None]
 """Called with how many objects are done, and how many there are."""
@@ -186,36 +182,17 @@ def _write_segments(
     tell: Tell | None,
 ) -> list[Segment]:
     """Segments for a generation: the rows of segments that are merged, then those of commits."""
-    writer = _SegmentWriter(store, partition, number)
+    writer, schema, done = _SegmentWriter(store, partition, number), schema_of(partition.table), 0
     for segment in merged:
-        rows = read_all_rows(store, partition.rows_key(segment.name), schema_of(partition.table))
+        rows = read_all_rows(store, partition.rows_key(segment.name), schema)
         writer.add(read_names(store, partition, [segment]), rows)
-    done = 0
-    for some in _batches(fresh):
-        writer.add([partition.commit_of(info.key) for info in some], _rows_of(store, partition, some))
+    for some, rows in read_in_batches(fresh, lambda info: read_all_rows(store, info.key, schema)):
+        writer.add([partition.commit_of(info.key) for info in some], rows)
         done += len(some)
         if tell:
             tell(done, len(fresh))
     writer.close()
     return writer.segments
-
-
-def _batches(commits: Sequence[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
-    some: list[ObjectInfo] = []
-    for info in commits:
-        some.append(info)
-        if len(some) == _COMMITS_AT_ONCE or sum(info.size_bytes for info in some) >= _BYTES_AT_ONCE:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-def _rows_of(store: ObjectStore, partition: Partition, commits: Sequence[ObjectInfo]) -> pa.Table:
-    schema = schema_of(partition.table)
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        tables = list(pool.map(lambda info: read_all_rows(store, info.key, schema), commits))
-    return pa.concat_tables(tables).combine_chunks()  # thousands of small pieces take far more memory than one
 
 
 @dataclass(slots=True)

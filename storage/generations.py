@@ -24,12 +24,11 @@ import pyarrow as pa
 from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import read_parquet, to_parquet
-from storage.result_rows import schema_of
+from storage.result_rows import READ_THREADS, schema_of
 
 T = TypeVar("T")
 # Copies of segments that stand in a table's own folder, for readers that know of no generations.
 COPY = "compacted-"
-READ_THREADS = 16
 _LOOKS = 10
 _GENERATION = re.compile(r"(\d{8})\.json")
 _SEGMENT = re.compile(r"((\d{8})-[0-9a-f]+)\.(?:rows|commits)\.parquet")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from store_toys import HookedStore, Killed, MemoryStore, keys_of, kill_at
 
-from storage import compaction, results_table
+from storage import compaction, result_rows, results_table
 from storage.compaction import Compacted, compact, tidy, uncompacted
 from storage.errors import ObjectNotFound, StorageError
 from storage.generations import Partition, newest_generation, partitions, snapshot
@@ -93,7 +93,7 @@ class TestCompact:
 
     def test_large_segments_are_left_alone(self, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(compaction, "SEGMENT_BYTES", 1)
-        monkeypatch.setattr(compaction, "_COMMITS_AT_ONCE", 2)
+        monkeypatch.setattr(result_rows, "_OBJECTS_AT_ONCE", 2)
         for number in range(4):
             write(memory, f"t{number}")
         compact(memory, SWEEP)
@@ -126,7 +126,7 @@ class TestCompact:
         }
 
     def test_progress_is_told(self, memory: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(compaction, "_COMMITS_AT_ONCE", 2)
+        monkeypatch.setattr(result_rows, "_OBJECTS_AT_ONCE", 2)
         for number in range(5):
             write(memory, f"t{number}")
         told: list[tuple[int, int]] = []
