@@ -221,7 +221,7 @@ class TestKilled:
         calls = self._count_calls()
         assert calls > 15
         store = MemoryStore() if kind == "memory" else open_store(request.getfixturevalue("s3_uri"))
-        for number in range(0, calls, 1 if kind == "memory" else 5):
+        for number in range(0, calls, 1 if kind == "memory" else 7):
             for key in keys_of(store):
                 store.delete(key)
             self._prepare(store)
