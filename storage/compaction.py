@@ -31,6 +31,7 @@ from storage.generations import (
     listed_segments,
     newest_generation,
     read_names,
+    segment_damage_told,
     unless_replaced,
 )
 from storage.object_store import ObjectInfo, ObjectStore
@@ -184,7 +185,8 @@ def _write_segments(
     """Segments for a generation: the rows of segments that are merged, then those of commits."""
     writer, schema, done = _SegmentWriter(store, partition, number), schema_of(partition.table), 0
     for segment in merged:
-        rows = read_all_rows(store, partition.rows_key(segment.name), schema)
+        with segment_damage_told(store, partition.rows_key(segment.name)):
+            rows = read_all_rows(store, partition.rows_key(segment.name), schema)
         writer.add(read_names(store, partition, [segment]), rows)
     for some, rows in read_in_batches(fresh, lambda info: read_all_rows(store, info.key, schema)):
         writer.add([partition.commit_of(info.key) for info in some], rows)

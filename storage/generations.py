@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from storage.errors import ObjectNotFound, StorageError
+from storage.errors import DamagedObject, ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import read_parquet, to_parquet
 from storage.result_rows import READ_THREADS, schema_of
@@ -210,14 +210,12 @@ def segment_damage_told(store: ObjectStore, key: str) -> Iterator[None]:
     """Says what to do about a damaged object of a segment: unlike a commit's, it must not be deleted."""
     try:
         yield
-    except ObjectNotFound:
-        raise
-    except StorageError as e:
+    except DamagedObject as e:
         if not key.startswith("compacted/"):
             raise
-        raise StorageError(
-            f"{store.uri}: {key!r} is damaged. Restore it from a copy; the rows of a segment may also lie, byte for "
-            f"byte, below results/ as {COPY}….parquet, and its commits as objects of their own. ({e})"
+        raise DamagedObject(
+            f"{store.uri}: {key!r} is damaged ({e.__cause__}). Restore it from a copy; the rows of a segment may also "
+            f"lie, byte for byte, below results/ as {COPY}….parquet."
         ) from e
 
 
