@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -172,7 +173,7 @@ class TestNames:
         write(store, "t0")
         write(store, "t1")
         clock = [0.0]
-        monkeypatch.setattr(results_table.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(results_table, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
         def sleep(_: int, name: str) -> None:
             if name == "put_if_absent":
