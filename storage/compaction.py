@@ -12,9 +12,9 @@ segments that no reader can ask for any more.
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -22,7 +22,6 @@ import pyarrow as pa
 from storage.errors import ObjectNotFound
 from storage.generations import (
     COPY,
-    READ_THREADS,
     Generation,
     Partition,
     Segment,
@@ -32,18 +31,17 @@ from storage.generations import (
     listed_segments,
     newest_generation,
     read_names,
+    segment_damage_told,
+    unless_replaced,
 )
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import to_parquet
-from storage.result_rows import read_all_rows, schema_of
+from storage.result_rows import READ_THREADS, read_all_rows, read_in_batches, schema_of
 
 # Writers trust what they know of the log for a tenth of this (`results_table._TRUSTED_S`).
 MIN_GRACE_S = 600.0
 # A segment ends when its rows take this much memory; one of less than half is merged into the next.
 SEGMENT_BYTES = 64 << 20
-# Read at once: this many commits, or fewer that are this large together.
-_COMMITS_AT_ONCE = 512
-_BYTES_AT_ONCE = 16 << 20
 
 Tell = Callable[[int, int], None]
 """Called with how many objects are done, and how many there are."""
@@ -76,11 +74,7 @@ class Tidied:
 
 def uncompacted(store: ObjectStore, table: str, *, sweep_id: str | None = None) -> dict[Partition, list[ObjectInfo]]:
     """Partition → the objects of commits that no segment holds, for one sweep or all."""
-    found = {}
-    for partition, own in sorted(list_commits(store, table, sweep_id).items()):
-        taken = set(read_names(store, partition, newest_generation(store, partition).segments))
-        found[partition] = [info for commit, info in own.items() if commit not in taken]
-    return found
+    return unless_replaced(lambda: _uncompacted(store, table, sweep_id))
 
 
 def compact(store: ObjectStore, partition: Partition, *, min_commits: int = 2, tell: Tell | None = None) -> Compacted:
@@ -91,40 +85,33 @@ def compact(store: ObjectStore, partition: Partition, *, min_commits: int = 2, t
         tell: hears of progress.
 
     Raises:
+        ObjectNotFound: a commit or segment is lost.
         StorageError: the store fails, a commit is damaged, or it has columns that this version does not know.
     """
     own = list_commits(store, partition.table, partition.sweep_id).get(partition, {})
     newest = newest_generation(store, partition)
-    lost = Compacted(partition=partition, outcome="another process was faster", num_segments=len(newest.segments))
+    unchanged = Compacted(partition=partition, outcome="nothing new", num_segments=len(newest.segments))
+    beaten = replace(unchanged, outcome="another process was faster")
+    merged = [segment for segment in newest.segments if segment.memory_bytes < SEGMENT_BYTES // 2]
+    kept = [segment for segment in newest.segments if segment not in merged]
     try:
         taken = set(read_names(store, partition, newest.segments))
-        fresh = [commit for commit in own if commit not in taken]
+        fresh = [info for commit, info in own.items() if commit not in taken]
         if len(fresh) < max(min_commits, 1):
-            return Compacted(partition=partition, outcome="nothing new", num_segments=len(newest.segments))
-        merged = [segment for segment in newest.segments if segment.memory_bytes < SEGMENT_BYTES // 2]
-        writer = _SegmentWriter(store, partition, newest.number + 1)
-        for segment in merged:
-            rows = read_all_rows(store, partition.rows_key(segment.name), schema_of(partition.table))
-            writer.add(read_names(store, partition, [segment]), rows)
-        done = 0
-        for some in _batches(fresh, own):
-            writer.add(some, _rows_of(store, partition, some))
-            done += len(some)
-            if tell:
-                tell(done, len(fresh))
-        writer.close()
-    except ObjectNotFound:  # another process has compacted and tidied
-        return lost
-    kept = tuple(segment for segment in newest.segments if segment not in merged)
-    generation = Generation(number=newest.number + 1, segments=(*kept, *writer.segments))
-    if not _publish(store, partition, generation):
-        return lost
+            return unchanged
+        new = _write_segments(store, partition, newest.number + 1, merged, fresh, tell)
+    except ObjectNotFound:
+        if newest_generation(store, partition).number == newest.number:
+            raise  # nobody has compacted and tidied: something is lost
+        return beaten
+    if not _publish(store, partition, Generation(number=newest.number + 1, segments=(*kept, *new))):
+        return beaten
     return Compacted(
         partition=partition,
         outcome="compacted",
         num_commits=len(fresh),
-        num_rows=sum(s.num_rows for s in writer.segments) - sum(s.num_rows for s in merged),
-        num_segments=len(generation.segments),
+        num_rows=sum(segment.num_rows for segment in new) - sum(segment.num_rows for segment in merged),
+        num_segments=len(kept) + len(new),
     )
 
 
@@ -135,13 +122,24 @@ def tidy(store: ObjectStore, partition: Partition, *, settled_before: float, tel
         settled_before: seconds since 1970, at least `MIN_GRACE_S` ago. Readers stay right whatever it is; a writer
             that tries a deleted commit again could otherwise be told that it was the first.
     """
+    return unless_replaced(lambda: _tidy(store, partition, settled_before, tell))
+
+
+def _uncompacted(store: ObjectStore, table: str, sweep_id: str | None) -> dict[Partition, list[ObjectInfo]]:
+    found = {}
+    for partition, own in sorted(list_commits(store, table, sweep_id).items()):
+        taken = set(read_names(store, partition, newest_generation(store, partition).segments))
+        found[partition] = [info for commit, info in own.items() if commit not in taken]
+    return found
+
+
+def _tidy(store: ObjectStore, partition: Partition, settled_before: float, tell: Tell | None) -> Tidied:
     settled = newest_generation(store, partition, written_before=settled_before)
     if not settled.number:
         return Tidied()
     taken = set(read_names(store, partition, settled.segments))
     copies = {f"{COPY}{segment.name}": segment for segment in settled.segments}
-    keys = [info.key for info in store.list(partition.commits_prefix)]
-    there = {key.removeprefix(partition.commits_prefix).removesuffix(".parquet"): key for key in keys}
+    there = {partition.commit_of(info.key): info.key for info in store.list(partition.commits_prefix)}
     needless = [key for name, key in there.items() if name in taken or (name.startswith(COPY) and name not in copies)]
     needless += _superseded(store, partition, settled)
     _delete(store, needless, tell)
@@ -176,24 +174,27 @@ def _delete(store: ObjectStore, keys: Sequence[str], tell: Tell | None) -> None:
                 tell(done + 1, len(keys))
 
 
-def _batches(commits: Sequence[str], own: Mapping[str, ObjectInfo]) -> Iterator[list[str]]:
-    some: list[str] = []
-    size_bytes = 0
-    for commit in commits:
-        some.append(commit)
-        size_bytes += own[commit].size_bytes
-        if len(some) == _COMMITS_AT_ONCE or size_bytes >= _BYTES_AT_ONCE:
-            yield some
-            some, size_bytes = [], 0
-    if some:
-        yield some
-
-
-def _rows_of(store: ObjectStore, partition: Partition, commits: Sequence[str]) -> pa.Table:
-    schema = schema_of(partition.table)
-    with ThreadPoolExecutor(READ_THREADS) as pool:
-        tables = list(pool.map(lambda commit: read_all_rows(store, partition.commit_key(commit), schema), commits))
-    return pa.concat_tables(tables).combine_chunks()  # thousands of small pieces take far more memory than one
+def _write_segments(
+    store: ObjectStore,
+    partition: Partition,
+    number: int,
+    merged: Sequence[Segment],
+    fresh: Sequence[ObjectInfo],
+    tell: Tell | None,
+) -> list[Segment]:
+    """Segments for a generation: the rows of segments that are merged, then those of commits."""
+    writer, schema, done = _SegmentWriter(store, partition, number), schema_of(partition.table), 0
+    for segment in merged:
+        with segment_damage_told(store, partition.rows_key(segment.name)):
+            rows = read_all_rows(store, partition.rows_key(segment.name), schema)
+        writer.add(read_names(store, partition, [segment]), rows)
+    for some, rows in read_in_batches(fresh, lambda info: read_all_rows(store, info.key, schema)):
+        writer.add([partition.commit_of(info.key) for info in some], rows)
+        done += len(some)
+        if tell:
+            tell(done, len(fresh))
+    writer.close()
+    return writer.segments
 
 
 @dataclass(slots=True)

@@ -41,6 +41,10 @@ class ObjectNotFound(StorageError):
     """No object has this key."""
 
 
+class DamagedObject(StorageError):
+    """An object is there and is not what it should be."""
+
+
 class UnreadableFile(StorageError):
     """There is such a file, and this machine cannot read it: no permission, a folder, a name that cannot be one.
 

@@ -15,20 +15,20 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from storage.errors import ObjectNotFound, StorageError
+from storage.errors import DamagedObject, ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import read_parquet, to_parquet
-from storage.result_rows import schema_of
+from storage.result_rows import READ_THREADS, schema_of
 
 T = TypeVar("T")
 # Copies of segments that stand in a table's own folder, for readers that know of no generations.
 COPY = "compacted-"
-READ_THREADS = 16
 _LOOKS = 10
 _GENERATION = re.compile(r"(\d{8})\.json")
 _SEGMENT = re.compile(r"((\d{8})-[0-9a-f]+)\.(?:rows|commits)\.parquet")
@@ -51,6 +51,10 @@ class Partition:
 
     def commit_key(self, commit: str) -> str:
         return f"{self.commits_prefix}{commit}.parquet"
+
+    def commit_of(self, key: str) -> str:
+        """`commit_key` the other way round."""
+        return key.removeprefix(self.commits_prefix).removesuffix(".parquet")
 
     def generation_key(self, number: int) -> str:
         return f"{self.log_prefix}{number:08d}.json"
@@ -201,8 +205,23 @@ def listed_segments(store: ObjectStore, partition: Partition) -> Iterator[tuple[
             yield info, int(match[2]), match[1]
 
 
+@contextmanager
+def segment_damage_told(store: ObjectStore, key: str) -> Iterator[None]:
+    """Says what to do about a damaged object of a segment: unlike a commit's, it must not be deleted."""
+    try:
+        yield
+    except DamagedObject as e:
+        if not key.startswith("compacted/"):
+            raise
+        raise DamagedObject(
+            f"{store.uri}: {key!r} is damaged ({e.__cause__}). Restore it from a copy; the rows of a segment may also "
+            f"lie, byte for byte, below results/ as {COPY}….parquet."
+        ) from e
+
+
 def _names(store: ObjectStore, key: str) -> list[str]:
-    names: list[str] = read_parquet(store, key).column("commit").to_pylist()
+    with segment_damage_told(store, key):
+        names: list[str] = read_parquet(store, key).column("commit").to_pylist()
     return names
 
 

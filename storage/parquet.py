@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.errors import ObjectNotFound, StorageError
+from storage.errors import DamagedObject, ObjectNotFound
 from storage.object_store import ObjectStore
 from storage.ranged_file import RangedFile
 
@@ -69,7 +69,8 @@ def read_parquet(store: ObjectStore, key: str, *, columns: list[str] | None = No
     """Reads one object whole, or by ranges where only some columns are wanted.
 
     Raises:
-        StorageError: the object is missing, is no Parquet file, lacks a column, or a page differs from its checksum.
+        ObjectNotFound: there is no such object.
+        DamagedObject: it is no Parquet file, lacks a column, or a page differs from its checksum.
     """
     if columns is not None:
         with open_parquet(store, key) as file:
@@ -131,6 +132,6 @@ def _damage_told(store: ObjectStore, key: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as e:  # a damaged page is an OSError, a damaged name a ValueError
-        raise StorageError(
+        raise DamagedObject(
             f"{store.uri}: {key!r} is damaged ({e}). Delete it and run the job that wrote it again."
         ) from e

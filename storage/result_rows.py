@@ -4,16 +4,21 @@ Enters: mappings, or an object that some version of melsweep wrote. Leaves: byte
 `storage/schemas.py`, null where the object is older than the column.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
 from storage.errors import InvalidInput, StorageError, nearest
-from storage.object_store import ObjectStore
+from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import open_parquet, read_small_parquet, select_columns, to_parquet
 from storage.schemas import TABLES
 
+READ_THREADS = 16
+# Kept as tables of their own at once: this many objects, or fewer that are this large together.
+_OBJECTS_AT_ONCE = 512
+_BYTES_AT_ONCE = 16 << 20
 # Below this, one request for the whole object is faster than three or four for its footer and some columns.
 _READ_WHOLE_BYTES = 1 << 20
 
@@ -101,6 +106,31 @@ def read_all_rows(store: ObjectStore, key: str, schema: pa.Schema) -> pa.Table:
             "Compact with the newest version that writes to this store."
         )
     return _fitted(store, key, found, schema)
+
+
+def read_in_batches(
+    objects: Iterable[ObjectInfo], read: Callable[[ObjectInfo], pa.Table]
+) -> Iterator[tuple[list[ObjectInfo], pa.Table]]:
+    """Some objects at a time, with their rows in one table of few pieces; many are read at once.
+
+    A table of one row takes some 100 times the memory of its row, so that 100,000 of them are not to be kept.
+    """
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        for some in _batches(objects):
+            yield some, pa.concat_tables(list(pool.map(read, some))).combine_chunks()
+
+
+def _batches(objects: Iterable[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
+    some: list[ObjectInfo] = []
+    size_bytes = 0
+    for info in objects:
+        some.append(info)
+        size_bytes += info.size_bytes
+        if len(some) == _OBJECTS_AT_ONCE or size_bytes >= _BYTES_AT_ONCE:
+            yield some
+            some, size_bytes = [], 0
+    if some:
+        yield some
 
 
 def _fitted(store: ObjectStore, key: str, found: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -13,24 +13,23 @@ read: a reader sees every row once, and a name that was compacted stays taken.
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
 from storage.generations import (
     COPY,
-    READ_THREADS,
     Partition,
     Segment,
     list_commits,
     newest_generation,
     read_names,
+    segment_damage_told,
     snapshot,
     unless_replaced,
 )
 from storage.object_store import ObjectInfo, ObjectStore
-from storage.result_rows import chosen_columns, encode_rows, read_rows, schema_of
+from storage.result_rows import chosen_columns, encode_rows, read_in_batches, read_rows, schema_of
 
 _NAME = re.compile(r"[A-Za-z0-9._=-]+")
 # Compacted commits are deleted no sooner than ten times this after their generation (`compaction.MIN_GRACE_S`).
@@ -96,10 +95,10 @@ class ResultsTable:
         objects = snapshot(self.store, table, sweep_id=sweep_id)
 
         def read(info: ObjectInfo) -> pa.Table:
-            return read_rows(self.store, info.key, schema, size_bytes=info.size_bytes)
+            with segment_damage_told(self.store, info.key):
+                return read_rows(self.store, info.key, schema, size_bytes=info.size_bytes)
 
-        with ThreadPoolExecutor(READ_THREADS) as pool:
-            return pa.concat_tables([schema.empty_table(), *pool.map(read, objects)])
+        return pa.concat_tables([schema.empty_table(), *(rows for _, rows in read_in_batches(objects, read))])
 
 
 class _CompactedNames:

@@ -87,7 +87,7 @@ def acknowledged(folder: Path) -> set[tuple[str, str, str]]:
 def read(store: ObjectStore, folder: Path) -> None:
     """Reads until told to stop; every look must hold all that was acknowledged before it, and each commit whole."""
     results, looks = ResultsTable(store), 0
-    while not (folder / "stop").exists():
+    while _goes_on(folder):
         for table in TABLES:
             before = {(sweep_id, commit) for name, sweep_id, commit in acknowledged(folder) if name == table}
             check(results, table, before)
@@ -106,12 +106,17 @@ def check(results: ResultsTable, table: str, wanted: set[tuple[str, str]]) -> No
 def keep_compacting(store: ObjectStore, folder: Path) -> None:
     """Compacts and tidies without any grace, which is harder on readers than anybody may be."""
     outcomes = Counter[str]()
-    while not (folder / "stop").exists():
+    while _goes_on(folder):
         for table in TABLES:
             for partition in _until_it_works(partial(partitions, store, table)):
                 outcomes[_until_it_works(partial(compact, store, partition)).outcome] += 1
                 _until_it_works(partial(tidy, store, partition, settled_before=time.time() + 60))
         (folder / f"outcomes-{os.getpid()}").write_text(json.dumps(outcomes))
+
+
+def _goes_on(folder: Path) -> bool:
+    """Until told to stop, or left behind by a parent that was killed."""
+    return os.getppid() == int((folder / "parent").read_text()) and not (folder / "stop").exists()
 
 
 def _until_it_works(work: Callable[[], Any]) -> Any:
@@ -142,6 +147,7 @@ def main() -> int:
     uri, endpoint_url, folder_name, *counts = sys.argv[1:]
     num_writers, num_commits, num_kills, seed = map(int, counts)
     folder, chance = Path(folder_name), random.Random(seed)
+    (folder / "parent").write_text(str(os.getpid()))
     store = open_store(uri, endpoint_url=endpoint_url or None)  # no client yet: each child makes its own
 
     def start(number: int) -> int:

@@ -1,6 +1,7 @@
 """S3 servers that others wrote: one keeps its promises, two must be refused. What is not installed is skipped."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def test_another_s3_that_honours_conditions_keeps_the_results_table(tmp_path: Pa
         boto3.session.Session().client("s3", endpoint_url=endpoint_url).create_bucket(Bucket="bucket")
         store = open_store("s3://bucket/prefix", endpoint_url=endpoint_url)
         probe(store)
+        with ThreadPoolExecutor(16) as pool:
+            assert sum(pool.map(lambda number: store.put_if_absent("race", b"%d" % number), range(64))) == 1
         for commit in "abc":
             assert write(store, commit)
         assert not write(store, "b")

@@ -1,5 +1,6 @@
 """A store on S3: pages, buckets, credentials, endpoints, and a server that ignores the condition of a write."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -8,8 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from botocore.config import Config
 from store_toys import keys_of
 
+from storage import s3
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.object_store import open_store, probe
 from storage.s3 import S3ObjectStore
@@ -120,3 +123,46 @@ def test_the_probe_refuses_a_store_that_ignores_the_condition(
     with pytest.raises(StorageError, match=r"s3://bucket/prefix ignores conditional writes.*Use a store"):
         probe(store)
     assert list(objects) == ["/bucket/prefix/key"]
+
+
+class _SilentS3(BaseHTTPRequestHandler):
+    """Carries out every conditional write, and is silent about it while `silent` has entries."""
+
+    protocol_version = "HTTP/1.1"
+    objects: dict[str, bytes]
+    silent: list[threading.Event]
+
+    def do_PUT(self) -> None:
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        mine = self.objects.setdefault(self.path, data) is data
+        if self.silent:
+            self.silent.pop().wait(30)
+        self.close_connection = True
+        with contextlib.suppress(OSError):  # who has waited too long is gone
+            self.send_response(200 if mine else 412)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_write_that_was_carried_out_and_never_answered_is_there_once(
+    s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurried = s3._CONFIG.merge(Config(read_timeout=0.3))
+    monkeypatch.setattr(s3, "_CONFIG", hurried)
+    objects: dict[str, bytes] = {}
+    over = threading.Event()
+    handler = type("_Handler", (_SilentS3,), {"objects": objects, "silent": [over, over]})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        store = open_store("s3://bucket/prefix", endpoint_url=f"http://127.0.0.1:{server.server_port}")
+        # False, as documented: the name is taken, by the first attempt of this very call.
+        assert not store.put_if_absent("key", b"mine")
+        assert objects == {"/bucket/prefix/key": b"mine"}
+        assert store.put_if_absent("other", b"mine")
+        over.set()
+        server.shutdown()
+        thread.join()
