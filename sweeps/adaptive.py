@@ -89,11 +89,6 @@ class AdaptiveSearch:
         for decision in decisions:
             self._remember(decision)
 
-    @property
-    def num_open(self) -> int:
-        """Trials that are being trained."""
-        return sum(trial.until is not None for trial in self._trials) - len(self._sent)
-
     def next_turn(self) -> Turn | None:
         """What to train next; None when the budget is spent, or all that is worth training is being trained."""
         if self._sent:
