@@ -27,7 +27,7 @@ endif
 
 .PHONY: test
 test: $(INSTALLED) ## the test suite, without the slow and the cluster tests
-	$(PY) -m pytest -m "not slow and not cluster"
+	$(PY) -m pytest -m "not slow and not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## kills, whole jobs and Ray clusters

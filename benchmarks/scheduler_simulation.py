@@ -23,6 +23,7 @@ from benchmarks.search_methods import METHODS
 
 NUM_EPOCHS, NUM_SEEDS = 27, 3
 OURS = "adaptive"
+_NOTHING = 1e-9  # added to both sides of a ratio, so that no regret over no regret is one
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +77,9 @@ def _print_figures(regret_RM: np.ndarray, kept_RM: np.ndarray) -> None:
     for name, regret in zip(names, regret_RM.mean(axis=0), strict=True):
         print(f"figure search.regret_{name} {regret:.3f}")
     others_R = np.delete(regret_RM, ours, axis=1).min(axis=1)
-    print(f"figure search.worst_regret_vs_best_other {np.max(regret_RM[:, ours] / others_R):.3f}")
+    print(
+        f"figure search.worst_regret_vs_best_other {np.max((regret_RM[:, ours] + _NOTHING) / (others_R + _NOTHING)):.3f}"
+    )
 
 
 def _cells(regret_M: np.ndarray, kept_M: np.ndarray) -> str:

@@ -63,7 +63,7 @@ class TestCommand:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setattr(scheduler_simulation, "REGIMES", REGIMES[:2])
-        assert scheduler_simulation.main(["--sweeps", "1", "--configurations", "40", "--runs", "12"]) == 0
+        assert scheduler_simulation.main(["--sweeps", "1", "--configurations", "40", "--runs", "24"]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert sum(line.startswith("curves rarely cross") for line in lines) == 2
         for name in search_methods.METHODS:

@@ -45,11 +45,12 @@ class TestErrorsOfOneFold:
         ("error", "told", "reason"),
         [
             (MemoryError(), "MemoryError", "MemoryError"),
-            (OSError("line one\nline two"), "line two", "OSError"),
-            (
+            pytest.param(OSError("line one\nline two"), "line two", "OSError", marks=pytest.mark.slow),
+            pytest.param(
                 torch.OutOfMemoryError("CUDA out of memory"),
                 "out_of_memory: CUDA out of memory; the fold stays open",
                 "out_of_memory",
+                marks=pytest.mark.slow,
             ),
         ],
     )

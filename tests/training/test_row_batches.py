@@ -1,6 +1,7 @@
 """Rows are answered in order, in smaller batches where memory runs out, which is told once and remembered."""
 
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,10 @@ def test_log_mels_that_do_not_fit_are_told_with_their_size_and_a_remedy(
     def out_of_memory(*given: object, **options: object) -> None:
         raise torch.OutOfMemoryError
 
+    parts = {name: dataclasses.replace(part, log_mel=part.log_mel.copy()) for name, part in trial_data.parts.items()}
+    for part in parts.values():
+        part.log_mel.flags.writeable = False  # as arrays out of Ray's object store are, which have to be copied
+    trial_data = dataclasses.replace(trial_data, parts=parts)
     monkeypatch.setattr(torch, "tensor", out_of_memory)
     with pytest.raises(InvalidInput, match=r"36 rows of together 23,040 bytes.*memory that cpu has left.*gpus_per"):
         device_data(trial_data, trial_config, CPU)

@@ -140,10 +140,10 @@ class TestSteps:
             assert Allocator(scores).next_step(epochs_left=left, may_begin=[0, 1]) == undisturbed[cut]
 
     def test_the_unit_of_scores_does_not_matter(self) -> None:
-        def in_percent(row: int, seed: int, milestone: int) -> float:
-            return 100 * _steady(row, seed, milestone)
+        def scaled_by_128(row: int, seed: int, milestone: int) -> float:  # a power of two, which rounds nothing
+            return 128 * _steady(row, seed, milestone)
 
-        plain, scaled = _run(_steady, epochs=300)[1], _run(in_percent, epochs=300)[1]
+        plain, scaled = _run(_steady, epochs=300)[1], _run(scaled_by_128, epochs=300)[1]
         assert [(step.row, step.seed, step.milestone) for step in plain] == [
             (step.row, step.seed, step.milestone) for step in scaled
         ]
