@@ -77,9 +77,8 @@ def _print_figures(regret_RM: np.ndarray, kept_RM: np.ndarray) -> None:
     for name, regret in zip(names, regret_RM.mean(axis=0), strict=True):
         print(f"figure search.regret_{name} {regret:.3f}")
     others_R = np.delete(regret_RM, ours, axis=1).min(axis=1)
-    print(
-        f"figure search.worst_regret_vs_best_other {np.max((regret_RM[:, ours] + _NOTHING) / (others_R + _NOTHING)):.3f}"
-    )
+    worst = np.max((regret_RM[:, ours] + _NOTHING) / (others_R + _NOTHING))
+    print(f"figure search.worst_regret_vs_best_other {worst:.3f}")
 
 
 def _cells(regret_M: np.ndarray, kept_M: np.ndarray) -> str:
