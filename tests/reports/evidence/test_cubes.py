@@ -100,7 +100,7 @@ def test_answers_are_read_from_the_results_table(new_sweep: Callable[..., Any]) 
     sweep = new_sweep()
     sweep.several_labels("t0", seeds=(1, 2), num_clips=12)
     found = sweep.load()
-    answers = answers_of(found.predictions, {"t0": 0}, num_labels=len(found.labels))
+    answers = answers_of(found.predictions_of("t0"), {"t0": 0}, num_labels=len(found.labels))
     assert (len(answers.clip_ids), answers.seeds) == (12, (1, 2))
     assert accuracy(answers).values[0].tolist() == [1.0, 1.0]  # clip000 has label 0, and 0 was predicted
 
