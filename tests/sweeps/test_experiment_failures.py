@@ -137,6 +137,7 @@ class TestNews:
             "the progress of folds can no longer be told"
         ]
 
+    @pytest.mark.slow
     def test_an_experiment_whose_news_are_lost_is_trained_all_the_same(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -164,6 +165,7 @@ def test_checkpoints_that_a_dead_process_left_of_ended_folds_are_removed(tmp_pat
     assert not list(store.list("checkpoints/"))
 
 
+@pytest.mark.slow
 def test_features_are_not_loaded_where_no_fold_is_open(tmp_path: Path) -> None:
     store, plan = open_store(str(tmp_path)), make_plan(seeds=(1,), epochs=1)
     run(plan, store)

@@ -78,8 +78,17 @@ def test_a_trial_learns_bands_that_a_ruler_could_tell_apart(
     assert result.objective == pytest.approx(np.mean([seed.validation.score for seed in result.seeds]))
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "plateau", "constant"])
-@pytest.mark.parametrize("die_after", [0, 1, 3, 4, 6])
+_RESUMED_OFTEN = {("cosine", 3), ("one_cycle", 1), ("plateau", 4), ("constant", 0)}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "die_after"),
+    [
+        pytest.param(schedule, die_after, marks=() if (schedule, die_after) in _RESUMED_OFTEN else pytest.mark.slow)
+        for schedule in ("cosine", "one_cycle", "plateau", "constant")
+        for die_after in (0, 1, 3, 4, 6)
+    ],
+)
 def test_a_resumed_trial_equals_the_undisturbed_one_bit_for_bit(
     trial_config: TrialConfig, trial_data: TrialData, tmp_path: Any, schedule: Any, die_after: int
 ) -> None:
@@ -304,7 +313,16 @@ _STATEFUL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("values", _STATEFUL.values(), ids=_STATEFUL.keys())
+_OFTEN_TESTED = {"accumulated", "swa", "bf16", "resizemix", "balanced", "windows", "channels last"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(values, id=name, marks=() if name in _OFTEN_TESTED else pytest.mark.slow)
+        for name, values in _STATEFUL.items()
+    ],
+)
 def test_a_seed_put_down_at_random_steps_equals_the_undisturbed_one_bit_for_bit(
     trial_config: TrialConfig,
     trial_data: TrialData,
