@@ -244,7 +244,7 @@ class LoopConfig:
         swa_learning_rate: constant from the first step of those epochs, as torch's SWALR without annealing has it, and
             with layer_decay's factors; 0 for the schedule's own rates.
         precision: `fp32`, `bf16`, `fp16` (autocast, with loss scaling), or `auto`: bf16 on a GPU, else fp32.
-        compile: torch.compile.
+        compile: torch.compile. Its dropout draws other masks than the plain model's.
         channels_last: memory order of the inputs and of the convolutions.
         deterministic: only operations that give the same bits every time; slower on a GPU. One that has no such form
             there ends the trial with torch's error: transformers of timm that interpolate their position embedding,
