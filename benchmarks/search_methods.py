@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.learning_curves import Pool
 from sweeps.allocation import Allocator, Scores
 from sweeps.allocation.allocator import Step
-from sweeps.rungs import Rungs, milestones
+from sweeps.rungs import Rungs, milestones, seed_milestones
 
 Method = Callable[[Pool, float], int]
 
@@ -61,7 +61,7 @@ def asha_then_seeds(pool: Pool, budget: float, num_best: int = 9, num_seeds: int
 def adaptive(pool: Pool, budget: float, num_seeds: int = 3) -> int:
     """Ours: sweeps/allocation."""
     num_epochs = pool.score_NSE.shape[2]
-    places = [*milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs, num_seeds=1), num_epochs]
+    places = seed_milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs)
     num_architectures = int(pool.architecture_N.max()) + 1
     scores = Scores(places, num_seeds=num_seeds, num_architectures=num_architectures)
     allocator = Allocator(scores)

@@ -27,7 +27,7 @@ from storage.model_file import model_key
 from storage.object_store import ObjectStore
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
-from sweeps.configurations import check_first_weights, check_labels, with_weights_hash
+from sweeps.configurations import check_labels, check_published_weights, with_weights_hash
 from sweeps.embeddings import embed_for_plan
 from sweeps.loggers import TrialLogs
 from sweeps.resources import choose_device, trial_resources
@@ -59,7 +59,7 @@ def _sweep(words: Sequence[str]) -> int:
     for architecture in settings.sweep.architectures:
         config = plan.trial_config(architecture, {})
         check_labels({clip.clip_id: clip.labels for clip in manifest.clips}, split, config, section="sweep")
-        check_first_weights(config)
+        check_published_weights(config)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))

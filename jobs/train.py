@@ -30,7 +30,7 @@ from storage.object_store import ObjectStore
 from storage.out_of_fold import out_of_fold
 from storage.split import PARTS, Split, save_split
 from sweeps import ExperimentPlan, run_experiment
-from sweeps.configurations import check_first_weights, check_labels, with_weights_hash
+from sweeps.configurations import check_labels, check_published_weights, with_weights_hash
 from sweeps.embeddings import embed_folds
 from sweeps.loggers import RunInfo, RunLogger, open_logger
 from sweeps.loggers.run_logger import RunState
@@ -70,7 +70,7 @@ def _train(words: Sequence[str]) -> int:
     # What can be known now is told now, and not after hours of featurizing.
     plan.check(feature_shape=settings.features.feature_shape)
     _check_labels(plan, splits, {clip.clip_id: clip.labels for clip in manifest.clips})
-    check_first_weights(plan.trial_config(plan.folds[0]))
+    check_published_weights(plan.trial_config(plan.folds[0]))
     logger = open_logger(settings.log, say=say)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.leaderboard import LeaderboardRow
+from reports.prediction_arrays import has_label, probabilities
 from reports.sweep_results import SweepResults
 
 
@@ -82,13 +83,10 @@ def joined(answers: Sequence[Answers]) -> dict[int, Answers]:
 
 
 def _answers(seed: int, predictions: pd.DataFrame, num_labels: int) -> Answers:
-    has_label = np.zeros((len(predictions), num_labels), dtype=np.bool_)
-    for line, (first, labels) in enumerate(zip(predictions["label"], predictions["labels"], strict=True)):
-        has_label[line, [first] if labels is None else list(labels)] = True
     return Answers(
         seed=seed,
         groups=predictions["group"].to_numpy(dtype=object),
-        has_label=has_label,
+        has_label=has_label(predictions, num_labels),
         predicted=predictions["predicted"].to_numpy(dtype=np.int64),
-        probabilities=np.stack(predictions["probabilities"].tolist()).astype(np.float64),
+        probabilities=probabilities(predictions),
     )

@@ -13,7 +13,7 @@ import numpy as np
 from sweeps.allocation import Allocator, Scores, Step
 from sweeps.ledger import Decision, Ledger, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
-from sweeps.rungs import milestones
+from sweeps.rungs import seed_milestones
 from sweeps.studies import Studies
 
 
@@ -67,14 +67,12 @@ class AdaptiveSearch:
     ) -> None:
         settings = plan.settings
         self._plan, self._ledger = plan, ledger
-        places = milestones(
-            grace_epochs=settings.grace_epochs,
-            reduction_factor=settings.reduction_factor,
-            epochs=settings.epochs,
-            num_seeds=1,
-        )
         self._scores = Scores(
-            [*places, settings.epochs],
+            seed_milestones(
+                grace_epochs=settings.grace_epochs,
+                reduction_factor=settings.reduction_factor,
+                epochs=settings.epochs,
+            ),
             num_seeds=len(settings.seeds),
             num_architectures=len(settings.architectures),
         )
@@ -102,9 +100,11 @@ class AdaptiveSearch:
             suggestion = self._new(step.architecture)
             if suggestion is not None:
                 # The decision comes first: without its suggestion it is void, and the same one is made again.
-                self._decide(suggestion, step)
+                until = self._decide(suggestion, step)
                 self._ledger.suggest(suggestion)
-                return self._send(self._add(suggestion), step, decided=True)
+                row = self._add(suggestion)
+                self._trials[row].until = until
+                return self._turn(row)
 
     def hear(self, trial_id: str, *, seed_epoch: int, objective: float) -> None:
         """Takes an epoch's report; what was heard before changes nothing."""
@@ -186,26 +186,24 @@ class AdaptiveSearch:
         self._row_of[suggestion.config.trial_id] = row
         return row
 
-    def _send(self, row: int, step: Step, *, decided: bool = False) -> Turn:
+    def _send(self, row: int, step: Step) -> Turn:
         trial = self._trials[row]
-        if not decided:
-            self._decide(trial.suggestion, step)
-        trial.until = self._until(step)
+        trial.until = self._decide(trial.suggestion, step)
         return self._turn(row)
 
-    def _decide(self, suggestion: Suggestion, step: Step) -> None:
+    def _decide(self, suggestion: Suggestion, step: Step) -> int:
+        """Records a decision and returns the seed-epoch that it leads to."""
+        until = step.seed * self._plan.settings.epochs + int(self._scores.milestones[step.milestone])
         decision = Decision(
             number=self._num_decisions,
             trial_id=suggestion.config.trial_id,
             seed=self._plan.settings.seeds[step.seed],
-            until=self._until(step),
+            until=until,
             rate=step.rate,
         )
         self._ledger.decide(decision)
         self._num_decisions += 1
-
-    def _until(self, step: Step) -> int:
-        return step.seed * self._plan.settings.epochs + int(self._scores.milestones[step.milestone])
+        return until
 
     def _goes_on_at_once(self, row: int) -> bool:
         """Whether the next step is this trial's: its process then goes on instead of being started anew."""

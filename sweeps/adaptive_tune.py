@@ -12,9 +12,10 @@ from ray.tune.search import Searcher
 from sweeps.adaptive import AdaptiveSearch, Turn
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
+from sweeps.table_searcher import TableSearcher
 
 
-class AdaptiveSearcher(Searcher):
+class AdaptiveSearcher(TableSearcher):
     """Hands out turns as `AdaptiveSearch` decides; when the budget is spent, ends what was left on the way.
 
     Attributes:
@@ -24,10 +25,9 @@ class AdaptiveSearcher(Searcher):
     def __init__(
         self, search: AdaptiveSearch, ledger: Ledger, *, on_end: Callable[[TrialRecord], None], fault: Fault
     ) -> None:
-        super().__init__()  # no metric: a trial that fails before its first epoch has none to report
-        self._search, self._ledger, self._on_end, self.fault = search, ledger, on_end, fault
+        super().__init__(ledger, on_end=on_end, fault=fault)
+        self._search = search
         self.trial_of: dict[str, str] = {}
-        self.num_given_up = 0
         self._next: Turn | None = None  # asked for, and not yet handed out
 
     def has_more(self) -> bool:
@@ -59,21 +59,13 @@ class AdaptiveSearcher(Searcher):
             self._end(ours, result or {}, error=error)
 
     def _end(self, ours: str, result: dict[str, Any], *, error: bool) -> None:
-        if error:  # the machine's fault as likely as the trial's: it stays open, and the same command tries it again
-            detail = "the trial's process died or raised too often; run the same command to try it again"
-            self._ledger.failure(ours, reason="gave_up", detail=detail)
+        if error:
+            self._give_up(ours)
             self._search.give_up(ours)
-            self.num_given_up += 1
         elif result.get("failed"):
             self._on_end(self._search.end(ours, "failed"))
         elif self._search.has_ended(ours):
             self._on_end(self._search.end(ours, "finished"))
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the results table is what survives."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError("searchers are rebuilt from the results table")
 
 
 class AdaptiveScheduler(FIFOScheduler):

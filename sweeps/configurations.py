@@ -106,14 +106,15 @@ def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: s
         ) from e
 
 
-def check_first_weights(config: TrialConfig) -> None:
-    """Holds, before anything is computed, that the weights can be read or fetched and fit the architecture.
+def check_published_weights(config: TrialConfig) -> None:
+    """Holds, before anything is computed, that published weights can be fetched and fit; `check_model` fits a file's.
 
     Raises:
         InvalidInput: there are none, they cannot be had, or they are of another model.
     """
-    weights = first_weights(config)
-    if weights is not None:
+    if config.weights == HUB:
+        weights = first_weights(config)
+        assert weights is not None
         frozen_backbone(config, weights)
 
 

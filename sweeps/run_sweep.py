@@ -13,7 +13,6 @@ from typing import Any
 
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
 
 from storage.checkpoints import Checkpoints
 from storage.model_file import delete_models
@@ -27,6 +26,7 @@ from sweeps.loggers import RunInfo, TrialLogs
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
 from sweeps.resources import trial_resources
+from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.trial_news import heard
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
@@ -131,7 +131,7 @@ def _search(
     *,
     on_end: Callable[[TrialRecord], None],
     fault: Fault,
-) -> tuple[LedgerSearcher | AdaptiveSearcher, TrialScheduler]:
+) -> tuple[TableSearcher, TrialScheduler]:
     """The two that decide, by the plan's scheduler."""
     if plan.settings.scheduler == "adaptive":
         search = AdaptiveSearch(plan, ledger, records, ledger.decisions())
@@ -144,7 +144,7 @@ def _search(
 def _tune(
     plan: SweepPlan,
     context: TrialContext,
-    searcher: Searcher,
+    searcher: TableSearcher,
     scheduler: TrialScheduler,
     watch: "_Watch",
     resources: dict[str, float],

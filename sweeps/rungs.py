@@ -21,6 +21,12 @@ def milestones(*, grace_epochs: int, reduction_factor: int, epochs: int, num_see
     return tuple(found)
 
 
+def seed_milestones(*, grace_epochs: int, reduction_factor: int, epochs: int) -> tuple[int, ...]:
+    """Those within one seed, and its end."""
+    within = milestones(grace_epochs=grace_epochs, reduction_factor=reduction_factor, epochs=epochs, num_seeds=1)
+    return (*within, epochs)
+
+
 @dataclass(slots=True)
 class Rungs:
     """The rungs of one architecture.

@@ -14,9 +14,10 @@ from sweeps.ledger import Ledger, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
 from sweeps.rungs import Rungs, milestones
 from sweeps.studies import Studies
+from sweeps.table_searcher import TableSearcher
 
 
-class LedgerSearcher(Searcher):
+class LedgerSearcher(TableSearcher):
     """Hands out unfinished trials first, then new suggestions; records each before it starts and when it ends."""
 
     def __init__(
@@ -28,8 +29,8 @@ class LedgerSearcher(Searcher):
         on_end: Callable[[TrialRecord], None],
         fault: Fault,
     ) -> None:
-        super().__init__()  # no metric: a trial that fails before its first epoch has none to report
-        self._plan, self._ledger, self._on_end, self.fault = plan, ledger, on_end, fault
+        super().__init__(ledger, on_end=on_end, fault=fault)
+        self._plan = plan
         self._studies = Studies(plan)
         self._studies.restore(records)
         self._unfinished = [record.suggestion for record in records if record.state is None]
@@ -39,10 +40,8 @@ class LedgerSearcher(Searcher):
             record.suggestion.config.trial_id: dict(record.objectives) for record in records if record.state is None
         }
         self.stopped: set[str] = set()  # filled by the scheduler
-        self.num_given_up = 0
 
     def has_more(self) -> bool:
-        """Whether there is anything to train."""
         return bool(self._unfinished) or self._next_number < self._plan.num_trials
 
     def suggest(self, trial_id: str) -> Any:
@@ -69,10 +68,8 @@ class LedgerSearcher(Searcher):
             self._end(suggestion, result or {}, error=error, stopped=trial_id in self.stopped)
 
     def _end(self, suggestion: Suggestion, result: dict[str, Any], *, error: bool, stopped: bool) -> None:
-        if error:  # the machine's fault as likely as the trial's: it stays open, and the same command tries it again
-            detail = "the trial's process died or raised too often; run the same command to try it again"
-            self._ledger.failure(suggestion.config.trial_id, reason="gave_up", detail=detail)
-            self.num_given_up += 1
+        if error:
+            self._give_up(suggestion.config.trial_id)
             return
         curve = self._curves.pop(suggestion.config.trial_id)
         if "objective" in result:
@@ -88,12 +85,6 @@ class LedgerSearcher(Searcher):
         """The suggestion that a Tune trial runs, by Tune's id. None once it has ended: cleaning up after an error, Tune
         brings results of ended trials again."""
         return self._running.get(trial_id)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the results table is what survives."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError("searchers are rebuilt from the results table")
 
     def _next(self) -> Suggestion | None:
         if self._unfinished:

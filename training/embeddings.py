@@ -15,13 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from models import HEAD_OPTIONS, Classifier, create_model, load_weights
+from models import HEAD_OPTIONS, Classifier, create_model
 from storage.embedding_store import Embeddings
 from storage.errors import InvalidInput, StorageError
 from storage.split import PARTS, Part, Split
 from training.config import TrialConfig
 from training.data import PartData, TrialData, rows_of_part
 from training.embedding_spec import EmbeddingSpec
+from training.first_weights import fit_weights
 from training.inputs import Scaling
 from training.recipe import AugmentConfig, InputConfig
 
@@ -104,12 +105,7 @@ def frozen_backbone(config: TrialConfig, weights: Mapping[str, torch.Tensor]) ->
     model = create_model(
         config.architecture, num_classes=1, in_channels=config.input.channels, seed=0, options=config.model
     )
-    try:
-        load_weights(model, weights)
-    except ValueError as e:
-        raise InvalidInput(
-            "trial.weights", given=config.weights, allowed=f"weights of {config.architecture}", remedy=f"{e}."
-        ) from e
+    fit_weights(model, config, weights)
     return model.requires_grad_(False).eval()
 
 

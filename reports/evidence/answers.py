@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.evidence.cubes import ScoreCube, score_cube
+from reports.prediction_arrays import has_label, probabilities
 from storage.errors import InvalidInput
 
 
@@ -67,9 +68,9 @@ def answers_of(
         groups=tuple(first["group"].fillna(first["clip_id"])),
         folds=tuple(int(fold) for fold in first["fold"]),
         seeds=tuple(int(seed) for seed in seeds),
-        has_label=_has_label(first, num_labels),
+        has_label=has_label(first, num_labels),
         predicted=rows["predicted"].to_numpy(dtype=np.int64).reshape(shape).T,
-        probabilities=np.stack(rows["probabilities"].tolist()).reshape(*shape, -1).swapaxes(0, 1).astype(np.float64),
+        probabilities=probabilities(rows).reshape(*shape, -1).swapaxes(0, 1),
     )
 
 
@@ -117,10 +118,3 @@ def _refuse_uneven(rows: pd.DataFrame, first: pd.DataFrame, *, num_seeds: int) -
             allowed="one fold per clip",
             remedy="Train every seed on the same folds.",
         )
-
-
-def _has_label(rows: pd.DataFrame, num_labels: int) -> NDArray[np.bool_]:
-    has = np.zeros((len(rows), num_labels), dtype=np.bool_)
-    for line, (first, labels) in enumerate(zip(rows["label"], rows["labels"], strict=True)):
-        has[line, [first] if labels is None else [first, *labels]] = True
-    return has

@@ -10,7 +10,7 @@ from models import create_model
 from storage.errors import InvalidInput
 from storage.split import Part, Split
 from sweeps import ExperimentPlan, ExperimentSettings
-from sweeps.configurations import check_first_weights, check_labels, with_weights_hash
+from sweeps.configurations import check_labels, check_published_weights, with_weights_hash
 from training import TrialConfig
 from training.recipe import LossConfig
 
@@ -50,10 +50,10 @@ def test_a_part_all_of_whose_clips_were_quarantined_is_refused() -> None:
 
 def test_weights_that_nobody_publishes_are_refused_and_those_that_fit_are_not(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no published weights"):
-        check_first_weights(config(weights="hub"))
+        check_published_weights(config(weights="hub"))
     save_file(create_model("cnn", num_classes=5, seed=1).state_dict(), tmp_path / "cnn.safetensors")
-    check_first_weights(config(weights=str(tmp_path / "cnn.safetensors")))
-    check_first_weights(config())
+    make_plan(weights=str(tmp_path / "cnn.safetensors")).check(feature_shape=(64, 64))
+    check_published_weights(config())
 
 
 def make_plan(architecture: str = "cnn", **trial: Any) -> ExperimentPlan:

@@ -1,0 +1,36 @@
+"""What every searcher of a sweep is: rebuilt from the results table, and deaf to what Tune would save of it."""
+
+from collections.abc import Callable
+
+from ray.tune.search import Searcher
+
+from sweeps.fault import Fault
+from sweeps.ledger import Ledger, TrialRecord
+
+
+class TableSearcher(Searcher):
+    """Attributes:
+    fault: the first error of the driver; once there is one, nothing more is recorded.
+    num_given_up: trials whose process died or raised too often.
+    """
+
+    def __init__(self, ledger: Ledger, *, on_end: Callable[[TrialRecord], None], fault: Fault) -> None:
+        super().__init__()  # no metric: a trial that fails before its first epoch has none to report
+        self._ledger, self._on_end, self.fault = ledger, on_end, fault
+        self.num_given_up = 0
+
+    def has_more(self) -> bool:
+        """Whether there is anything to train."""
+        raise NotImplementedError
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the results table is what survives."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError("searchers are rebuilt from the results table")
+
+    def _give_up(self, trial_id: str) -> None:
+        """Records an error that is the machine's fault as likely as the trial's, which therefore stays open."""
+        detail = "the trial's process died or raised too often; run the same command to try it again"
+        self._ledger.failure(trial_id, reason="gave_up", detail=detail)
+        self.num_given_up += 1
