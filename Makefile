@@ -26,8 +26,8 @@ else
 endif
 
 .PHONY: test
-test: $(INSTALLED) ## the test suite, without the slow and the cluster tests
-	$(PY) -m pytest -m "not slow and not cluster" -n 2 --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED) ## the test suite, without the slow and the cluster tests; a thread for each of its two processes
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## kills, whole jobs and Ray clusters

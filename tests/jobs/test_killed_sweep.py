@@ -4,16 +4,13 @@ At concurrency 1 the results must be those of an undisturbed run to the last bit
 lost.
 """
 
-import os
 import random
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from killed_jobs import kill_after_progress, run_to_the_end
 
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.object_store import open_store
@@ -55,28 +52,6 @@ def command(recordings: Path, uri: str, folder: Path) -> list[str]:
         "pipeline.clips_per_shard=10",
         "cluster.num_cpus=2",
     ]
-
-
-def run_to_the_end(words: list[str], folder: Path) -> str:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def kill_after_progress(words: list[str], uri: str, folder: Path, *, num_rows: int, delay_s: float) -> None:
-    """Starts the job in a process group of its own; kills the group a moment after `num_rows` epochs are committed."""
-    process = subprocess.Popen(
-        words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 300
-    store = open_store(uri)
-    while sum(1 for _ in store.list("results/epochs/")) < num_rows:
-        assert process.poll() is None, "the job ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    time.sleep(delay_s)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def read_tables(uri: str) -> dict[str, pd.DataFrame]:

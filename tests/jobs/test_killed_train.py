@@ -3,13 +3,9 @@
 Nothing may be lost, nothing be there twice, and every number must be that of an undisturbed run to the last bit.
 """
 
-import os
 import random
 import re
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from killed_jobs import kill_after_progress, run_to_the_end
 
 from jobs import train
 from storage.object_store import open_store
@@ -74,27 +71,6 @@ def command(corpus: Path, folder: Path) -> list[str]:
     ]
 
 
-def run_to_the_end(words: list[str], folder: Path) -> str:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def kill_after_progress(words: list[str], folder: Path, *, num_rows: int, delay_s: float) -> None:
-    """Starts the job in a process group of its own; kills the group a moment after `num_rows` epochs are committed."""
-    process = subprocess.Popen(
-        words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 200
-    store = open_store(f"{folder}/store")
-    while sum(1 for _ in store.list("results/epochs/")) < num_rows and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(delay_s)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     results = ResultsTable(open_store(f"{folder}/store"))
     tables = {name: results.read(name).to_pandas().sort_values(keys, ignore_index=True) for name, keys in _KEYS.items()}
@@ -124,7 +100,7 @@ def test_an_experiment_killed_twice_ends_as_the_undisturbed_one(
     for num_rows in sorted(chance.sample(range(_NUM_EPOCHS + 1), 2)):
         delay_s = chance.uniform(0, 0.5)
         print(f"SIGKILL {delay_s:.2f} s after {num_rows} of {_NUM_EPOCHS} epochs")
-        kill_after_progress(command(corpus, ours), ours, num_rows=num_rows, delay_s=delay_s)
+        kill_after_progress(command(corpus, ours), f"{ours}/store", ours, num_rows=num_rows, delay_s=delay_s)
     printed = run_to_the_end(command(corpus, ours), ours)
     assert "experiment 0001, " in printed
     assert pooled_line(printed) == expected

@@ -17,7 +17,7 @@ from table_writers import TABLES, acknowledged, check, planned
 from storage.object_store import open_store, probe
 from storage.results_table import ResultsTable
 
-_HERE = Path(__file__).parent
+_TOYS = Path(__file__).parents[1] / "toys"
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def faulty(endpoint_url: str, *, seed: int, share: float, done: dict[str, int]) 
     """The endpoint of a proxy before the server; `done` is filled with what it did once it has ended."""
     upstream = urllib.parse.urlsplit(endpoint_url).netloc
     process = subprocess.Popen(
-        [sys.executable, str(_HERE / "faulty_proxy.py"), upstream, str(seed), str(share)],
+        [sys.executable, str(_TOYS / "faulty_proxy.py"), upstream, str(seed), str(share)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -43,9 +43,9 @@ def run_writers(endpoint_url: str, bucket: str, folder: Path, *counts: int) -> N
     seed = counts[-1]
     done: dict[str, int] = {}
     with faulty(endpoint_url, seed=seed, share=0.05, done=done) as spoilt_url:
-        words = [str(_HERE / "table_writers.py"), f"s3://{bucket}/prefix", spoilt_url, str(folder), *map(str, counts)]
+        words = [str(_TOYS / "table_writers.py"), f"s3://{bucket}/prefix", spoilt_url, str(folder), *map(str, counts)]
         ended = subprocess.run(
-            [sys.executable, *words], capture_output=True, text=True, cwd=_HERE.parents[1], timeout=600
+            [sys.executable, *words], capture_output=True, text=True, cwd=_TOYS.parents[1], timeout=600
         )
     errors = {path.name: path.read_text() for path in folder.glob("error-*")}
     looks = (folder / "looks").read_text() if (folder / "looks").exists() else "none"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import boto3
 import pytest
+from compaction_toys import EVER, SWEEP, once, rows_of, write
 from s3_servers import ministack, nanio, s3rver
 from store_toys import keys_of
-from test_compaction import EVER, SWEEP, once, rows_of, write
 
 from storage.compaction import compact, tidy
 from storage.errors import StorageError

@@ -1,11 +1,13 @@
 """A small learnable data set for trials: log-mels whose labels are bright bands."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from storage.feature_store import Features
+from storage.object_store import ObjectStore, open_store
 from storage.split import Part, Split
 from training import TrialConfig, TrialData, load_trial_data
 from training.recipe import AugmentConfig, LoopConfig, OptimizerConfig
@@ -82,3 +84,8 @@ def trial_config() -> TrialConfig:
         augment=AugmentConfig(mix_alpha=0.2, time_mask_frames=4, frequency_mask_bands=3, roll=True),
         loop=LoopConfig(precision="fp32"),
     )
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> ObjectStore:
+    return open_store(str(tmp_path))

@@ -111,7 +111,7 @@ def test_twenty_steps_of_cnn_together_equal_those_alone(
         assert_same_curve(ours, theirs)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+@pytest.mark.parametrize("kind", [pytest.param("adamw", marks=pytest.mark.slow), "sgd"])
 def test_twenty_steps_of_alexnet_together_equal_those_alone(
     disturbed: TrialConfig, large_trial_data: TrialData, kind: str
 ) -> None:

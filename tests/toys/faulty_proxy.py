@@ -1,6 +1,6 @@
 """An HTTP proxy on loopback between a store and its S3 server that spoils some of the requests, by a seeded draw.
 
-python tests/storage/faulty_proxy.py <host:port of the server> <seed> <share of requests to spoil>
+python tests/toys/faulty_proxy.py <host:port of the server> <seed> <share of requests to spoil>
 
 Prints its own port, then serves until its standard input ends, and prints how often it did what. It is a process of its
 own, so that it does not share an interpreter with the server.

@@ -1,6 +1,6 @@
 """Many processes that write four results tables, read and compact them, and are killed at random moments.
 
-python tests/storage/table_writers.py <storage uri> <endpoint> <folder> <writers> <commits each> <kills> <seed>
+python tests/toys/table_writers.py <storage uri> <endpoint> <folder> <writers> <commits each> <kills> <seed>
 
 Each writer notes what it was told is committed in a file of its own, synced, before it goes on; so does the reader with
 what it saw. A killed writer is started again and does all of its work again. The parent imports once and forks, as a

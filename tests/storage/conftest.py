@@ -1,0 +1,9 @@
+"""Fixtures of stores."""
+
+import pytest
+from store_toys import MemoryStore
+
+
+@pytest.fixture
+def memory() -> MemoryStore:
+    return MemoryStore()
