@@ -163,7 +163,7 @@ class _Watch:
     """Counts seed-epochs over all folds, shows the newest, and tells the logs."""
 
     def __init__(self, plan: ExperimentPlan, tell: Tell, logger: RunLogger) -> None:
-        self._of_fold: dict[int, int] = {}
+        self._of_trial: dict[int, int] = {}
         self._per_fold = len(plan.settings.seeds) * plan.settings.epochs
         self._total = len(plan.folds) * self._per_fold
         self._tell, self._logger = tell, logger
@@ -173,16 +173,16 @@ class _Watch:
             self._logger.seed(fold=heard.fold, result=heard.result)
             return
         if isinstance(heard, FoldEnded):
-            self._of_fold[heard.fold], text = self._per_fold, f"fold {heard.fold} has ended"
+            self._of_trial[heard.number], text = self._per_fold, f"fold {heard.fold} has ended"
         else:
             news, metrics = heard.news, heard.news.metrics
             self._logger.epoch(seed=news.seed, fold=heard.fold, metrics=metrics)
-            self._of_fold[heard.fold] = news.seed_epoch
+            self._of_trial[heard.number] = news.seed_epoch
             text = (
                 f"fold {heard.fold} seed {news.seed} epoch {metrics.epoch}: loss {metrics.train_loss:.3f}, "
                 f"validation {metrics.validation_score:.3f}"
             )
-        self._tell(sum(self._of_fold.values()), self._total, text)
+        self._tell(sum(self._of_trial.values()), self._total, text)
 
 
 def _conclude(
