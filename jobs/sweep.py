@@ -1,11 +1,13 @@
-"""The main job: recordings → features → split → sweep → leaderboard and report. Run again, it resumes.
+"""The main job: recordings → features → split → search → confirmation → audit → report. Run again, it resumes.
 
 python jobs/sweep.py data.root=<ESC-50 tree> sweep.num_trials=12 storage.uri=s3://bucket/prefix
 python jobs/sweep.py preset=embedded data.root=workspace/data/synthetic
 python jobs/sweep.py --smoke data.root=<ESC-50 tree>
 
 While it searches, `tensorboard --logdir workspace/logs` shows every trial, and compares them under HParams;
-log.kinds=[tensorboard,wandb,mlflow] tells others, too.
+log.kinds=[tensorboard,wandb,mlflow] tells others, too. What follows the search: `sweep.confirm.*` says which
+configurations are confirmed over further seeds and folds, `sweep.audit.share` how many stopped trials are run to their
+end to tell whether it was right to stop them.
 """
 
 import dataclasses
@@ -16,7 +18,8 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.console import progress, run_job, say
-from jobs.other_jobs import NOT_OF_SWEEP
+from jobs.follow_ups import Searched, audit, confirm, splits_to_confirm_on
+from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_SWEEP_OVER_FOLDS
 from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
@@ -41,11 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _sweep(words: Sequence[str]) -> int:
-    settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_SWEEP)
-    searched = dataclasses.replace(settings.sweep, trial=with_weights_hash(settings.sweep.trial))
-    settings = dataclasses.replace(settings, sweep=searched)
+    settings = _settings(words)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
+    splits = splits_to_confirm_on(manifest, split, settings, is_smoke="--smoke" in words)
     logs = TrialLogs(settings.log, say=say)
     plan = SweepPlan(
         settings=settings.sweep,
@@ -58,7 +60,10 @@ def _sweep(words: Sequence[str]) -> int:
     # What can be known now is told now, and not after hours of featurizing.
     for architecture in settings.sweep.architectures:
         config = plan.trial_config(architecture, {})
-        check_labels({clip.clip_id: clip.labels for clip in manifest.clips}, split, config, section="sweep")
+        for fold, of_fold in {None: split, **splits}.items():
+            where = "" if fold is None else f" of fold {fold}"
+            labels_of_clip = {clip.clip_id: clip.labels for clip in manifest.clips}
+            check_labels(labels_of_clip, of_fold, config, section="sweep", where=where)
         check_published_weights(config)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
@@ -73,7 +78,10 @@ def _sweep(words: Sequence[str]) -> int:
         say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
         embedded = _embed(plan, data, result.features, split)
         row = _sweep_row(settings, plan, split, data)
-        num_given_up = _search(plan, data, store, settings, row, embedded, logs)
+        num_not_run = _search(plan, data, store, settings, row, embedded, logs)
+        spec = dataclasses.asdict(settings.features)
+        searched = Searched(plan=plan, features=result.features, splits=splits, split=split, row=row, feature_spec=spec)
+        num_not_run += confirm(searched) + audit(searched)
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
     rows = leaderboard(sweep)
@@ -82,7 +90,16 @@ def _sweep(words: Sequence[str]) -> int:
         if store.size_bytes(key) is not None:
             say(f"to use the first: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
     say(f"report: {path}")
-    return 1 if num_given_up else 0
+    return 1 if num_not_run else 0
+
+
+def _settings(words: Sequence[str]) -> JobSettings:
+    """Those of the command line; `folds` are looked at, and so allowed there, where a confirmation is over folds."""
+    settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_SWEEP_OVER_FOLDS)
+    if not settings.sweep.confirm.folds:
+        settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_SWEEP)
+    searched = dataclasses.replace(settings.sweep, trial=with_weights_hash(settings.sweep.trial))
+    return dataclasses.replace(settings, sweep=searched)
 
 
 def _embed(plan: SweepPlan, data: TrialData, features: FeatureStore, split: Split) -> tuple[TrialData, ...]:

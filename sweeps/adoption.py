@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from storage.chosen_trials import read_trials
 from storage.results_table import ResultsTable
-from storage.trial_rows import rows_of_trials
 from training import TrialConfig, TrialResult
 
 
@@ -93,7 +93,7 @@ def adopt(
     configs = list(configs)
     sources = _sources(results, configs, of_runs)
     _copy(results, run_id, configs, sources)
-    rows = rows_of_trials(results, "seeds", sweep_id=run_id, trial_ids=sources)
+    rows = read_trials(results, "seeds", sweep_id=run_id, trial_ids=sources).to_pylist()
     scores = {(row["trial_id"], row["seed"]): _score(row) for row in rows}
     found = {}
     for config in configs:
@@ -152,7 +152,7 @@ def _copy(results: ResultsTable, run_id: str, configs: Sequence[TrialConfig], so
         trial_ids = {sources[trial_id].trial_id for trial_id, _ in of_run}
         for table in ("epochs", "predictions", "seeds"):
             rows: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-            for row in rows_of_trials(results, table, sweep_id=source_run, trial_ids=trial_ids):
+            for row in read_trials(results, table, sweep_id=source_run, trial_ids=trial_ids).to_pylist():
                 rows[row["trial_id"], row["seed"]].append(row)
             for trial_id, seed in of_run:
                 ours = {"sweep_id": run_id, "trial_id": trial_id}

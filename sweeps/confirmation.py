@@ -40,8 +40,8 @@ class ConfirmationPlan:
     def confirmation_id(self) -> str:
         """The sweep's id and a hash of all trials: the same choice on the same splits is the same confirmation.
 
-        A sweep that goes on after it was confirmed (an open trial ends, its budget is extended) may make another choice,
-        and so another confirmation, which takes over what they have in common.
+        A sweep that goes on after it was confirmed (an open trial ends, its budget is extended) may make another
+        choice, and so another confirmation, which takes over what they have in common.
         """
         trial_ids = [suggestion.config.trial_id for suggestion in self.suggestions()]
         return f"{self.sweep.sweep_id}-confirmation-{content_hash(trial_ids, length=12)}"

@@ -23,7 +23,7 @@ from sweeps.train_turns import Failure, delete_checkpoints, train_turns
 from training import TrialConfig, TrialData
 from training.fuse_choice import FuseSeeds
 
-Embed = Callable[[Sequence[TrialConfig]], Mapping[str, TrialData]]
+Embed = Callable[[list[TrialConfig]], Mapping[str, TrialData]]
 
 
 class RunNeeds(TrialNeeds, Protocol):
@@ -149,7 +149,8 @@ def _begin(
     ledger.start({**sweep_row, "of_sweep": planned.of_sweep})
     for suggestion in planned.suggestions:
         ledger.suggest(suggestion)
-    records = ledger.records()
+    ours = {suggestion.config.trial_id for suggestion in planned.suggestions}
+    records = [record for record in ledger.records() if record.suggestion.config.trial_id in ours]
     if planned.of_sweep is None:
         return records, {}
     results = ResultsTable(ledger.store)

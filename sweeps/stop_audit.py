@@ -15,7 +15,7 @@ from dataclasses import replace
 from storage.identity import derive_seed
 from sweeps.ledger import Suggestion, TrialRecord
 
-_SEEDS = 2**63  # that `derive_seed` has
+_NUM_SEEDS = 2**63  # that `derive_seed` has
 
 
 def audit_id(sweep_id: str) -> str:
@@ -25,7 +25,7 @@ def audit_id(sweep_id: str) -> str:
 
 def is_drawn(trial_id: str, *, searcher_seed: int, share: float) -> bool:
     """Whether a trial is audited if it is stopped; with a larger share, too."""
-    return derive_seed("audit of stops", searcher_seed, trial_id) / _SEEDS < share
+    return derive_seed("audit of stops", searcher_seed, trial_id) < share * _NUM_SEEDS
 
 
 def draw_stops(records: Iterable[TrialRecord], *, searcher_seed: int, share: float) -> tuple[Suggestion, ...]:
