@@ -24,6 +24,7 @@ from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.splits import draw_split
 from reports import leaderboard
+from reports.audit_of_stops import stops_line
 from reports.chosen_by import ACCURACY, MACRO_AUC
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
@@ -84,6 +85,9 @@ def _sweep(words: Sequence[str]) -> int:
         num_not_run += confirm(searched) + audit(searched)
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
+    audited = stops_line(sweep)
+    if audited:
+        say(audited)
     rows = leaderboard(sweep)
     if rows:
         key = model_key(plan.sweep_id, rows[0].trial_id, rows[0].seeds[0])

@@ -51,7 +51,7 @@ class _Stop(Exception):
 def search(plan: SweepPlan, store: ObjectStore) -> None:
     """Leaves the rows of a whole sweep: two configurations have finished, one is stopped after its first seed."""
     ledger = Ledger(ResultsTable(store), plan.sweep_id)
-    ledger.start(SWEEP_ROW)
+    ledger.start({**SWEEP_ROW, "split_hash": plan.split_hash})
     for suggestion in suggestions(plan):
         ledger.suggest(suggestion)
         stop_at = 2 if suggestion.number == len(RATES) - 1 else None
@@ -69,7 +69,7 @@ def train(
     stop_at: int | None = None,
     adopted: Adopted = NOTHING,
 ) -> dict[int, float]:
-    """Trains in this process; returns seed-epoch → objective."""
+    """Trains in this process, on the split that the configuration names; returns seed-epoch → objective."""
     heard: dict[int, float] = {}
 
     def hear(news: EpochNews) -> None:
@@ -77,7 +77,9 @@ def train(
         if news.seed_epoch == stop_at:
             raise _Stop
 
-    context = TrialContext(sweep_id=run_id, store=store, data=load_trial_data(toy_features(), own_split()))
+    splits = {split.split_hash: split for split in toy_splits(toy_features()).values()}
+    data = load_trial_data(toy_features(), splits[config.split_hash])
+    context = TrialContext(sweep_id=run_id, store=store, data=data)
     try:
         ended = train_recorded(config, context, hear, adopted=adopted)
         assert not isinstance(ended, FailedTraining)
