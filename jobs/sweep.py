@@ -18,10 +18,11 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.console import progress, run_job, say
-from jobs.follow_ups import Searched, audit, confirm, splits_to_confirm_on
+from jobs.follow_ups import Searched, Splits, audit, confirm, splits_to_confirm_on
 from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_SWEEP_OVER_FOLDS
 from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
+from pipelines.manifest import Manifest
 from pipelines.splits import draw_split
 from reports import leaderboard
 from reports.audit_of_stops import stops_line
@@ -59,30 +60,24 @@ def _sweep(words: Sequence[str]) -> int:
     )
     plan.check(feature_shape=settings.features.feature_shape)
     # What can be known now is told now, and not after hours of featurizing.
-    for architecture in settings.sweep.architectures:
-        config = plan.trial_config(architecture, {})
-        for fold, of_fold in {None: split, **splits}.items():
-            where = "" if fold is None else f" of fold {fold}"
-            labels_of_clip = {clip.clip_id: clip.labels for clip in manifest.clips}
-            check_labels(labels_of_clip, of_fold, config, section="sweep", where=where)
-        check_published_weights(config)
+    _check_trials(plan, manifest, {None: split, **splits})
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
         trial_resources(settings.sweep, device=plan.device, section="sweep")
-        result = make_features(manifest, settings, store)
-        plan = dataclasses.replace(plan, quarantine_hash=result.features.quarantine_hash())
+        features = make_features(manifest, settings, store).features
+        plan = dataclasses.replace(plan, quarantine_hash=features.quarantine_hash())
         save_split(store, split)
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
-        recipe = plan.trial_config(plan.settings.architectures[0], {})  # no space searches its labels
-        data = load_trial_data(result.features.load(), split, unseen_labels=recipe.loss.unseen_labels)
-        say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
-        embedded = _embed(plan, data, result.features, split)
-        row = _sweep_row(settings, plan, split, data)
-        num_not_run = _search(plan, data, store, settings, row, embedded, logs)
+        row, num_not_run = _search(plan, features, split, settings, logs)
         spec = dataclasses.asdict(settings.features)
-        searched = Searched(plan=plan, features=result.features, splits=splits, split=split, row=row, feature_spec=spec)
+        searched = Searched(plan=plan, features=features, splits=splits, split=split, row=row, feature_spec=spec)
         num_not_run += confirm(searched) + audit(searched)
+    return _conclude(plan, store, settings, num_not_run=num_not_run)
+
+
+def _conclude(plan: SweepPlan, store: ObjectStore, settings: JobSettings, *, num_not_run: int) -> int:
+    """Writes the report and says what it is about; the job's exit code."""
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
     audited = stops_line(sweep)
@@ -106,6 +101,16 @@ def _settings(words: Sequence[str]) -> JobSettings:
     return dataclasses.replace(settings, sweep=searched)
 
 
+def _check_trials(plan: SweepPlan, manifest: Manifest, splits: Splits) -> None:
+    labels_of_clip = {clip.clip_id: clip.labels for clip in manifest.clips}
+    for architecture in plan.settings.architectures:
+        config = plan.trial_config(architecture, {})
+        for fold, split in splits.items():
+            where = "" if fold is None else f" of fold {fold}"
+            check_labels(labels_of_clip, split, config, section="sweep", where=where)
+        check_published_weights(config)
+
+
 def _embed(plan: SweepPlan, data: TrialData, features: FeatureStore, split: Split) -> tuple[TrialData, ...]:
     """Runs frozen backbones once; says why where one has to run in every epoch."""
     for architecture in plan.settings.architectures:
@@ -118,6 +123,22 @@ def _embed(plan: SweepPlan, data: TrialData, features: FeatureStore, split: Spli
 
 
 def _search(
+    plan: SweepPlan, features: FeatureStore, split: Split, settings: JobSettings, logs: TrialLogs
+) -> tuple[dict[str, Any], int]:
+    """Searches; the data are in this process's memory only while it does.
+
+    Returns:
+        The row of the sweep, and the number of trials that could not be run.
+    """
+    recipe = plan.trial_config(plan.settings.architectures[0], {})  # no space searches its labels
+    data = load_trial_data(features.load(), split, unseen_labels=recipe.loss.unseen_labels)
+    say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
+    embedded = _embed(plan, data, features, split)
+    row = _sweep_row(settings, plan, split, data)
+    return row, _run_search(plan, data, features.store, settings, row, embedded, logs)
+
+
+def _run_search(
     plan: SweepPlan,
     data: TrialData,
     store: ObjectStore,

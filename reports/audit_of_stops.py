@@ -1,9 +1,11 @@
-"""The audit of a sweep's stops, for its page and for a terminal. Enters: a `SweepResults`. Leaves: a section, a line."""
+"""The audit of a sweep's stops, for its page and a terminal. Enters: a `SweepResults`. Leaves: a section, a line."""
 
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
+
+import pandas as pd
 
 from reports.blocks import caption, empty, section
 from reports.chosen_by import chosen_by
@@ -23,11 +25,11 @@ def judged_stops(sweep: SweepResults) -> JudgedStops:
     audit = newest_related(sweep, "audit")
     scores = {} if audit is None else {row.trial_id: row.validation_score_mean for row in leaderboard(audit)}
     failed = set() if audit is None else _of_state(audit, "failed")
-    suggestions = {str(row.trial_id): row for row in sweep.suggestions.itertuples()}
+    suggestions = {row.trial_id: row for row in _rows(sweep.suggestions)}
     stops = [
-        _stop(suggestions[str(trial.trial_id)], trial, scores.get(trial.trial_id), has_failed=trial.trial_id in failed)
-        for trial in sweep.trials.itertuples()
-        if trial.state == "stopped" and str(trial.trial_id) in suggestions
+        _stop(suggestions[trial.trial_id], trial, scores.get(trial.trial_id), has_failed=trial.trial_id in failed)
+        for trial in _rows(sweep.trials)
+        if trial.state == "stopped" and trial.trial_id in suggestions
     ]
     finished: dict[str, list[float]] = {}
     for row in leaderboard(sweep):
@@ -128,6 +130,11 @@ def _stop(suggestion: Any, trial: Any, score: float | None, *, has_failed: bool)
         is_audited=score is not None or has_failed,
         score=healthy,
     )
+
+
+def _rows(frame: pd.DataFrame) -> list[Any]:
+    """Named tuples, whose types mypy cannot know."""
+    return list(frame.itertuples())
 
 
 def _of_state(sweep: SweepResults, state: str) -> set[str]:

@@ -50,7 +50,7 @@ def _plan(**confirm: Any) -> SweepPlan:
 
 
 def _splits(over_folds: bool) -> dict[int | None, Split]:
-    return {**toy_splits(toy_features())} if over_folds else {None: own_split()}
+    return dict(toy_splits(toy_features()).items()) if over_folds else {None: own_split()}
 
 
 def _confirmation(plan: SweepPlan, store: ObjectStore) -> ConfirmationPlan:
