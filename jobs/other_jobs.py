@@ -16,15 +16,18 @@ class Elsewhere:
     Attributes:
         job: that looks at it.
         instead: the section that says the like to this job; empty for none.
+        looked_at_with: the word with which this job looks at it, too; empty for none.
     """
 
     job: str
     instead: str = ""
+    looked_at_with: str = ""
 
 
+NOT_OF_SWEEP_OVER_FOLDS = {"train": Elsewhere(job="jobs/train.py", instead="sweep")}
 NOT_OF_SWEEP = {
-    "train": Elsewhere(job="jobs/train.py", instead="sweep"),
-    "folds": Elsewhere(job="jobs/train.py", instead="split"),
+    **NOT_OF_SWEEP_OVER_FOLDS,
+    "folds": Elsewhere(job="jobs/train.py", instead="split", looked_at_with="sweep.confirm.folds=true"),
 }
 NOT_OF_TRAIN = {
     "sweep": Elsewhere(job="jobs/sweep.py", instead="train"),
@@ -52,6 +55,8 @@ def refuse_unused(word: str, known: Collection[str], not_used: Mapping[str, Else
         here = f"Say {other}={value} here, or run"
     else:
         here = f"See {elsewhere.instead}.* in --help for what this job has, or run" if elsewhere.instead else "Run"
+    if elsewhere.looked_at_with:
+        here = f"Say {elsewhere.looked_at_with}, with which it does. {here}"
     raise InvalidInput(
         key,
         given=value,

@@ -106,8 +106,8 @@ class ReportSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobSettings:
-    """All settings: `sweep` and `split` are the main job's, `train` and `folds` those of jobs/train.py;
-    both look at `log`.
+    """All settings: `sweep` and `split` are the main job's, `train` and `folds` those of jobs/train.py; both look at
+    `log`, and the main job at `folds`, too, where it confirms over folds.
 
     A preset may hold sections for both; on a command line each job refuses the other's.
     """
@@ -131,6 +131,8 @@ SMOKE = (
     "sweep.epochs=3",
     "sweep.grace_epochs=1",
     "sweep.seeds=[42,123]",
+    "sweep.confirm.best=1",
+    "sweep.confirm.seeds=[]",
 )
 
 

@@ -1,11 +1,13 @@
-"""The main job: recordings → features → split → sweep → leaderboard and report. Run again, it resumes.
+"""The main job: recordings → features → split → search → confirmation → audit → report. Run again, it resumes.
 
 python jobs/sweep.py data.root=<ESC-50 tree> sweep.num_trials=12 storage.uri=s3://bucket/prefix
 python jobs/sweep.py preset=embedded data.root=workspace/data/synthetic
 python jobs/sweep.py --smoke data.root=<ESC-50 tree>
 
 While it searches, `tensorboard --logdir workspace/logs` shows every trial, and compares them under HParams;
-log.kinds=[tensorboard,wandb,mlflow] tells others, too.
+log.kinds=[tensorboard,wandb,mlflow] tells others, too. What follows the search: `sweep.confirm.*` says which
+configurations are confirmed over further seeds and folds, `sweep.audit.share` how many stopped trials are run to their
+end to tell whether it was right to stop them.
 """
 
 import dataclasses
@@ -16,11 +18,14 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.console import progress, run_job, say
-from jobs.other_jobs import NOT_OF_SWEEP
+from jobs.follow_ups import Searched, Splits, audit, confirm, splits_to_confirm_on
+from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_SWEEP_OVER_FOLDS
 from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
+from pipelines.manifest import Manifest
 from pipelines.splits import draw_split
 from reports import leaderboard
+from reports.audit_of_stops import stops_line
 from reports.chosen_by import ACCURACY, MACRO_AUC
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
@@ -41,11 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _sweep(words: Sequence[str]) -> int:
-    settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_SWEEP)
-    searched = dataclasses.replace(settings.sweep, trial=with_weights_hash(settings.sweep.trial))
-    settings = dataclasses.replace(settings, sweep=searched)
+    settings = _settings(words)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
+    splits = splits_to_confirm_on(manifest, split, settings, is_smoke="--smoke" in words)
     logs = TrialLogs(settings.log, say=say)
     plan = SweepPlan(
         settings=settings.sweep,
@@ -56,33 +60,55 @@ def _sweep(words: Sequence[str]) -> int:
     )
     plan.check(feature_shape=settings.features.feature_shape)
     # What can be known now is told now, and not after hours of featurizing.
-    for architecture in settings.sweep.architectures:
-        config = plan.trial_config(architecture, {})
-        check_labels({clip.clip_id: clip.labels for clip in manifest.clips}, split, config, section="sweep")
-        check_published_weights(config)
+    _check_trials(plan, manifest, {None: split, **splits})
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
         trial_resources(settings.sweep, device=plan.device, section="sweep")
-        result = make_features(manifest, settings, store)
-        plan = dataclasses.replace(plan, quarantine_hash=result.features.quarantine_hash())
+        features = make_features(manifest, settings, store).features
+        plan = dataclasses.replace(plan, quarantine_hash=features.quarantine_hash())
         save_split(store, split)
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
-        recipe = plan.trial_config(plan.settings.architectures[0], {})  # no space searches its labels
-        data = load_trial_data(result.features.load(), split, unseen_labels=recipe.loss.unseen_labels)
-        say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
-        embedded = _embed(plan, data, result.features, split)
-        row = _sweep_row(settings, plan, split, data)
-        num_given_up = _search(plan, data, store, settings, row, embedded, logs)
+        row, num_not_run = _search(plan, features, split, settings, logs)
+        spec = dataclasses.asdict(settings.features)
+        searched = Searched(plan=plan, features=features, splits=splits, split=split, row=row, feature_spec=spec)
+        num_not_run += confirm(searched) + audit(searched)
+    return _conclude(plan, store, settings, num_not_run=num_not_run)
+
+
+def _conclude(plan: SweepPlan, store: ObjectStore, settings: JobSettings, *, num_not_run: int) -> int:
+    """Writes the report and says what it is about; the job's exit code."""
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
+    audited = stops_line(sweep)
+    if audited:
+        say(audited)
     rows = leaderboard(sweep)
     if rows:
         key = model_key(plan.sweep_id, rows[0].trial_id, rows[0].seeds[0])
         if store.size_bytes(key) is not None:
             say(f"to use the first: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
     say(f"report: {path}")
-    return 1 if num_given_up else 0
+    return 1 if num_not_run else 0
+
+
+def _settings(words: Sequence[str]) -> JobSettings:
+    """Those of the command line; `folds` are looked at, and so allowed there, where a confirmation is over folds."""
+    settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_SWEEP_OVER_FOLDS)
+    if not settings.sweep.confirm.folds:
+        settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_SWEEP)
+    searched = dataclasses.replace(settings.sweep, trial=with_weights_hash(settings.sweep.trial))
+    return dataclasses.replace(settings, sweep=searched)
+
+
+def _check_trials(plan: SweepPlan, manifest: Manifest, splits: Splits) -> None:
+    labels_of_clip = {clip.clip_id: clip.labels for clip in manifest.clips}
+    for architecture in plan.settings.architectures:
+        config = plan.trial_config(architecture, {})
+        for fold, split in splits.items():
+            where = "" if fold is None else f" of fold {fold}"
+            check_labels(labels_of_clip, split, config, section="sweep", where=where)
+        check_published_weights(config)
 
 
 def _embed(plan: SweepPlan, data: TrialData, features: FeatureStore, split: Split) -> tuple[TrialData, ...]:
@@ -97,6 +123,22 @@ def _embed(plan: SweepPlan, data: TrialData, features: FeatureStore, split: Spli
 
 
 def _search(
+    plan: SweepPlan, features: FeatureStore, split: Split, settings: JobSettings, logs: TrialLogs
+) -> tuple[dict[str, Any], int]:
+    """Searches; the data are in this process's memory only while it does.
+
+    Returns:
+        The row of the sweep, and the number of trials that could not be run.
+    """
+    recipe = plan.trial_config(plan.settings.architectures[0], {})  # no space searches its labels
+    data = load_trial_data(features.load(), split, unseen_labels=recipe.loss.unseen_labels)
+    say(f"split {split.split_hash}: {split.policy} ({_counts(split)} clips)")
+    embedded = _embed(plan, data, features, split)
+    row = _sweep_row(settings, plan, split, data)
+    return row, _run_search(plan, data, features.store, settings, row, embedded, logs)
+
+
+def _run_search(
     plan: SweepPlan,
     data: TrialData,
     store: ObjectStore,

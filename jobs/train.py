@@ -20,6 +20,7 @@ from typing import Any
 from cluster.session import ray_session
 from jobs.console import Tell, progress, run_job, say
 from jobs.other_jobs import NOT_OF_TRAIN
+from jobs.seed_epochs import SeedEpochs
 from jobs.settings import JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.folds import draw_folds
@@ -34,7 +35,7 @@ from sweeps.configurations import check_labels, check_published_weights, with_we
 from sweeps.embeddings import embed_folds
 from sweeps.loggers import RunInfo, RunLogger, open_logger
 from sweeps.loggers.run_logger import RunState
-from sweeps.news import FoldEnded, News, SeedNews
+from sweeps.news import FoldNews, News, SeedNews
 from sweeps.pooled_scores import mean_scores, pooled_evaluations, scores_json
 from sweeps.resources import choose_device, trial_resources
 from sweeps.run_experiment import ExperimentOutcome
@@ -160,29 +161,19 @@ def _logged(
 
 
 class _Watch:
-    """Counts seed-epochs over all folds, shows the newest, and tells the logs."""
+    """Shows how far all folds have come, and tells the logs."""
 
     def __init__(self, plan: ExperimentPlan, tell: Tell, logger: RunLogger) -> None:
-        self._of_fold: dict[int, int] = {}
-        self._per_fold = len(plan.settings.seeds) * plan.settings.epochs
-        self._total = len(plan.folds) * self._per_fold
-        self._tell, self._logger = tell, logger
+        names = {suggestion.number: f"fold {suggestion.fold}" for suggestion in plan.suggestions()}
+        self._seed_epochs = SeedEpochs(tell, names, per_trial=len(plan.settings.seeds) * plan.settings.epochs)
+        self._logger = logger
 
     def __call__(self, heard: News) -> None:
         if isinstance(heard, SeedNews):
             self._logger.seed(fold=heard.fold, result=heard.result)
-            return
-        if isinstance(heard, FoldEnded):
-            self._of_fold[heard.fold], text = self._per_fold, f"fold {heard.fold} has ended"
-        else:
-            news, metrics = heard.news, heard.news.metrics
-            self._logger.epoch(seed=news.seed, fold=heard.fold, metrics=metrics)
-            self._of_fold[heard.fold] = news.seed_epoch
-            text = (
-                f"fold {heard.fold} seed {news.seed} epoch {metrics.epoch}: loss {metrics.train_loss:.3f}, "
-                f"validation {metrics.validation_score:.3f}"
-            )
-        self._tell(sum(self._of_fold.values()), self._total, text)
+        elif isinstance(heard, FoldNews):
+            self._logger.epoch(seed=heard.news.seed, fold=heard.fold, metrics=heard.news.metrics)
+        self._seed_epochs(heard)
 
 
 def _conclude(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from reports.answer_sections import calibration_section, groups_section
+from reports.audit_of_stops import stops_section
 from reports.cross_validation import is_experiment, is_literature
 from reports.document import document
 from reports.error_sections import error_sections
@@ -57,6 +58,7 @@ def _sweep_sections(
         leaderboard_section(sweep, rows),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
+        stops_section(sweep),
         *error_sections(sweep, rows),
         groups_section(sweep, rows[:1]),
         calibration_section(sweep, rows[:1]),

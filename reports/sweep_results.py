@@ -76,12 +76,13 @@ class SweepResults:
 
 
 def newest_sweep(results: ResultsTable) -> str:
-    """The id of the sweep that started last.
+    """The id of the sweep or experiment that started last; a confirmation or an audit is told on its sweep's page.
 
     Raises:
         InvalidInput: the store holds no sweep.
     """
     sweeps = results.read("sweeps").to_pandas()
+    sweeps = sweeps[sweeps["of_sweep"].isna()]
     if sweeps.empty:
         raise InvalidInput(
             "results table",

@@ -91,17 +91,38 @@ def embed_folds(
     Raises:
         InvalidInput, StorageError: as `embed`.
     """
-    return {
-        fold: embed(
-            plan.trial_config(fold),
-            load_trial_data(loaded, split, unseen_labels=plan.trial_config(fold).loss.unseen_labels),
-            features,
-            split,
-            on_progress=on_progress,
-        )
-        for fold, split in splits.items()
-        if can_train_head(plan.trial_config(fold)) is None
-    }
+    configs = {fold: plan.trial_config(fold) for fold in splits}
+    by_hash = {split.split_hash: split for split in splits.values()}
+    found = embed_trials(list(configs.values()), lambda: loaded, features, by_hash, on_progress=on_progress)
+    return {fold: found[config.trial_id] for fold, config in configs.items() if config.trial_id in found}
+
+
+def embed_trials(
+    configs: Sequence[TrialConfig],
+    load: Callable[[], Features],
+    features: FeatureStore,
+    splits: Mapping[str, Split],
+    *,
+    on_progress: Progress = lambda rows_done, rows_in_all: None,
+) -> dict[str, TrialData]:
+    """trial_id → its data with embeddings, of those trials whose backbone does not have to run in every epoch.
+
+    Args:
+        load: reads the rows of `features`; not called where no trial needs them.
+        splits: by their hash.
+
+    Raises:
+        InvalidInput, StorageError: as `embed`.
+    """
+    heads = [config for config in configs if can_train_head(config) is None]
+    if not heads:
+        return {}
+    loaded, found = load(), {}
+    for config in heads:
+        split = splits[config.split_hash]
+        data = load_trial_data(loaded, split, unseen_labels=config.loss.unseen_labels)
+        found[config.trial_id] = embed(config, data, features, split, on_progress=on_progress)
+    return found
 
 
 def embed(

@@ -29,7 +29,8 @@ class Suggestion:
     """A planned trial: its number in the sweep, what the searcher chose and from which distributions (Optuna JSON).
 
     Attributes:
-        fold: that it is tested on, in an experiment.
+        fold: that it is tested on, in an experiment or a confirmation over folds.
+        of_trial: in a confirmation or an audit, the trial of the sweep whose configuration this is.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Suggestion:
     distributions: Mapping[str, str]
     untuned_default: bool
     fold: int | None = None
+    of_trial: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +77,18 @@ class Decision:
     rate: float | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedScore:
+    """What configurations are ranked by: validation of a seed's best epoch.
+
+    Attributes:
+        score: what epochs are chosen by: accuracy, or macro ROC-AUC of several labels.
+    """
+
+    score: float
+    macro_f1: float
+
+
 class Ledger:
     """The results table as one sweep sees it. Commits are idempotent; reading is done once, at start."""
 
@@ -104,6 +118,7 @@ class Ledger:
             "configuration": json.dumps(suggestion.config.to_dict()),
             "untuned_default": suggestion.untuned_default,
             "fold": suggestion.fold,
+            "of_trial": suggestion.of_trial,
         }
         if self._commit("suggestions", f"number{suggestion.number:05d}", [row]):
             return
@@ -242,6 +257,7 @@ class Ledger:
                 distributions=json.loads(row["distributions"]),
                 untuned_default=row["untuned_default"],
                 fold=row["fold"],
+                of_trial=row["of_trial"],
             )
             state = end.get("state")
             if state == "finished" and not {(row["trial_id"], seed) for seed in suggestion.config.seeds} <= whole:
@@ -255,6 +271,14 @@ class Ledger:
                 )
             )
         return records
+
+    def seed_scores(self) -> dict[tuple[str, int], SeedScore]:
+        """(trial_id, seed) → its scores on validation, of seeds that were trained to their end."""
+        found = {}
+        for row in self._rows("seeds"):
+            score = row["validation_accuracy"] if row["validation_score"] is None else row["validation_score"]
+            found[row["trial_id"], row["seed"]] = SeedScore(score=score, macro_f1=row["validation_macro_f1"])
+        return found
 
     def _whole_seeds(self) -> set[tuple[str, int]]:
         """(trial_id, seed) whose row in `seeds` and whose predictions are both there."""

@@ -1,4 +1,4 @@
-"""What folds tell while they train, on its way from Ray's workers to the driver.
+"""What planned trials, folds of an experiment among them, tell while they train, on its way from Ray's workers.
 
 News are for people and logs: the results table has everything before it is told, and so a training never ends because
 nobody hears of it. Enters: news, in any worker. Leaves: the same in the driver, those of a worker in its order.
@@ -17,25 +17,33 @@ from training import SeedResult
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldNews:
-    """An epoch of a fold, as told while it trains."""
+    """An epoch of a trial, as told while it trains.
 
-    fold: int
+    Attributes:
+        number: of the trial among those that were planned.
+        fold: that it is tested on; None on the split of a sweep.
+    """
+
+    number: int
+    fold: int | None
     news: EpochNews
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedNews:
-    """A seed of a fold is trained to its end; without its weights and embeddings, which lie in the store."""
+    """A seed of a trial is trained to its end; without its weights and embeddings, which lie in the store."""
 
-    fold: int
+    number: int
+    fold: int | None
     result: SeedResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldEnded:
-    """A fold has ended, finished or failed, now or before this process began."""
+    """A trial has ended, finished or failed, now or before this process began."""
 
-    fold: int
+    number: int
+    fold: int | None
 
 
 News = FoldNews | SeedNews | FoldEnded

@@ -9,6 +9,7 @@ from search_spaces import SearchSpace, get_space, list_spaces
 from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 from sweeps.configurations import check_model, configuration
+from sweeps.follow_ups import AuditSettings, ConfirmSettings
 from training import TrialConfig
 from training.config import TRAINING_VERSION
 from training.first_weights import HUB
@@ -21,6 +22,8 @@ SEARCH_VERSION = 1
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
 # threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.)
 _EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models")
+# What follows the search, under ids of its own.
+_FOLLOW_UPS = ("confirm", "audit")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +54,8 @@ class SweepSettings:
         max_failures: times a trial whose process died goes on from its checkpoint before it counts as failed.
         keep_models: `finished` stores the model of every seed and deletes those of trials that are stopped or fail, so
             that what stays is what the leaderboard ranks; `none` stores none.
+        confirm: which configurations are run to their end after the search.
+        audit: how many stopped trials are.
     """
 
     name: str = "sweep"
@@ -70,6 +75,8 @@ class SweepSettings:
     gpus_per_trial: float | None = None
     max_failures: int = 2
     keep_models: Literal["finished", "none"] = "finished"
+    confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     def __post_init__(self) -> None:
         for name in self.architectures:
@@ -123,7 +130,8 @@ class SweepPlan:
     @property
     def sweep_id(self) -> str:
         """Name and hash of everything that decides what the sweep computes; the same plan is the same sweep."""
-        searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EXECUTION}
+        left_out = {*_EXECUTION, *_FOLLOW_UPS}
+        searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in left_out}
         for name, default in (("first", {}), ("scheduler", "seed_epochs"), ("budget", 0.0)):
             if searched[name] == default:  # older sweeps had none, and keep their ids
                 del searched[name]

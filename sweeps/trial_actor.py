@@ -14,6 +14,7 @@ from storage.checkpoints import Checkpoints
 from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
+from sweeps.adoption import NOTHING, Adopted
 from sweeps.ledger import Ledger
 from sweeps.trial_news import told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
@@ -106,6 +107,7 @@ def train_recorded(
     *,
     fuse_seeds: FuseSeeds = "never",
     pause: Callable[[], bool] = lambda: False,
+    adopted: Adopted = NOTHING,
 ) -> TrialResult | FailedTraining:
     """Runs a trial with everything it does in the results table.
 
@@ -114,6 +116,7 @@ def train_recorded(
         on_seed: receives a seed's result before the table does, so that a row there means that this was done, too.
         fuse_seeds: as in `run_trial`; a sweep, whose trials begin with their first seed, has no use for it.
         pause: as in `run_trial`.
+        adopted: the trial's first seeds, which the results table has already; not all of them.
 
     Raises:
         Paused: `pause` answered True; a checkpoint is stored.
@@ -125,6 +128,7 @@ def train_recorded(
     checkpoints = Checkpoints(context.store, checkpoint_prefix(context.sweep_id, config.trial_id))
 
     def report(*, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics) -> None:
+        seed_epoch, objective = adopted.counted_in(config, seed_epoch=seed_epoch, objective=objective)
         ledger.epoch(config, seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics)
         hear(EpochNews(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics))
 
@@ -135,7 +139,9 @@ def train_recorded(
 
     try:
         data = data_for(config, context.data, context.embedded)
-        return run_trial(config, data, report, checkpoints, on_seed=record, pause=pause, fuse_seeds=fuse_seeds)
+        left = adopted.rest_of(config)
+        result = run_trial(left, data, report, checkpoints, on_seed=record, pause=pause, fuse_seeds=fuse_seeds)
+        return adopted.whole(config, result)
     except Paused:  # no failure
         raise
     except TrainingFailed as e:

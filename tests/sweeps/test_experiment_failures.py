@@ -1,7 +1,6 @@
 """Experiments in which something breaks: a process, the news, memory, a machine between two writes."""
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from sweeps import run_experiment
 from sweeps.fold_task import Turn
 from sweeps.ledger import Ledger
 from sweeps.news import FoldEnded, News, NewsQueue
-from sweeps.run_experiment import ExperimentOutcome, train_folds
+from sweeps.run_experiment import ExperimentOutcome
+from sweeps.train_turns import Failure, train_turns
 from sweeps.trial_actor import checkpoint_prefix
 from training import TrialResult
 from training.steps import OutOfMemory
@@ -73,7 +73,7 @@ class Starter:
     """Starts tasks that have too little memory with less than a whole GPU."""
 
     def __init__(self, *, enough_with: float) -> None:
-        self.turns: list[tuple[int, float]] = []
+        self.turns: list[tuple[int | None, float]] = []
         self._enough_with = enough_with
 
     def start(self, turn: Turn, queue: NewsQueue) -> Any:
@@ -89,11 +89,11 @@ class Starter:
 
 
 class TestOutOfMemory:
-    def _train(self, store: LocalObjectStore, starter: Starter, num_gpus: float) -> dict[int, str]:
+    def _train(self, store: LocalObjectStore, starter: Starter, num_gpus: float) -> dict[int, Failure]:
         plan = make_plan()
         ledger = Ledger(ResultsTable(store), plan.experiment_id)
         waiting = [Turn(suggestion=suggestion, num_gpus=num_gpus) for suggestion in plan.suggestions()]
-        return train_folds(waiting, starter, ledger, at_a_time=2, on_news=lambda news: None)
+        return train_turns(waiting, starter, ledger, at_a_time=2, on_news=lambda news: None)
 
     def test_a_fold_that_shared_a_gpu_is_tried_once_more_with_a_whole_one(self, tmp_path: Path) -> None:
         store, starter = LocalObjectStore(tmp_path), Starter(enough_with=1.0)
@@ -106,8 +106,9 @@ class TestOutOfMemory:
         store, starter = LocalObjectStore(tmp_path), Starter(enough_with=8.0)
         failed = self._train(store, starter, num_gpus)
         assert len(starter.turns) == (4 if num_gpus == 0.5 else 2)
-        assert all("the same command tries it again" in reason for reason in failed.values())
-        assert set(failed) == {1, 2}
+        assert all("the same command tries it again" in failure.reason for failure in failed.values())
+        assert all(failure.is_open for failure in failed.values())
+        assert set(failed) == {0, 1}
         assert table(store, "trials") == []
         assert {row["reason"] for row in table(store, "failures")} == {"gave_up"}
 
@@ -119,10 +120,10 @@ class TestNews:
         @ray.remote(num_cpus=0)
         def tell(queue: NewsQueue) -> None:
             for fold in (3, 1, 2):
-                queue.tell(FoldEnded(fold=fold))
+                queue.tell(FoldEnded(number=0, fold=fold))
 
         ray.get(tell.remote(queue))
-        assert queue.heard() == [FoldEnded(fold=fold) for fold in (3, 1, 2)]
+        assert queue.heard() == [FoldEnded(number=0, fold=fold) for fold in (3, 1, 2)]
         assert queue.heard() == []
         queue.close()
 
@@ -131,7 +132,7 @@ class TestNews:
         ray.kill(queue._queue.actor)
         with caplog.at_level(logging.WARNING):
             for _ in range(2):
-                queue.tell(FoldEnded(fold=1))
+                queue.tell(FoldEnded(number=0, fold=1))
                 assert queue.heard() == []
         assert [record.message.partition(" (")[0] for record in caplog.records] == [
             "the progress of folds can no longer be told"
@@ -148,9 +149,7 @@ class TestNews:
                     ray.kill(self._queue.actor)
                 return news
 
-        monkeypatch.setattr(
-            sys.modules["sweeps.run_experiment"], "NewsQueue", Dying
-        )  # the package has a function of the name
+        monkeypatch.setattr("sweeps.train_turns.NewsQueue", Dying)
         store, plan = open_store(str(tmp_path)), make_plan()
         assert run(plan, store) == ExperimentOutcome(num_found=0, num_run=2, failed={})
         assert len(table(store, "epochs", plan)) == 8
@@ -193,7 +192,7 @@ def test_folds_that_run_when_the_driver_ends_put_down_a_checkpoint(
         cancel(reference, force=force, recursive=recursive)
 
     monkeypatch.setattr(ray, "cancel", heard_cancel)
-    monkeypatch.setattr(sys.modules["sweeps.run_experiment"], "_PUT_DOWN_S", 100.0)
+    monkeypatch.setattr("sweeps.train_turns._PUT_DOWN_S", 100.0)
 
     def stop(news: News) -> None:
         raise Stopped

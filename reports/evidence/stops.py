@@ -1,0 +1,147 @@
+"""Was it right to stop trials?
+
+Enters: stopped trials, a random share of which was run to its end. Leaves: how often one of that share would have been
+the best, how much was lost by stopping it, and what stopping saved against what the audit cost.
+
+The draw is random and of each trial by itself, so that the share of wrong stops among the audited ones tells of all
+stopped ones; how far it can be trusted says the interval of Clopper and Pearson ("The use of confidence or fiducial
+limits illustrated in the case of the binomial", Biometrika 26, 1934), which never covers less than it says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy import special
+
+from reports.evidence.intervals import LEVEL, Interval
+from storage.errors import InvalidInput
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """A trial that a search stopped.
+
+    Attributes:
+        reached: seed-epoch at which it was stopped.
+        whole: seed-epochs of all its seeds.
+        kept: those of seeds that had come to their end, which an audit does not train again.
+        is_audited: whether it was run to its end, or failed on the way there.
+        score: mean over its seeds of what trials are chosen by, on validation; None where it was not audited, or its
+            training failed.
+    """
+
+    number: int
+    architecture: str
+    reached: int
+    whole: int
+    kept: int
+    is_audited: bool = False
+    score: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditedStop:
+    """Attributes:
+    would_lead: whether it would have been the best of its architecture, and not only as good.
+    would_lead_all: likewise of all architectures.
+    regret: by how much the best finished one of its architecture is worse, and 0 where it is not; None where no trial
+        of the architecture has finished.
+    """
+
+    stop: Stop
+    would_lead: bool
+    would_lead_all: bool
+    regret: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedStops:
+    """What an audit found.
+
+    Attributes:
+        audited: by number.
+        share: of audited stops that would have led their architecture, 0 to 1; None where none was audited.
+        interval: of that share among all stopped trials.
+        mean_regret, largest_regret: over audited stops; None where there is none with a regret.
+        epochs_saved: seed-epochs that stopping did not train.
+        epochs_audited: seed-epochs that the audit trained of them after all; of trials that failed on the way, at most.
+    """
+
+    num_stopped: int
+    audited: tuple[AuditedStop, ...]
+    share: float | None
+    interval: Interval | None
+    mean_regret: float | None
+    largest_regret: float | None
+    epochs_saved: int
+    epochs_audited: int
+
+    @property
+    def num_audited(self) -> int:
+        return len(self.audited)
+
+    @property
+    def num_would_lead(self) -> int:
+        return sum(one.would_lead for one in self.audited)
+
+    @property
+    def num_would_lead_all(self) -> int:
+        return sum(one.would_lead_all for one in self.audited)
+
+
+def judge_stops(stops: Sequence[Stop], *, finished: Mapping[str, Sequence[float]], level: float = LEVEL) -> JudgedStops:
+    """Compares audited stops with what finished.
+
+    A trial that failed when it was run to its end would not have led, and nothing was lost by it.
+
+    Args:
+        stops: all of a sweep.
+        finished: architecture → scores of the trials that the sweep itself ran to their end, as `Stop.score`.
+    """
+    audited = tuple(_judged(stop, finished) for stop in sorted(stops, key=lambda stop: stop.number) if stop.is_audited)
+    regrets = [one.regret for one in audited if one.regret is not None]
+    num_leading = sum(one.would_lead for one in audited)
+    return JudgedStops(
+        num_stopped=len(stops),
+        audited=audited,
+        share=num_leading / len(audited) if audited else None,
+        interval=clopper_pearson(num_leading, len(audited), level=level) if audited else None,
+        mean_regret=sum(regrets) / len(regrets) if regrets else None,
+        largest_regret=max(regrets, default=None),
+        epochs_saved=sum(stop.whole - stop.reached for stop in stops),
+        epochs_audited=sum(one.stop.whole - one.stop.kept for one in audited),
+    )
+
+
+def clopper_pearson(num_hits: int, num_tries: int, *, level: float = LEVEL) -> Interval:
+    """The exact interval of a share, 0 to 1.
+
+    Raises:
+        InvalidInput: no tries, or more hits than tries.
+    """
+    if not 0 <= num_hits <= num_tries or not num_tries:
+        raise InvalidInput(
+            "share",
+            given=f"{num_hits} of {num_tries}",
+            allowed="a part of one or more",
+            remedy="Count hits among the tries.",
+        )
+    tail, num_misses = (1 - level) / 2, num_tries - num_hits
+    low = special.betaincinv(num_hits, num_misses + 1, tail) if num_hits else 0.0
+    high = special.betaincinv(num_hits + 1, num_misses, 1 - tail) if num_misses else 1.0
+    return Interval(low=float(low), high=float(high), level=level)
+
+
+def _judged(stop: Stop, finished: Mapping[str, Sequence[float]]) -> AuditedStop:
+    best = max(finished.get(stop.architecture, ()), default=None)
+    best_of_all = max((score for scores in finished.values() for score in scores), default=None)
+    return AuditedStop(
+        stop=stop,
+        would_lead=_leads(stop.score, best),
+        would_lead_all=_leads(stop.score, best_of_all),
+        regret=None if best is None else max(0.0, (best if stop.score is None else stop.score) - best),
+    )
+
+
+def _leads(score: float | None, best: float | None) -> bool:
+    return score is not None and (best is None or score > best)
