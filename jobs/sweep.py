@@ -105,8 +105,6 @@ def _search(
     embedded: tuple[TrialData, ...],
     logs: TrialLogs,
 ) -> int:
-    architectures = ", ".join(plan.settings.architectures)
-    say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
     score = (MACRO_AUC if data.is_multi_label else ACCURACY).name
     with progress("sweep, trials") as tell:
 
@@ -116,7 +114,15 @@ def _search(
 
         spec = dataclasses.asdict(settings.features)
         outcome = run_sweep(
-            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded, logs=logs
+            plan,
+            data,
+            store,
+            sweep_row=row,
+            feature_spec=spec,
+            on_progress=on_progress,
+            embedded=embedded,
+            logs=logs,
+            say=say,
         )
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")

@@ -52,6 +52,22 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "protocol": ColumnDoc(
                 "`honest` (null: likewise), or `literature`: epochs were chosen on test, and scores are too good."
             ),
+            "identity": ColumnDoc(
+                "Everything that decides which sweep it is, JSON: the id ends in its hash. Null in older rows, and of "
+                "an experiment."
+            ),
+        },
+    ),
+    "extensions": TableDoc(
+        "One row per extension of a sweep beyond what its settings plan; the largest counts.",
+        "`extend<extend>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "extend": ColumnDoc(
+                "Configurations added per architecture, in all; of an adaptive sweep as many whole trainings of one "
+                "seed, too."
+            ),
+            "extended_at": ColumnDoc("When it was asked for.", "UTC"),
         },
     ),
     "suggestions": TableDoc(

@@ -23,6 +23,16 @@ SWEEPS = pa.schema(
         _required("started_at", _STAMP),
         pa.field("kind", pa.string()),  # sweep (null: likewise), or experiment: one configuration, cross-validated
         pa.field("protocol", pa.string()),  # honest (null: likewise), or literature: epochs chosen on test
+        pa.field("identity", pa.string()),  # all that a sweep's id is the hash of, JSON; null in older rows
+    ]
+)
+
+# One row per extension of a sweep: configurations that were added to what its settings plan.
+EXTENSIONS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("extend", pa.int32()),  # in all, per architecture; the largest counts
+        _required("extended_at", _STAMP),
     ]
 )
 
@@ -145,6 +155,7 @@ FAILURES = pa.schema(
 
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
+    "extensions": EXTENSIONS,
     "suggestions": SUGGESTIONS,
     "decisions": DECISIONS,
     "trials": TRIALS,

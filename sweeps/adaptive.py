@@ -166,7 +166,7 @@ class AdaptiveSearch:
         return [
             index
             for index, count in enumerate(counts)
-            if count < self._plan.settings.num_trials and index not in self._exhausted
+            if count < self._plan.trials_per_architecture and index not in self._exhausted
         ]
 
     def _new(self, architecture: int) -> Suggestion | None:
@@ -218,8 +218,9 @@ class AdaptiveSearch:
         return self._allocator.next_step(
             epochs_left=self._epochs_left(),
             may_begin=self._may_begin(),
-            busy=[row for row, trial in trials if trial.until is not None],
-            closed=[row for row, trial in trials if trial.state is not None],
+            busy=[row for row, trial in trials if trial.until is not None or trial.state is not None],
+            # Those that finished are what others have to be better than.
+            closed=[row for row, trial in trials if trial.state in ("stopped", "failed")],
         )
 
     def _turn(self, row: int) -> Turn:

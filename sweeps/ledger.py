@@ -89,6 +89,14 @@ class Ledger:
         """Records the sweep itself; the first start's record stays."""
         self._commit("sweeps", "sweep", [{"kind": "sweep", "protocol": "honest", **row, "started_at": _now()}])
 
+    def extend(self, extend: int) -> None:
+        """Records that the sweep is extended, so that whoever takes it up goes on as far."""
+        self._commit("extensions", f"extend{extend:06d}", [{"extend": extend, "extended_at": _now()}])
+
+    def extended(self) -> int:
+        """The largest extension so far; 0 for none."""
+        return max((row["extend"] for row in self._rows("extensions")), default=0)
+
     def suggest(self, suggestion: Suggestion) -> None:
         """Records a suggestion before its trial starts.
 

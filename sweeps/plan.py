@@ -17,10 +17,16 @@ Parameters = Mapping[str, float | int | bool | str]
 
 # Raised by one whenever the same plan searches otherwise than before; the sweep is then another one.
 SEARCH_VERSION = 1
+# Likewise of adaptive sweeps alone. 2: configurations that have finished are what others have to be better than.
+ALLOCATION_VERSION = 2
+
+# Settings that older versions did not have, with what their sweeps did.
+_LATER: Mapping[str, Any] = {"first": {}, "scheduler": "seed_epochs", "budget": 0.0}
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
-# threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.)
-_EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models")
+# threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.) And
+# `extend`, which makes it longer.
+EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models", "extend")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +50,9 @@ class SweepSettings:
         searcher_seed: of the suggestions.
         trial: values of a trial (`optimizer.learning_rate`, `model.<option>`; training/recipe.py lists them) that are
             the same in every configuration; a name that a space would search is fixed by it.
+        extend: configurations per architecture that are added to a sweep, finished or not, in all: said again it adds
+            nothing more, a larger one adds the rest, and without it a sweep is taken up as far as it was extended. An
+            adaptive sweep gets as many whole trainings of one seed per architecture, too.
         first: likewise, but of the first configuration alone where a space searches them; it goes on from there.
         max_concurrent_trials: 0 for as many as the cluster holds.
         cpus_per_trial: what Ray reserves for one.
@@ -70,6 +79,7 @@ class SweepSettings:
     gpus_per_trial: float | None = None
     max_failures: int = 2
     keep_models: Literal["finished", "none"] = "finished"
+    extend: int = 0
 
     def __post_init__(self) -> None:
         for name in self.architectures:
@@ -82,6 +92,7 @@ class SweepSettings:
         rules: dict[str, tuple[bool, str]] = {
             "architectures": (len(set(self.architectures)) == len(self.architectures) > 0, "at least one, none twice"),
             "num_trials": (self.num_trials >= 1, "1 or more"),
+            "extend": (self.extend >= 0, "0 or more"),
             "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "grace_epochs": (self.grace_epochs >= 1, "1 or more"),
@@ -123,8 +134,13 @@ class SweepPlan:
     @property
     def sweep_id(self) -> str:
         """Name and hash of everything that decides what the sweep computes; the same plan is the same sweep."""
-        searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in _EXECUTION}
-        for name, default in (("first", {}), ("scheduler", "seed_epochs"), ("budget", 0.0)):
+        return f"{self.settings.name}-{content_hash(self.identity, length=12)}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the id is the hash of: settings that differ from those of older versions' sweeps, spaces, data, code."""
+        searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in EXECUTION}
+        for name, default in _LATER.items():
             if searched[name] == default:  # older sweeps had none, and keep their ids
                 del searched[name]
         identity: dict[str, Any] = {
@@ -137,12 +153,14 @@ class SweepPlan:
             "training_version": TRAINING_VERSION,
             "search_version": SEARCH_VERSION,
         }
+        if self.settings.scheduler == "adaptive":
+            identity["allocation_version"] = ALLOCATION_VERSION
         if self.quarantine_hash:  # ids of sweeps over whole data sets are what they were before there was such a hash
             identity["quarantine_hash"] = self.quarantine_hash
         published = self._published()
         if published:
             identity["published"] = published
-        return f"{self.settings.name}-{content_hash(identity, length=12)}"
+        return identity
 
     def _published(self) -> dict[str, str]:
         """Architecture → full name of the published weights that it begins with; those of a file have their hash."""
@@ -152,13 +170,17 @@ class SweepPlan:
     @property
     def budget_epochs(self) -> float:
         """Seed-epochs that an adaptive sweep may train."""
-        settings = self.settings
-        further_seeds = len(settings.architectures) * (len(settings.seeds) - 1)
-        return settings.epochs * (settings.budget or self.num_trials + further_seeds)
+        settings, num_architectures = self.settings, len(self.settings.architectures)
+        of_all = num_architectures * (settings.num_trials + len(settings.seeds) - 1)
+        return settings.epochs * ((settings.budget or of_all) + num_architectures * settings.extend)
+
+    @property
+    def trials_per_architecture(self) -> int:
+        return self.settings.num_trials + self.settings.extend
 
     @property
     def num_trials(self) -> int:
-        return self.settings.num_trials * len(self.settings.architectures)
+        return self.trials_per_architecture * len(self.settings.architectures)
 
     def architecture_of(self, number: int) -> tuple[str, int]:
         """The architecture of the sweep's trial `number`, and the trial's place in that architecture's study."""

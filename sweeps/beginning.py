@@ -1,0 +1,44 @@
+"""What is done once before a sweep's first trial, or when it is taken up: its row, and how far it goes.
+
+Enters: a plan. Leaves: the plan as everything recorded has it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from storage.identity import canonical_json
+from storage.results_table import ResultsTable
+from sweeps.ledger import Ledger
+from sweeps.plan import SweepPlan
+from sweeps.what_changed import why_new
+
+
+def begin(plan: SweepPlan, ledger: Ledger, row: Mapping[str, Any], *, say: Callable[[str], None]) -> SweepPlan:
+    """Records the sweep and its extension, unless they are, and says what is new about it.
+
+    Args:
+        row: the remaining columns of the `sweeps` table.
+        say: is told a line at a time.
+
+    Returns:
+        The plan, extended as far as this or any earlier command did.
+    """
+    reason = why_new(plan, ResultsTable(ledger.store))
+    if reason:
+        say(f"a new sweep: {reason}")
+    ledger.start({"identity": canonical_json(plan.identity), **row})
+    extended = _extended(plan, ledger, say)
+    architectures = ", ".join(plan.settings.architectures)
+    say(f"sweep {plan.sweep_id}: {extended.num_trials} trials over {architectures} on {plan.device}")
+    return extended
+
+
+def _extended(plan: SweepPlan, ledger: Ledger, say: Callable[[str], None]) -> SweepPlan:
+    asked, before = plan.settings.extend, ledger.extended()
+    if asked > before:
+        ledger.extend(asked)
+        say(f"extended by {asked - before} configurations per architecture, {asked} in all")
+    elif before > asked:
+        say(f"this sweep was extended by {before} configurations per architecture before, and goes on as far")
+    return dataclasses.replace(plan, settings=dataclasses.replace(plan.settings, extend=max(asked, before)))
