@@ -121,6 +121,10 @@ TABLE_DOCS: dict[str, TableDoc] = {
                 "Mean of the best validation scores of its seeds; null if it failed at once.", _SHARE
             ),
             "ended_at": ColumnDoc("When it ended.", "UTC"),
+            "known_from": ColumnDoc(
+                "Suggestions from this number on were made with this end in mind, earlier ones without: the order of "
+                "suggestions and results. Null in older rows, in an experiment and in an adaptive sweep."
+            ),
         },
     ),
     "seeds": TableDoc(

@@ -62,6 +62,7 @@ TRIALS = pa.schema(
         _required("seed_epochs", pa.int32()),  # where it ended, over all seeds; a seed ended early counts in full
         pa.field("objective", pa.float64()),  # mean of its seeds' best validation scores; null if failed at once
         _required("ended_at", _STAMP),
+        pa.field("known_from", pa.int32()),  # number of the first suggestion made with this end in mind
     ]
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from storage.identity import canonical_json
 from storage.results_table import ResultsTable
+from sweeps.grid import grid_size
 from sweeps.ledger import Ledger
 from sweeps.plan import SweepPlan
 from sweeps.what_changed import why_new
@@ -31,7 +32,18 @@ def begin(plan: SweepPlan, ledger: Ledger, row: Mapping[str, Any], *, say: Calla
     extended = _extended(plan, ledger, say)
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {extended.num_trials} trials over {architectures} on {plan.device}")
+    _tell_of_grids(extended, say)
     return extended
+
+
+def _tell_of_grids(plan: SweepPlan, say: Callable[[str], None]) -> None:
+    if plan.settings.sampler.kind != "grid":
+        return
+    for architecture in plan.settings.architectures:
+        size = grid_size(plan.space(architecture), plan.settings.sampler.grid)
+        if size > plan.trials_per_architecture:
+            allowed = f"sweep.num_trials and sweep.extend allow {plan.trials_per_architecture}, the default among them"
+            say(f"the grid of {architecture} has {size} configurations; {allowed}")
 
 
 def _extended(plan: SweepPlan, ledger: Ledger, say: Callable[[str], None]) -> SweepPlan:

@@ -49,12 +49,21 @@ class TrialRecord:
             once more to the same numbers, and every row that is still there stays.
         objective: of its end; None if it failed before the first epoch, or has not ended.
         objectives: seed-epoch → objective, of every epoch that was reported.
+        known_from: the first number that was suggested with this end in mind; None while it has not ended, in older
+            rows, and in an adaptive sweep.
     """
 
     suggestion: Suggestion
     state: TrialState | None
     objective: float | None
     objectives: Mapping[int, float]
+    known_from: int | None = None
+
+    @property
+    def told_at(self) -> tuple[int, int]:
+        """Its place in the order in which ends were told; those between the same suggestions by their numbers."""
+        number = self.suggestion.number
+        return (number + 1 if self.known_from is None else self.known_from, number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +207,15 @@ class Ledger:
         }
         self._commit("seeds", name, [row])
 
-    def end(self, suggestion: Suggestion, *, state: TrialState, seed_epochs: int, objective: float | None) -> None:
+    def end(
+        self,
+        suggestion: Suggestion,
+        *,
+        state: TrialState,
+        seed_epochs: int,
+        objective: float | None,
+        known_from: int | None = None,
+    ) -> None:
         row = {
             "trial_id": suggestion.config.trial_id,
             "number": suggestion.number,
@@ -207,6 +224,7 @@ class Ledger:
             "seed_epochs": seed_epochs,
             "objective": objective,
             "ended_at": _now(),
+            "known_from": known_from,
         }
         self._commit("trials", suggestion.config.trial_id, [row])
 
@@ -260,6 +278,7 @@ class Ledger:
                     state=state,
                     objective=end.get("objective") if state else None,
                     objectives=dict(sorted(objectives[row["trial_id"]].items())),
+                    known_from=end.get("known_from") if state else None,
                 )
             )
         return records

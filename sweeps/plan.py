@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search_spaces import SearchSpace, get_space, list_spaces
+from search_spaces.values import Value
 from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 from sweeps.configurations import check_model, configuration
+from sweeps.points import check_points, points_for
+from sweeps.sampler_settings import SamplerSettings, check_sampler
 from training import TrialConfig
 from training.config import TRAINING_VERSION
 from training.first_weights import HUB
@@ -21,7 +24,7 @@ SEARCH_VERSION = 1
 ALLOCATION_VERSION = 2
 
 # Settings that older versions did not have, with what their sweeps did.
-_LATER: Mapping[str, Any] = {"first": {}, "scheduler": "seed_epochs", "budget": 0.0}
+_LATER: Mapping[str, Any] = {"first": {}, "scheduler": "seed_epochs", "budget": 0.0, "sampler": {}, "points": ()}
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
 # threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.) And
@@ -54,6 +57,9 @@ class SweepSettings:
             nothing more, a larger one adds the rest, and without it a sweep is taken up as far as it was extended. An
             adaptive sweep gets as many whole trainings of one seed per architecture, too.
         first: likewise, but of the first configuration alone where a space searches them; it goes on from there.
+        sampler: who suggests the configurations after the first.
+        points: configurations that are tried right after the first, as `[{model.dropout: 0.1}, …]`, by those
+            architectures that search all their names; all other names are as in the first.
         max_concurrent_trials: 0 for as many as the cluster holds.
         cpus_per_trial: what Ray reserves for one.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
@@ -80,6 +86,8 @@ class SweepSettings:
     max_failures: int = 2
     keep_models: Literal["finished", "none"] = "finished"
     extend: int = 0
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    points: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.architectures:
@@ -140,6 +148,8 @@ class SweepPlan:
     def identity(self) -> dict[str, Any]:
         """What the id is the hash of: settings that differ from those of older versions' sweeps, spaces, data, code."""
         searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in EXECUTION}
+        as_ever = dataclasses.asdict(SamplerSettings())
+        searched["sampler"] = {name: value for name, value in searched["sampler"].items() if value != as_ever[name]}
         for name, default in _LATER.items():
             if searched[name] == default:  # older sweeps had none, and keep their ids
                 del searched[name]
@@ -201,6 +211,10 @@ class SweepPlan:
                 "sweep.first", given=settings.first, allowed="values inside of what is searched", remedy=f"{e}."
             ) from e
 
+    def points(self, architecture: str) -> list[dict[str, Value]]:
+        """Values for all searched names, of each of sweep.points that is of this architecture's space."""
+        return points_for(self.settings.points, self.space(architecture))
+
     def trial_config(self, architecture: str, parameters: Parameters) -> TrialConfig:
         """The whole configuration: the space's default with sweep.first and sweep.trial, then what the searcher chose.
 
@@ -224,8 +238,14 @@ class SweepPlan:
 
         Raises:
             InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value, or
-                the features are too small for an architecture or have two channels.
+                the features are too small for an architecture or have two channels; or sweep.sampler or sweep.points do
+                not fit the spaces.
         """
+        spaces = {architecture: self.space(architecture) for architecture in self.settings.architectures}
+        check_sampler(self.settings.sampler, spaces)
+        check_points(self.settings.points, spaces)
         for architecture in self.settings.architectures:
             config = self.trial_config(architecture, {})
             check_model(config, feature_shape=feature_shape, field="sweep.architectures")
+            for point in self.points(architecture):
+                self.trial_config(architecture, point)

@@ -76,8 +76,16 @@ class LedgerSearcher(TableSearcher):
             curve[result["seed_epoch"]] = result["objective"]
         state: TrialState = "failed" if result.get("failed") else "stopped" if stopped else "finished"
         last = max(curve, default=0)
-        record = TrialRecord(suggestion=suggestion, state=state, objective=curve.get(last), objectives=curve)
-        self._ledger.end(suggestion, state=state, seed_epochs=last, objective=record.objective)
+        record = TrialRecord(
+            suggestion=suggestion,
+            state=state,
+            objective=curve.get(last),
+            objectives=curve,
+            known_from=self._next_number,
+        )
+        self._ledger.end(
+            suggestion, state=state, seed_epochs=last, objective=record.objective, known_from=record.known_from
+        )
         self._studies.tell(record)
         self._on_end(record)
 

@@ -14,6 +14,7 @@ from storage.results_table import ResultsTable
 from sweeps import SweepPlan, SweepSettings
 from sweeps.beginning import begin
 from sweeps.ledger import Ledger
+from sweeps.sampler_settings import SamplerSettings
 
 
 def _begin(plan: SweepPlan, folder: Path, said: list[str] | None = None) -> SweepPlan:
@@ -116,6 +117,14 @@ class TestWhyNew:
         _begin(make_plan(), tmp_path, said)
         changed = said[0].partition("another sweep: ")[2].split("; ")
         assert changed == [f"split_hash {'7' * 16} → {'5' * 16}", "sweep.epochs 9 → 3"]
+
+
+def test_a_grid_that_is_larger_than_the_sweep_is_told(tmp_path: Path) -> None:
+    fixed = {name: value for name, value in get_space("cnn").default.items() if name != "batch_size"}
+    for num_trials, is_told in ((1, True), (2, False)):
+        said: list[str] = []
+        _begin(make_plan(trial=fixed, num_trials=num_trials, sampler=SamplerSettings(kind="grid")), tmp_path, said)
+        assert any(line.startswith("the grid of cnn has 2 configurations") for line in said) is is_told
 
 
 def make_plan_id(folder: Path) -> str:
