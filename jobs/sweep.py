@@ -25,6 +25,7 @@ from reports.chosen_by import ACCURACY, MACRO_AUC
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
 from storage.object_store import ObjectStore
+from storage.results_table import ResultsTable
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
 from sweeps.configurations import check_labels, check_published_weights, with_weights_hash
@@ -32,6 +33,7 @@ from sweeps.embeddings import embed_for_plan
 from sweeps.loggers import TrialLogs
 from sweeps.resources import choose_device, trial_resources
 from sweeps.run_sweep import SweepProgress
+from sweeps.warm_start import check_warm_start
 from training import TrialData, load_trial_data
 from training.embeddings import can_train_head
 
@@ -61,6 +63,7 @@ def _sweep(words: Sequence[str]) -> int:
         check_labels({clip.clip_id: clip.labels for clip in manifest.clips}, split, config, section="sweep")
         check_published_weights(config)
     store = open_checked_store(settings.storage)
+    check_warm_start(plan, ResultsTable(store))
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
         trial_resources(settings.sweep, device=plan.device, section="sweep")

@@ -45,8 +45,13 @@ class SearchSpace:
         return {
             "architecture": self.architecture,
             "default": dict(self.default),
-            "distributions": {name: distribution_to_json(kind) for name, kind in self.distributions.items()},
+            "distributions": self.distributions_json,
         }
+
+    @property
+    def distributions_json(self) -> dict[str, str]:
+        """Name → distribution as Optuna writes it."""
+        return {name: distribution_to_json(kind) for name, kind in self.distributions.items()}
 
     def with_values(self, *, first: Mapping[str, Value], fixed: Mapping[str, Value]) -> "SearchSpace":
         """The space with values of one's own.

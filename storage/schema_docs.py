@@ -70,6 +70,21 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "extended_at": ColumnDoc("When it was asked for.", "UTC"),
         },
     ),
+    "warm_starts": TableDoc(
+        "One row per trial of an earlier sweep that a sweep was started with, as it was when the sweep began.",
+        "`trials`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "place": ColumnDoc("In the order in which they are told to the searcher, from 0."),
+            "of_sweep": ColumnDoc("The earlier sweep."),
+            "of_trial": ColumnDoc("The trial there."),
+            "architecture": ColumnDoc("The model's registered name."),
+            "state": ColumnDoc("`finished` or `stopped`."),
+            "objective": ColumnDoc("Of its end, as in `trials`.", _SHARE),
+            "parameters": ColumnDoc("Its values of what the new sweep searches: name → value, JSON."),
+            "curve": ColumnDoc("Seed-epoch → objective, JSON."),
+        },
+    ),
     "suggestions": TableDoc(
         "One row per planned trial, written before it starts: the order in which they were suggested.",
         "`number<number>`",

@@ -36,6 +36,21 @@ EXTENSIONS = pa.schema(
     ]
 )
 
+# One row per trial of an earlier sweep that a sweep was started with, fixed when it began.
+WARM_STARTS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("place", pa.int32()),  # 0, 1, 2 … in the order in which they are told
+        _required("of_sweep", pa.string()),
+        _required("of_trial", pa.string()),
+        _required("architecture", pa.string()),
+        _required("state", pa.string()),  # finished or stopped
+        _required("objective", pa.float64()),
+        _required("parameters", pa.string()),  # values of what the new sweep searches, JSON
+        _required("curve", pa.string()),  # seed-epoch → objective, JSON
+    ]
+)
+
 # One row per planned trial, written before it starts: the recorded order of suggestions.
 SUGGESTIONS = pa.schema(
     [
@@ -157,6 +172,7 @@ FAILURES = pa.schema(
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
     "extensions": EXTENSIONS,
+    "warm_starts": WARM_STARTS,
     "suggestions": SUGGESTIONS,
     "decisions": DECISIONS,
     "trials": TRIALS,

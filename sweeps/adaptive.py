@@ -5,7 +5,7 @@ trial that has come to the end of its turn is put down and may be taken up again
 budget is spent. Rebuilt from the ledger it decides as it would have; knows no Ray.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -60,13 +60,19 @@ class AdaptiveSearch:
 
     Args:
         records, decisions: of the ledger, in the order of their numbers.
+        earlier: trials of other sweeps that suggestions learn from; decisions do not know them.
     """
 
     def __init__(
-        self, plan: SweepPlan, ledger: Ledger, records: Iterable[TrialRecord], decisions: Iterable[Decision]
+        self,
+        plan: SweepPlan,
+        ledger: Ledger,
+        records: Iterable[TrialRecord],
+        decisions: Iterable[Decision],
+        earlier: Sequence[TrialRecord] = (),
     ) -> None:
         settings = plan.settings
-        self._plan, self._ledger = plan, ledger
+        self._plan, self._ledger, self._earlier = plan, ledger, earlier
         self._scores = Scores(
             seed_milestones(
                 grace_epochs=settings.grace_epochs,
@@ -173,7 +179,7 @@ class AdaptiveSearch:
         """A configuration that has not been tried; None where the space has no other."""
         name = self._plan.settings.architectures[architecture]
         of_study = [trial for trial in self._trials if trial.suggestion.config.architecture == name]
-        studies = Studies(self._plan)
+        studies = Studies(self._plan, self._earlier)
         studies.restore(trial.as_told() for trial in of_study)
         suggestion = studies.suggest_for(name, place=len(of_study), number=len(self._trials))
         if suggestion is None:

@@ -1,6 +1,7 @@
-"""What is done once before a sweep's first trial, or when it is taken up: its row, and how far it goes.
+"""What is done once before a sweep's first trial, or when it is taken up: its row, how far it goes, and what
+it learns from.
 
-Enters: a plan. Leaves: the plan as everything recorded has it.
+Enters: a plan. Leaves: the plan as everything recorded has it, and trials of earlier sweeps.
 """
 
 import dataclasses
@@ -10,12 +11,15 @@ from typing import Any
 from storage.identity import canonical_json
 from storage.results_table import ResultsTable
 from sweeps.grid import grid_size
-from sweeps.ledger import Ledger
+from sweeps.ledger import Ledger, TrialRecord
 from sweeps.plan import SweepPlan
+from sweeps.warm_start import take_earlier
 from sweeps.what_changed import why_new
 
 
-def begin(plan: SweepPlan, ledger: Ledger, row: Mapping[str, Any], *, say: Callable[[str], None]) -> SweepPlan:
+def begin(
+    plan: SweepPlan, ledger: Ledger, row: Mapping[str, Any], *, say: Callable[[str], None]
+) -> tuple[SweepPlan, list[TrialRecord]]:
     """Records the sweep and its extension, unless they are, and says what is new about it.
 
     Args:
@@ -23,17 +27,21 @@ def begin(plan: SweepPlan, ledger: Ledger, row: Mapping[str, Any], *, say: Calla
         say: is told a line at a time.
 
     Returns:
-        The plan, extended as far as this or any earlier command did.
+        The plan, extended as far as this or any earlier command did, and trials of earlier sweeps to learn from.
+
+    Raises:
+        InvalidInput: sweep.warm_start names what cannot be taken; nothing is recorded then.
     """
     reason = why_new(plan, ResultsTable(ledger.store))
     if reason:
         say(f"a new sweep: {reason}")
+    earlier = take_earlier(plan, ledger, say=say)
     ledger.start({"identity": canonical_json(plan.identity), **row})
     extended = _extended(plan, ledger, say)
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {extended.num_trials} trials over {architectures} on {plan.device}")
     _tell_of_grids(extended, say)
-    return extended
+    return extended, earlier
 
 
 def _tell_of_grids(plan: SweepPlan, say: Callable[[str], None]) -> None:

@@ -9,7 +9,7 @@ import json
 import math
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -105,6 +105,13 @@ class Ledger:
     def extended(self) -> int:
         """The largest extension so far; 0 for none."""
         return max((row["extend"] for row in self._rows("extensions")), default=0)
+
+    def record_warm_start(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Records the earlier trials that the sweep starts with; what was recorded first stays."""
+        self._commit("warm_starts", "trials", [dict(row) for row in rows])
+
+    def warm_start(self) -> list[dict[str, Any]]:
+        return self._rows("warm_starts")
 
     def suggest(self, suggestion: Suggestion) -> None:
         """Records a suggestion before its trial starts.

@@ -24,7 +24,14 @@ SEARCH_VERSION = 1
 ALLOCATION_VERSION = 2
 
 # Settings that older versions did not have, with what their sweeps did.
-_LATER: Mapping[str, Any] = {"first": {}, "scheduler": "seed_epochs", "budget": 0.0, "sampler": {}, "points": ()}
+_LATER: Mapping[str, Any] = {
+    "first": {},
+    "scheduler": "seed_epochs",
+    "budget": 0.0,
+    "sampler": {},
+    "points": (),
+    "warm_start": (),
+}
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
 # threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.) And
@@ -60,6 +67,8 @@ class SweepSettings:
         sampler: who suggests the configurations after the first.
         points: configurations that are tried right after the first, as `[{model.dropout: 0.1}, …]`, by those
             architectures that search all their names; all other names are as in the first.
+        warm_start: ids of earlier sweeps over the same data, split and epochs, whose ended trials are told to the
+            searcher beforehand. Which these are is fixed when the sweep begins.
         max_concurrent_trials: 0 for as many as the cluster holds.
         cpus_per_trial: what Ray reserves for one.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
@@ -88,6 +97,7 @@ class SweepSettings:
     extend: int = 0
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     points: tuple[dict[str, Any], ...] = ()
+    warm_start: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.architectures:
@@ -101,6 +111,11 @@ class SweepSettings:
             "architectures": (len(set(self.architectures)) == len(self.architectures) > 0, "at least one, none twice"),
             "num_trials": (self.num_trials >= 1, "1 or more"),
             "extend": (self.extend >= 0, "0 or more"),
+            "warm_start": (
+                not self.warm_start
+                or (self.sampler.kind in ("tpe", "gp") and len(set(self.warm_start)) == len(self.warm_start)),
+                "ids of sweeps, none twice, with sweep.sampler.kind=tpe or gp, which learn from them",
+            ),
             "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "grace_epochs": (self.grace_epochs >= 1, "1 or more"),

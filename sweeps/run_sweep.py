@@ -89,7 +89,7 @@ def run_sweep(
         StorageError: the store failed; nothing is lost, and the same call goes on.
     """
     ledger = Ledger(ResultsTable(store), plan.sweep_id)
-    plan = begin(plan, ledger, sweep_row, say=say)
+    plan, earlier = begin(plan, ledger, sweep_row, say=say)
     records = ledger.records()
     ended = [record for record in records if record.state is not None]
     for record in ended:  # a process that died between a trial's row and its clean-up left checkpoints behind
@@ -101,7 +101,7 @@ def run_sweep(
         _clean_up(plan, store, record)
         watch.end(record)
 
-    searcher, scheduler = _search(plan, ledger, records, on_end=on_end, fault=fault)
+    searcher, scheduler = _search(plan, ledger, records, earlier, on_end=on_end, fault=fault)
     if searcher.has_more():
         num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
         context = TrialContext(
@@ -131,16 +131,17 @@ def _search(
     plan: SweepPlan,
     ledger: Ledger,
     records: list[TrialRecord],
+    earlier: list[TrialRecord],
     *,
     on_end: Callable[[TrialRecord], None],
     fault: Fault,
 ) -> tuple[TableSearcher, TrialScheduler]:
     """The two that decide, by the plan's scheduler."""
     if plan.settings.scheduler == "adaptive":
-        search = AdaptiveSearch(plan, ledger, records, ledger.decisions())
+        search = AdaptiveSearch(plan, ledger, records, ledger.decisions(), earlier)
         turns = AdaptiveSearcher(search, ledger, on_end=on_end, fault=fault)
         return turns, AdaptiveScheduler(search, turns)
-    searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
+    searcher = LedgerSearcher(plan, ledger, records, earlier=earlier, on_end=on_end, fault=fault)
     return searcher, SeedEpochHalving(plan, records, searcher)
 
 

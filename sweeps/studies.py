@@ -7,7 +7,7 @@ before it, and on nothing else: studies are rebuilt from the ledger in any proce
 from collections.abc import Iterable, Iterator, Mapping
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.values import Value
@@ -23,9 +23,13 @@ _STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "faile
 
 
 class Studies:
-    """The studies of one sweep. Single-threaded; the ledger, not the studies, is what survives."""
+    """The studies of one sweep. Single-threaded; the ledger, not the studies, is what survives.
 
-    def __init__(self, plan: SweepPlan) -> None:
+    Args:
+        earlier: trials of other sweeps that the samplers are to learn from, of `warm_start.take_earlier`.
+    """
+
+    def __init__(self, plan: SweepPlan, earlier: Iterable[TrialRecord] = ()) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it warns of is not for who runs a sweep
         self._plan = plan
         architectures = plan.settings.architectures
@@ -34,6 +38,8 @@ class Studies:
         self._told: dict[str, list[TrialRecord]] = {name: [] for name in architectures}
         self._trial_ids: set[str] = set()
         self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
+        for record in earlier:
+            self._studies[record.suggestion.config.architecture].add_trial(_ended(record))
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Takes up an earlier process's trials, in the order of their numbers; those not ended count as running."""
@@ -46,7 +52,7 @@ class Studies:
                 study.add_trial(_frozen(suggestion, TrialState.RUNNING, None, {}))
                 self._asked[trial_id] = study.get_trials(deepcopy=False)[-1].number
             else:
-                study.add_trial(_frozen(suggestion, _STATES[record.state], record.objective, record.objectives))
+                study.add_trial(_ended(record))
                 self._told[suggestion.config.architecture].append(record)
 
     def suggest(self, number: int) -> Suggestion | None:
@@ -70,7 +76,7 @@ class Studies:
                     number=number,
                     config=config,
                     parameters=trial.params,
-                    distributions={name: distribution_to_json(kind) for name, kind in space.distributions.items()},
+                    distributions=space.distributions_json,
                     untuned_default=place == 0,
                 )
             study.tell(trial.number, state=TrialState.FAIL)
@@ -122,6 +128,11 @@ class Studies:
         for point in grid_points(space, given, searcher_seed=settings.searcher_seed):
             if self._plan.trial_config(architecture, point).trial_id not in self._trial_ids:
                 yield point
+
+
+def _ended(record: TrialRecord) -> FrozenTrial:
+    assert record.state is not None
+    return _frozen(record.suggestion, _STATES[record.state], record.objective, record.objectives)
 
 
 def _frozen(

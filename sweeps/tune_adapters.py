@@ -3,7 +3,7 @@
 Both are thin, and both write to the ledger before anything follows from what they decided.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -26,12 +26,13 @@ class LedgerSearcher(TableSearcher):
         ledger: Ledger,
         records: list[TrialRecord],
         *,
+        earlier: Sequence[TrialRecord] = (),
         on_end: Callable[[TrialRecord], None],
         fault: Fault,
     ) -> None:
         super().__init__(ledger, on_end=on_end, fault=fault)
         self._plan = plan
-        self._studies = Studies(plan)
+        self._studies = Studies(plan, earlier)
         self._studies.restore(records)
         self._unfinished = [record.suggestion for record in records if record.state is None]
         self._next_number = max((record.suggestion.number for record in records), default=-1) + 1

@@ -19,7 +19,7 @@ from sweeps.sampler_settings import SamplerSettings
 
 def _begin(plan: SweepPlan, folder: Path, said: list[str] | None = None) -> SweepPlan:
     ledger = Ledger(ResultsTable(LocalObjectStore(folder)), plan.sweep_id)
-    return begin(plan, ledger, SWEEP_ROW, say=(said if said is not None else []).append)
+    return begin(plan, ledger, SWEEP_ROW, say=(said if said is not None else []).append)[0]
 
 
 class TestExtend:
@@ -117,6 +117,12 @@ class TestWhyNew:
         _begin(make_plan(), tmp_path, said)
         changed = said[0].partition("another sweep: ")[2].split("; ")
         assert changed == [f"split_hash {'7' * 16} → {'5' * 16}", "sweep.epochs 9 → 3"]
+
+
+def test_a_sweep_whose_warm_start_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"sweep\.warm_start"):
+        _begin(make_plan(warm_start=("none-0123456789ab",)), tmp_path)
+    assert ResultsTable(LocalObjectStore(tmp_path)).read("sweeps").num_rows == 0
 
 
 def test_a_grid_that_is_larger_than_the_sweep_is_told(tmp_path: Path) -> None:

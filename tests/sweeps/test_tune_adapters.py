@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_toys import record_curve
 from ray.tune.search import Searcher
 from sweep_toys import SWEEP_ROW, make_plan
 
@@ -13,7 +14,6 @@ from sweeps import SweepPlan
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger
 from sweeps.tune_adapters import LedgerSearcher
-from training.progress import EpochMetrics
 
 
 def make_searcher(plan: SweepPlan, folder: Path) -> tuple[LedgerSearcher, Ledger]:
@@ -26,16 +26,7 @@ def stop(searcher: LedgerSearcher, ledger: Ledger, tune_id: str, objective: floa
     """The trial records and reports one epoch and is stopped: unlike finished ones, these need no rows of seeds."""
     suggestion = searcher.suggestion_of(tune_id)
     assert suggestion is not None
-    metrics = EpochMetrics(
-        epoch=1,
-        train_loss=1.0,
-        validation_loss=1.0,
-        validation_accuracy=objective,
-        validation_score=objective,
-        learning_rate=0.1,
-        epoch_seconds=1.0,
-    )
-    ledger.epoch(suggestion.config, seed=1, seed_epoch=1, objective=objective, metrics=metrics)
+    record_curve(ledger, suggestion.config, {1: objective})
     result = {"seed_epoch": 1, "objective": objective}
     searcher.on_trial_result(tune_id, result)
     searcher.stopped.add(tune_id)
