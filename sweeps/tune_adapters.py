@@ -36,6 +36,7 @@ class LedgerSearcher(TableSearcher):
         self._studies.restore(records)
         self._unfinished = [record.suggestion for record in records if record.state is None]
         self._next_number = max((record.suggestion.number for record in records), default=-1) + 1
+        self._known_from = self._next_number  # behind the last that was suggested; the next one may have been in vain
         self._running: dict[str, Suggestion] = {}
         self._curves: dict[str, dict[int, float]] = {
             record.suggestion.config.trial_id: dict(record.objectives) for record in records if record.state is None
@@ -82,7 +83,7 @@ class LedgerSearcher(TableSearcher):
             state=state,
             objective=curve.get(last),
             objectives=curve,
-            known_from=self._next_number,
+            known_from=self._known_from,
         )
         self._ledger.end(
             suggestion, state=state, seed_epochs=last, objective=record.objective, known_from=record.known_from
@@ -103,6 +104,7 @@ class LedgerSearcher(TableSearcher):
             self._next_number += 1
             if suggestion is not None:
                 self._ledger.suggest(suggestion)
+                self._known_from = self._next_number
                 return suggestion
         return None
 
