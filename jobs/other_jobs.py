@@ -7,6 +7,8 @@ from storage.errors import InvalidInput
 
 # Below these, names are those of a trial's configuration.
 OF_A_TRIAL = ("sweep.trial.", "sweep.first.", "train.trial.")
+# Likewise, but with lists of values.
+LISTS_OF_A_TRIAL = ("sweep.sampler.grid.",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

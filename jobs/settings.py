@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import SafeLoader, ScalarNode, YAMLError, compose
 from yaml.nodes import Node
 
-from jobs.other_jobs import OF_A_TRIAL, Elsewhere, refuse_unused
+from jobs.other_jobs import LISTS_OF_A_TRIAL, OF_A_TRIAL, Elsewhere, refuse_unused
 from jobs.smoke import shorten
 from jobs.typed_values import build, dotted, plain
 from pipelines.feature_spec import FeatureSpec
@@ -249,7 +249,9 @@ def _check_word(word: str, defaults: Mapping[str, Any]) -> None:
 
 def _check_key(key: str, defaults: Mapping[str, Any]) -> None:
     known = {*dotted(plain(defaults)), "preset"}
-    if key in known or key.startswith(OF_A_TRIAL):  # their names are checked against TrialConfig later
+    if key in known or key.startswith(
+        (*OF_A_TRIAL, *LISTS_OF_A_TRIAL)
+    ):  # their names are checked against TrialConfig later
         return
     if any(name.startswith(f"{key}.") for name in known):
         allowed = f"a key below it, as {next(name for name in sorted(known) if name.startswith(f'{key}.'))}"

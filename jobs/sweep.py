@@ -30,6 +30,7 @@ from reports.chosen_by import ACCURACY, MACRO_AUC
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
 from storage.object_store import ObjectStore
+from storage.results_table import ResultsTable
 from storage.split import PARTS, Split, load_split, save_split
 from sweeps import SweepPlan, run_sweep
 from sweeps.configurations import check_labels, check_published_weights, with_weights_hash
@@ -37,6 +38,7 @@ from sweeps.embeddings import embed_for_plan
 from sweeps.loggers import TrialLogs
 from sweeps.resources import choose_device, trial_resources
 from sweeps.run_sweep import SweepProgress
+from sweeps.warm_start import check_warm_start
 from training import TrialData, load_trial_data
 from training.embeddings import can_train_head
 
@@ -62,6 +64,7 @@ def _sweep(words: Sequence[str]) -> int:
     # What can be known now is told now, and not after hours of featurizing.
     _check_trials(plan, manifest, {None: split, **splits})
     store = open_checked_store(settings.storage)
+    check_warm_start(plan, ResultsTable(store))
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
         plan = dataclasses.replace(plan, device=choose_device(settings.sweep))
         trial_resources(settings.sweep, device=plan.device, section="sweep")
@@ -147,8 +150,6 @@ def _run_search(
     embedded: tuple[TrialData, ...],
     logs: TrialLogs,
 ) -> int:
-    architectures = ", ".join(plan.settings.architectures)
-    say(f"sweep {plan.sweep_id}: {plan.num_trials} trials over {architectures} on {plan.device}")
     score = (MACRO_AUC if data.is_multi_label else ACCURACY).name
     with progress("sweep, trials") as tell:
 
@@ -158,7 +159,15 @@ def _run_search(
 
         spec = dataclasses.asdict(settings.features)
         outcome = run_sweep(
-            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded, logs=logs
+            plan,
+            data,
+            store,
+            sweep_row=row,
+            feature_spec=spec,
+            on_progress=on_progress,
+            embedded=embedded,
+            logs=logs,
+            say=say,
         )
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 
-Value = float | int | bool | str
+from search_spaces.values import Value, holds
 
 _FAMILY = "timm/"
 _DISTURBANCES = "augment."
@@ -36,7 +36,7 @@ class SearchSpace:
         if missing:
             raise ValueError(f"search space {self.architecture}: no default for {sorted(missing)}")
         for name, distribution in self.distributions.items():
-            if not distribution._contains(distribution.to_internal_repr(self.default[name])):
+            if not holds(distribution, self.default[name]):
                 raise ValueError(f"search space {self.architecture}: the default of {name} is outside {distribution}")
 
     @property
@@ -45,8 +45,13 @@ class SearchSpace:
         return {
             "architecture": self.architecture,
             "default": dict(self.default),
-            "distributions": {name: distribution_to_json(kind) for name, kind in self.distributions.items()},
+            "distributions": self.distributions_json,
         }
+
+    @property
+    def distributions_json(self) -> dict[str, str]:
+        """Name → distribution as Optuna writes it."""
+        return {name: distribution_to_json(kind) for name, kind in self.distributions.items()}
 
     def with_values(self, *, first: Mapping[str, Value], fixed: Mapping[str, Value]) -> "SearchSpace":
         """The space with values of one's own.

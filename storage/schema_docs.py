@@ -59,6 +59,37 @@ TABLE_DOCS: dict[str, TableDoc] = {
                 "The sweep that this confirmation or audit belongs to; null for all else. Clips outside of the test "
                 "part of that sweep's split had a part in its choice."
             ),
+            "identity": ColumnDoc(
+                "Everything that decides which sweep it is, JSON: the id ends in its hash. Null in older rows, and of "
+                "an experiment."
+            ),
+        },
+    ),
+    "extensions": TableDoc(
+        "One row per extension of a sweep beyond what its settings plan; the largest counts.",
+        "`extend<extend>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "extend": ColumnDoc(
+                "Configurations added per architecture, in all; of an adaptive sweep as many whole trainings of one "
+                "seed, too."
+            ),
+            "extended_at": ColumnDoc("When it was asked for.", "UTC"),
+        },
+    ),
+    "warm_starts": TableDoc(
+        "One row per trial of an earlier sweep that a sweep was started with, as it was when the sweep began.",
+        "`trials`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "place": ColumnDoc("In the order in which they are told to the searcher, from 0."),
+            "of_sweep": ColumnDoc("The earlier sweep."),
+            "of_trial": ColumnDoc("The trial there."),
+            "architecture": ColumnDoc("The model's registered name."),
+            "state": ColumnDoc("`finished` or `stopped`."),
+            "objective": ColumnDoc("Of its end, as in `trials`.", _SHARE),
+            "parameters": ColumnDoc("Its values of what the new sweep searches: name → value, JSON."),
+            "curve": ColumnDoc("Seed-epoch → objective, JSON."),
         },
     ),
     "suggestions": TableDoc(
@@ -117,6 +148,10 @@ TABLE_DOCS: dict[str, TableDoc] = {
                 "Mean of the best validation scores of its seeds; null if it failed at once.", _SHARE
             ),
             "ended_at": ColumnDoc("When it ended.", "UTC"),
+            "known_from": ColumnDoc(
+                "Suggestions from this number on were made with this end in mind, earlier ones without: the order of "
+                "suggestions and results. Null in older rows, in an experiment and in an adaptive sweep."
+            ),
         },
     ),
     "seeds": TableDoc(

@@ -24,6 +24,31 @@ SWEEPS = pa.schema(
         pa.field("kind", pa.string()),  # sweep (null: likewise), experiment, confirmation or audit; see schema_docs.py
         pa.field("protocol", pa.string()),  # honest (null: likewise), or literature: epochs chosen on test
         pa.field("of_sweep", pa.string()),  # the sweep that this confirmation or audit belongs to
+        pa.field("identity", pa.string()),  # all that a sweep's id is the hash of, JSON; null in older rows
+    ]
+)
+
+# One row per extension of a sweep: configurations that were added to what its settings plan.
+EXTENSIONS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("extend", pa.int32()),  # in all, per architecture; the largest counts
+        _required("extended_at", _STAMP),
+    ]
+)
+
+# One row per trial of an earlier sweep that a sweep was started with, fixed when it began.
+WARM_STARTS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("place", pa.int32()),  # 0, 1, 2 … in the order in which they are told
+        _required("of_sweep", pa.string()),
+        _required("of_trial", pa.string()),
+        _required("architecture", pa.string()),
+        _required("state", pa.string()),  # finished or stopped
+        _required("objective", pa.float64()),
+        _required("parameters", pa.string()),  # values of what the new sweep searches, JSON
+        _required("curve", pa.string()),  # seed-epoch → objective, JSON
     ]
 )
 
@@ -54,6 +79,7 @@ TRIALS = pa.schema(
         _required("seed_epochs", pa.int32()),  # where it ended, over all seeds; a seed ended early counts in full
         pa.field("objective", pa.float64()),  # mean of its seeds' best validation scores; null if failed at once
         _required("ended_at", _STAMP),
+        pa.field("known_from", pa.int32()),  # number of the first suggestion made with this end in mind
     ]
 )
 
@@ -147,6 +173,8 @@ FAILURES = pa.schema(
 
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
+    "extensions": EXTENSIONS,
+    "warm_starts": WARM_STARTS,
     "suggestions": SUGGESTIONS,
     "decisions": DECISIONS,
     "trials": TRIALS,

@@ -5,7 +5,7 @@ trial that has come to the end of its turn is put down and may be taken up again
 budget is spent. Rebuilt from the ledger it decides as it would have; knows no Ray.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -60,13 +60,19 @@ class AdaptiveSearch:
 
     Args:
         records, decisions: of the ledger, in the order of their numbers.
+        earlier: trials of other sweeps that suggestions learn from; decisions do not know them.
     """
 
     def __init__(
-        self, plan: SweepPlan, ledger: Ledger, records: Iterable[TrialRecord], decisions: Iterable[Decision]
+        self,
+        plan: SweepPlan,
+        ledger: Ledger,
+        records: Iterable[TrialRecord],
+        decisions: Iterable[Decision],
+        earlier: Sequence[TrialRecord] = (),
     ) -> None:
         settings = plan.settings
-        self._plan, self._ledger = plan, ledger
+        self._plan, self._ledger, self._earlier = plan, ledger, earlier
         self._scores = Scores(
             seed_milestones(
                 grace_epochs=settings.grace_epochs,
@@ -166,14 +172,14 @@ class AdaptiveSearch:
         return [
             index
             for index, count in enumerate(counts)
-            if count < self._plan.settings.num_trials and index not in self._exhausted
+            if count < self._plan.trials_per_architecture and index not in self._exhausted
         ]
 
     def _new(self, architecture: int) -> Suggestion | None:
         """A configuration that has not been tried; None where the space has no other."""
         name = self._plan.settings.architectures[architecture]
         of_study = [trial for trial in self._trials if trial.suggestion.config.architecture == name]
-        studies = Studies(self._plan)
+        studies = Studies(self._plan, self._earlier)
         studies.restore(trial.as_told() for trial in of_study)
         suggestion = studies.suggest_for(name, place=len(of_study), number=len(self._trials))
         if suggestion is None:
@@ -218,8 +224,9 @@ class AdaptiveSearch:
         return self._allocator.next_step(
             epochs_left=self._epochs_left(),
             may_begin=self._may_begin(),
-            busy=[row for row, trial in trials if trial.until is not None],
-            closed=[row for row, trial in trials if trial.state is not None],
+            busy=[row for row, trial in trials if trial.until is not None or trial.state is not None],
+            # Those that finished are what others have to be better than.
+            closed=[row for row, trial in trials if trial.state in ("stopped", "failed")],
         )
 
     def _turn(self, row: int) -> Turn:

@@ -9,7 +9,7 @@ import json
 import math
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,12 +51,21 @@ class TrialRecord:
             once more to the same numbers, and every row that is still there stays.
         objective: of its end; None if it failed before the first epoch, or has not ended.
         objectives: seed-epoch → objective, of every epoch that was reported.
+        known_from: the first number that was suggested with this end in mind; None while it has not ended, in older
+            rows, and in an adaptive sweep.
     """
 
     suggestion: Suggestion
     state: TrialState | None
     objective: float | None
     objectives: Mapping[int, float]
+    known_from: int | None = None
+
+    @property
+    def told_at(self) -> tuple[int, int]:
+        """Its place in the order in which ends were told; those between the same suggestions by their numbers."""
+        number = self.suggestion.number
+        return (number + 1 if self.known_from is None else self.known_from, number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +111,21 @@ class Ledger:
     def start(self, row: Mapping[str, Any]) -> None:
         """Records the sweep itself; the first start's record stays."""
         self._commit("sweeps", "sweep", [{"kind": "sweep", "protocol": "honest", **row, "started_at": _now()}])
+
+    def extend(self, extend: int) -> None:
+        """Records that the sweep is extended, so that whoever takes it up goes on as far."""
+        self._commit("extensions", f"extend{extend:06d}", [{"extend": extend, "extended_at": _now()}])
+
+    def extended(self) -> int:
+        """The largest extension so far; 0 for none."""
+        return max((row["extend"] for row in self._rows("extensions")), default=0)
+
+    def record_warm_start(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Records the earlier trials that the sweep starts with; what was recorded first stays."""
+        self._commit("warm_starts", "trials", [dict(row) for row in rows])
+
+    def warm_start(self) -> list[dict[str, Any]]:
+        return self._rows("warm_starts")
 
     def suggest(self, suggestion: Suggestion) -> None:
         """Records a suggestion before its trial starts.
@@ -205,7 +229,15 @@ class Ledger:
         }
         self._commit("seeds", name, [row])
 
-    def end(self, suggestion: Suggestion, *, state: TrialState, seed_epochs: int, objective: float | None) -> None:
+    def end(
+        self,
+        suggestion: Suggestion,
+        *,
+        state: TrialState,
+        seed_epochs: int,
+        objective: float | None,
+        known_from: int | None = None,
+    ) -> None:
         row = {
             "trial_id": suggestion.config.trial_id,
             "number": suggestion.number,
@@ -214,6 +246,7 @@ class Ledger:
             "seed_epochs": seed_epochs,
             "objective": objective,
             "ended_at": _now(),
+            "known_from": known_from,
         }
         self._commit("trials", suggestion.config.trial_id, [row])
 
@@ -268,6 +301,7 @@ class Ledger:
                     state=state,
                     objective=end.get("objective") if state else None,
                     objectives=dict(sorted(objectives[row["trial_id"]].items())),
+                    known_from=end.get("known_from") if state else None,
                 )
             )
         return records

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search_spaces import SearchSpace, get_space, list_spaces
+from search_spaces.values import Value
 from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 from sweeps.configurations import check_model, configuration
 from sweeps.follow_ups import AuditSettings, ConfirmSettings
+from sweeps.points import check_points, points_for
+from sweeps.sampler_settings import SamplerSettings, check_sampler
 from training import TrialConfig
 from training.config import TRAINING_VERSION
 from training.first_weights import HUB
@@ -18,10 +21,23 @@ Parameters = Mapping[str, float | int | bool | str]
 
 # Raised by one whenever the same plan searches otherwise than before; the sweep is then another one.
 SEARCH_VERSION = 1
+# Likewise of adaptive sweeps alone. 2: configurations that have finished are what others have to be better than.
+ALLOCATION_VERSION = 2
+
+# Settings that older versions did not have, with what their sweeps did.
+_LATER: Mapping[str, Any] = {
+    "first": {},
+    "scheduler": "seed_epochs",
+    "budget": 0.0,
+    "sampler": {},
+    "points": (),
+    "warm_start": (),
+}
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
-# threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.)
-_EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models")
+# threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.) And
+# `extend`, which makes it longer.
+EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models", "extend")
 # What follows the search, under ids of its own.
 _FOLLOW_UPS = ("confirm", "audit")
 
@@ -47,7 +63,15 @@ class SweepSettings:
         searcher_seed: of the suggestions.
         trial: values of a trial (`optimizer.learning_rate`, `model.<option>`; training/recipe.py lists them) that are
             the same in every configuration; a name that a space would search is fixed by it.
+        extend: configurations per architecture that are added to a sweep, finished or not, in all: said again it adds
+            nothing more, a larger one adds the rest, and without it a sweep is taken up as far as it was extended. An
+            adaptive sweep gets as many whole trainings of one seed per architecture, too.
         first: likewise, but of the first configuration alone where a space searches them; it goes on from there.
+        sampler: who suggests the configurations after the first.
+        points: configurations that are tried right after the first, as `[{model.dropout: 0.1}, …]`, by those
+            architectures that search all their names; all other names are as in the first.
+        warm_start: ids of earlier sweeps over the same data, split and epochs, whose ended trials are told to the
+            searcher beforehand. Which these are is fixed when the sweep begins.
         max_concurrent_trials: 0 for as many as the cluster holds.
         cpus_per_trial: what Ray reserves for one.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
@@ -77,6 +101,10 @@ class SweepSettings:
     keep_models: Literal["finished", "none"] = "finished"
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    extend: int = 0
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    points: tuple[dict[str, Any], ...] = ()
+    warm_start: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.architectures:
@@ -89,6 +117,12 @@ class SweepSettings:
         rules: dict[str, tuple[bool, str]] = {
             "architectures": (len(set(self.architectures)) == len(self.architectures) > 0, "at least one, none twice"),
             "num_trials": (self.num_trials >= 1, "1 or more"),
+            "extend": (self.extend >= 0, "0 or more"),
+            "warm_start": (
+                not self.warm_start
+                or (self.sampler.kind in ("tpe", "gp") and len(set(self.warm_start)) == len(self.warm_start)),
+                "ids of sweeps, none twice, with sweep.sampler.kind=tpe or gp, which learn from them",
+            ),
             "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "grace_epochs": (self.grace_epochs >= 1, "1 or more"),
@@ -130,9 +164,16 @@ class SweepPlan:
     @property
     def sweep_id(self) -> str:
         """Name and hash of everything that decides what the sweep computes; the same plan is the same sweep."""
-        left_out = {*_EXECUTION, *_FOLLOW_UPS}
+        return f"{self.settings.name}-{content_hash(self.identity, length=12)}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the id is the hash of: settings that differ from those of older versions' sweeps, spaces, data, code."""
+        left_out = {*EXECUTION, *_FOLLOW_UPS}
         searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in left_out}
-        for name, default in (("first", {}), ("scheduler", "seed_epochs"), ("budget", 0.0)):
+        as_ever = dataclasses.asdict(SamplerSettings())
+        searched["sampler"] = {name: value for name, value in searched["sampler"].items() if value != as_ever[name]}
+        for name, default in _LATER.items():
             if searched[name] == default:  # older sweeps had none, and keep their ids
                 del searched[name]
         identity: dict[str, Any] = {
@@ -145,12 +186,14 @@ class SweepPlan:
             "training_version": TRAINING_VERSION,
             "search_version": SEARCH_VERSION,
         }
+        if self.settings.scheduler == "adaptive":
+            identity["allocation_version"] = ALLOCATION_VERSION
         if self.quarantine_hash:  # ids of sweeps over whole data sets are what they were before there was such a hash
             identity["quarantine_hash"] = self.quarantine_hash
         published = self._published()
         if published:
             identity["published"] = published
-        return f"{self.settings.name}-{content_hash(identity, length=12)}"
+        return identity
 
     def _published(self) -> dict[str, str]:
         """Architecture → full name of the published weights that it begins with; those of a file have their hash."""
@@ -160,13 +203,17 @@ class SweepPlan:
     @property
     def budget_epochs(self) -> float:
         """Seed-epochs that an adaptive sweep may train."""
-        settings = self.settings
-        further_seeds = len(settings.architectures) * (len(settings.seeds) - 1)
-        return settings.epochs * (settings.budget or self.num_trials + further_seeds)
+        settings, num_architectures = self.settings, len(self.settings.architectures)
+        of_all = num_architectures * (settings.num_trials + len(settings.seeds) - 1)
+        return settings.epochs * ((settings.budget or of_all) + num_architectures * settings.extend)
+
+    @property
+    def trials_per_architecture(self) -> int:
+        return self.settings.num_trials + self.settings.extend
 
     @property
     def num_trials(self) -> int:
-        return self.settings.num_trials * len(self.settings.architectures)
+        return self.trials_per_architecture * len(self.settings.architectures)
 
     def architecture_of(self, number: int) -> tuple[str, int]:
         """The architecture of the sweep's trial `number`, and the trial's place in that architecture's study."""
@@ -186,6 +233,10 @@ class SweepPlan:
             raise InvalidInput(
                 "sweep.first", given=settings.first, allowed="values inside of what is searched", remedy=f"{e}."
             ) from e
+
+    def points(self, architecture: str) -> list[dict[str, Value]]:
+        """Values for all searched names, of each of sweep.points that is of this architecture's space."""
+        return points_for(self.settings.points, self.space(architecture))
 
     def trial_config(self, architecture: str, parameters: Parameters) -> TrialConfig:
         """The whole configuration: the space's default with sweep.first and sweep.trial, then what the searcher chose.
@@ -210,8 +261,14 @@ class SweepPlan:
 
         Raises:
             InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value, or
-                the features are too small for an architecture or have two channels.
+                the features are too small for an architecture or have two channels; or sweep.sampler or sweep.points do
+                not fit the spaces.
         """
+        spaces = {architecture: self.space(architecture) for architecture in self.settings.architectures}
+        check_sampler(self.settings.sampler, spaces)
+        check_points(self.settings.points, spaces)
         for architecture in self.settings.architectures:
             config = self.trial_config(architecture, {})
             check_model(config, feature_shape=feature_shape, field="sweep.architectures")
+            for point in self.points(architecture):
+                self.trial_config(architecture, point)

@@ -20,6 +20,7 @@ from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.adaptive import AdaptiveSearch
 from sweeps.adaptive_tune import AdaptiveScheduler, AdaptiveSearcher
+from sweeps.beginning import begin
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
 from sweeps.loggers import RunInfo, TrialLogs
@@ -72,6 +73,7 @@ def run_sweep(
     on_progress: Callable[[SweepProgress], None] = lambda progress: None,
     embedded: tuple[TrialData, ...] = (),
     logs: TrialLogs | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> SweepOutcome:
     """Plans, trains and records every trial that has not ended yet.
 
@@ -81,12 +83,13 @@ def run_sweep(
         on_progress: called after every epoch and every end of a trial.
         embedded: of `embeddings.embed_for_plan`; trials that these fit train their heads alone.
         logs: hear of every trial that trains; those that do not end here are told as stopped.
+        say: is told, a line at a time, what is new about the sweep, before it starts.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
     """
     ledger = Ledger(ResultsTable(store), plan.sweep_id)
-    ledger.start(sweep_row)
+    plan, earlier = begin(plan, ledger, sweep_row, say=say)
     records = ledger.records()
     ended = [record for record in records if record.state is not None]
     for record in ended:  # a process that died between a trial's row and its clean-up left checkpoints behind
@@ -98,7 +101,7 @@ def run_sweep(
         _clean_up(plan, store, record)
         watch.end(record)
 
-    searcher, scheduler = _search(plan, ledger, records, on_end=on_end, fault=fault)
+    searcher, scheduler = _search(plan, ledger, records, earlier, on_end=on_end, fault=fault)
     if searcher.has_more():
         num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
         context = TrialContext(
@@ -128,16 +131,17 @@ def _search(
     plan: SweepPlan,
     ledger: Ledger,
     records: list[TrialRecord],
+    earlier: list[TrialRecord],
     *,
     on_end: Callable[[TrialRecord], None],
     fault: Fault,
 ) -> tuple[TableSearcher, TrialScheduler]:
     """The two that decide, by the plan's scheduler."""
     if plan.settings.scheduler == "adaptive":
-        search = AdaptiveSearch(plan, ledger, records, ledger.decisions())
+        search = AdaptiveSearch(plan, ledger, records, ledger.decisions(), earlier)
         turns = AdaptiveSearcher(search, ledger, on_end=on_end, fault=fault)
         return turns, AdaptiveScheduler(search, turns)
-    searcher = LedgerSearcher(plan, ledger, records, on_end=on_end, fault=fault)
+    searcher = LedgerSearcher(plan, ledger, records, earlier=earlier, on_end=on_end, fault=fault)
     return searcher, SeedEpochHalving(plan, records, searcher)
 
 

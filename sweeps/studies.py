@@ -1,35 +1,45 @@
-"""What to try next: one Optuna study per architecture, asked and told; the only file that imports optuna here.
+"""What to try next: one Optuna study per architecture, asked and told.
 
 A suggestion depends on the sweep's searcher seed, the architecture, its place in the study and the results told
 before it, and on nothing else: studies are rebuilt from the ledger in any process and suggest the same.
 """
 
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
+from search_spaces.values import Value
 from storage.identity import derive_seed
+from sweeps.cma_es import next_numbers
+from sweeps.grid import grid_points
 from sweeps.ledger import Suggestion, TrialRecord
 from sweeps.plan import SweepPlan
+from sweeps.samplers import make_sampler
 
 _ATTEMPTS = 25
 _STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 class Studies:
-    """The studies of one sweep. Single-threaded; the ledger, not the studies, is what survives."""
+    """The studies of one sweep. Single-threaded; the ledger, not the studies, is what survives.
 
-    def __init__(self, plan: SweepPlan) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    Args:
+        earlier: trials of other sweeps that the samplers are to learn from, of `warm_start.take_earlier`.
+    """
+
+    def __init__(self, plan: SweepPlan, earlier: Iterable[TrialRecord] = ()) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it warns of is not for who runs a sweep
         self._plan = plan
-        self._studies = {
-            architecture: optuna.create_study(direction="maximize") for architecture in plan.settings.architectures
-        }
+        architectures = plan.settings.architectures
+        self._studies = {name: optuna.create_study(direction="maximize") for name in architectures}
+        self._grids = {name: self._grid(name) for name in architectures}
+        self._told: dict[str, list[TrialRecord]] = {name: [] for name in architectures}
         self._trial_ids: set[str] = set()
         self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
+        for record in earlier:
+            self._studies[record.suggestion.config.architecture].add_trial(_ended(record))
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Takes up an earlier process's trials, in the order of their numbers; those not ended count as running."""
@@ -42,7 +52,8 @@ class Studies:
                 study.add_trial(_frozen(suggestion, TrialState.RUNNING, None, {}))
                 self._asked[trial_id] = study.get_trials(deepcopy=False)[-1].number
             else:
-                study.add_trial(_frozen(suggestion, _STATES[record.state], record.objective, record.objectives))
+                study.add_trial(_ended(record))
+                self._told[suggestion.config.architecture].append(record)
 
     def suggest(self, number: int) -> Suggestion | None:
         """The sweep's trial `number`, or None if the space offers nothing that has not been tried."""
@@ -52,9 +63,9 @@ class Studies:
     def suggest_for(self, architecture: str, *, place: int, number: int) -> Suggestion | None:
         """The architecture's trial `place`, which is the sweep's trial `number`; None as above."""
         space, study = self._plan.space(architecture), self._studies[architecture]
-        for attempt in range(1 if place == 0 else _ATTEMPTS):
-            if place == 0:
-                study.enqueue_trial({name: space.default[name] for name in space.distributions})
+        for attempt, given in enumerate(self._given(architecture, place)):
+            if given:
+                study.enqueue_trial(given)
             study.sampler = self._sampler(architecture, place, attempt)
             trial = study.ask(dict(space.distributions))
             config = self._plan.trial_config(architecture, trial.params)
@@ -65,7 +76,7 @@ class Studies:
                     number=number,
                     config=config,
                     parameters=trial.params,
-                    distributions={name: distribution_to_json(kind) for name, kind in space.distributions.items()},
+                    distributions=space.distributions_json,
                     untuned_default=place == 0,
                 )
             study.tell(trial.number, state=TrialState.FAIL)
@@ -83,16 +94,45 @@ class Studies:
             trial.report(value, step)
         final = record.objective if record.state == "finished" else None
         study.tell(number, final, state=_STATES[record.state])
+        self._told[record.suggestion.config.architecture].append(record)
 
-    def _sampler(self, architecture: str, place: int, attempt: int) -> optuna.samplers.TPESampler:
-        # Optuna's ten random start-up trials would be all there is of a small sweep.
-        num_random = min(10, max(2, self._plan.settings.num_trials // 3))
-        seed = derive_seed("searcher", self._plan.settings.searcher_seed, architecture, place, attempt) % 2**32
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=num_random, multivariate=True, constant_liar=True
-            )
+    def _given(self, architecture: str, place: int) -> Iterator[dict[str, Value]]:
+        """What is given to a trial, attempt by attempt, until one has not been tried; the sampler draws the rest."""
+        space = self._plan.space(architecture)
+        if place == 0:
+            yield {name: space.default[name] for name in space.distributions}
+            return
+        yield from self._plan.points(architecture)[place - 1 : place]
+        if self._plan.settings.sampler.kind == "grid":
+            point = next(self._grids[architecture], None)
+            if point is not None:
+                yield point
+            return
+        for attempt in range(_ATTEMPTS):
+            yield self._numbers(architecture, place, attempt) if self._plan.settings.sampler.kind == "cmaes" else {}
+
+    def _sampler(self, architecture: str, place: int, attempt: int) -> optuna.samplers.BaseSampler:
+        settings = self._plan.settings
+        seed = derive_seed("searcher", settings.searcher_seed, architecture, place, attempt) % 2**32
+        return make_sampler(settings.sampler, num_trials=settings.num_trials, seed=seed, attempt=attempt)
+
+    def _numbers(self, architecture: str, place: int, attempt: int) -> dict[str, Value]:
+        told = sorted(self._told[architecture], key=lambda record: record.told_at)
+        seed = derive_seed("cmaes", self._plan.settings.searcher_seed, architecture, place, attempt)
+        return {**next_numbers(self._plan.space(architecture), told, seed=seed)}
+
+    def _grid(self, architecture: str) -> Iterator[dict[str, Value]]:
+        """The grid's points that have not been tried: a process goes through them once."""
+        settings = self._plan.settings
+        space, given = self._plan.space(architecture), settings.sampler.grid
+        for point in grid_points(space, given, searcher_seed=settings.searcher_seed):
+            if self._plan.trial_config(architecture, point).trial_id not in self._trial_ids:
+                yield point
+
+
+def _ended(record: TrialRecord) -> FrozenTrial:
+    assert record.state is not None
+    return _frozen(record.suggestion, _STATES[record.state], record.objective, record.objectives)
 
 
 def _frozen(

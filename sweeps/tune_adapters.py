@@ -3,7 +3,7 @@
 Both are thin, and both write to the ledger before anything follows from what they decided.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -26,15 +26,17 @@ class LedgerSearcher(TableSearcher):
         ledger: Ledger,
         records: list[TrialRecord],
         *,
+        earlier: Sequence[TrialRecord] = (),
         on_end: Callable[[TrialRecord], None],
         fault: Fault,
     ) -> None:
         super().__init__(ledger, on_end=on_end, fault=fault)
         self._plan = plan
-        self._studies = Studies(plan)
+        self._studies = Studies(plan, earlier)
         self._studies.restore(records)
         self._unfinished = [record.suggestion for record in records if record.state is None]
         self._next_number = max((record.suggestion.number for record in records), default=-1) + 1
+        self._known_from = self._next_number  # behind the last that was suggested; the next one may have been in vain
         self._running: dict[str, Suggestion] = {}
         self._curves: dict[str, dict[int, float]] = {
             record.suggestion.config.trial_id: dict(record.objectives) for record in records if record.state is None
@@ -76,8 +78,16 @@ class LedgerSearcher(TableSearcher):
             curve[result["seed_epoch"]] = result["objective"]
         state: TrialState = "failed" if result.get("failed") else "stopped" if stopped else "finished"
         last = max(curve, default=0)
-        record = TrialRecord(suggestion=suggestion, state=state, objective=curve.get(last), objectives=curve)
-        self._ledger.end(suggestion, state=state, seed_epochs=last, objective=record.objective)
+        record = TrialRecord(
+            suggestion=suggestion,
+            state=state,
+            objective=curve.get(last),
+            objectives=curve,
+            known_from=self._known_from,
+        )
+        self._ledger.end(
+            suggestion, state=state, seed_epochs=last, objective=record.objective, known_from=record.known_from
+        )
         self._studies.tell(record)
         self._on_end(record)
 
@@ -94,6 +104,7 @@ class LedgerSearcher(TableSearcher):
             self._next_number += 1
             if suggestion is not None:
                 self._ledger.suggest(suggestion)
+                self._known_from = self._next_number
                 return suggestion
         return None
 

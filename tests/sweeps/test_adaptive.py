@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.adaptive import AdaptiveSearch, Turn
+from sweeps.allocation import Step
 from sweeps.ledger import Decision, Ledger, TrialRecord
 from training.progress import EpochMetrics
 
@@ -156,6 +158,21 @@ class TestUndisturbed:
             record.suggestion.config.trial_id: max(record.objectives) for record in undisturbed.ledger.records()
         }
 
+    def test_a_finished_configuration_stays_what_others_have_to_be_better_than(self, tmp_path: Path) -> None:
+        toy = Toy(_plan(), LocalObjectStore(tmp_path / "store"))
+        weighed: list[Collection[int]] = []
+        choose = toy.search._allocator.next_step
+
+        def next_step(**given: Any) -> Step | None:
+            weighed.append([row for row in given["busy"] if row not in given["closed"]])
+            return choose(**given)
+
+        toy.search._allocator.next_step = next_step  # type: ignore[method-assign]
+        toy.run()
+        finished = {row for row, trial in enumerate(toy.search._trials) if trial.state == "finished"}
+        assert finished
+        assert finished == set(weighed[-1])
+
     def test_a_finished_sweep_that_is_taken_up_has_nothing_to_do(self, undisturbed: Toy) -> None:
         records = [_as_ended(record) for record in undisturbed.ledger.records()]
         again = AdaptiveSearch(_plan(), undisturbed.ledger, records, undisturbed.ledger.decisions())
@@ -168,6 +185,18 @@ class TestUndisturbed:
         larger = Toy(_plan(num_trials=40, budget=25.0), LocalObjectStore(tmp_path / "larger"))
         larger.run()
         assert len(larger.ledger.records()) > len(smaller.ledger.records())
+
+    def test_a_finished_sweep_that_is_extended_begins_others_and_leaves_the_ended_ones_alone(
+        self, undisturbed: Toy
+    ) -> None:
+        records = [_as_ended(record) for record in undisturbed.ledger.records()]
+        decisions = undisturbed.ledger.decisions()
+        plan = _plan(extend=2)
+        longer = AdaptiveSearch(plan, undisturbed.ledger, records, decisions)
+        turn = longer.next_turn()
+        assert turn is not None
+        assert turn.suggestion.number == len(records)
+        assert turn.suggestion.config.trial_id not in {record.suggestion.config.trial_id for record in records}
 
     def test_no_more_configurations_are_begun_than_were_allowed(self, tmp_path: Path) -> None:
         toy = Toy(_plan(num_trials=3, budget=100.0), LocalObjectStore(tmp_path / "few"))

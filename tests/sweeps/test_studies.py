@@ -6,8 +6,10 @@ import optuna
 import pytest
 from sweep_toys import make_plan
 
+from search_spaces import get_space
 from sweeps.ledger import Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
+from sweeps.sampler_settings import SamplerSettings
 from sweeps.studies import Studies
 
 
@@ -47,9 +49,19 @@ def test_the_same_searcher_seed_gives_the_same_suggestions_and_another_one_other
     assert all(ours != theirs for ours, theirs in zip(runs[0][1:], runs[2][1:], strict=True))
 
 
-@pytest.mark.parametrize("known", [1, 7, 14])  # before and after TPE's ten random start-up trials
-def test_studies_rebuilt_from_records_suggest_what_the_undisturbed_ones_do(known: int) -> None:
-    plan = make_plan(num_trials=20)
+def sampled(kind: Any, **settings: object) -> SweepPlan:
+    """A plan with this sampler over AlexNet's space: numbers of several scales, and a choice."""
+    grid = {name: [0.0, 0.1, 0.2] for name in ("augment.mix_alpha", "model.dropout")}
+    grid |= {"optimizer.learning_rate": [3e-4, 1e-3], "optimizer.weight_decay": [1e-3]}
+    values = {"kind": kind, "grid": grid if kind == "grid" else {}}
+    given = {"architectures": ("alexnet",), "num_trials": 20, "trial": {}, **settings}
+    return make_plan(**given, sampler=SamplerSettings(**values))
+
+
+@pytest.mark.parametrize("known", [1, 7, 14])  # before and after the random start-up trials
+@pytest.mark.parametrize("kind", ["tpe", "random", "grid", "cmaes", "gp"])
+def test_studies_rebuilt_from_records_suggest_what_the_undisturbed_ones_do(kind: str, known: int) -> None:
+    plan = sampled(kind)
     _, records = ask_and_tell(plan, 16)
     rebuilt = Studies(plan)
     rebuilt.restore(records[:known])
@@ -100,6 +112,76 @@ def test_no_configuration_is_suggested_twice_and_an_exhausted_space_says_so(monk
     suggestions = [studies.suggest(number) for number in range(4)]
     assert sorted(s.config.batch_size for s in suggestions[:3] if s) == [8, 16, 32]
     assert suggestions[3] is None
+
+
+@pytest.mark.parametrize(("kind", "num_trials"), [("tpe", 40), ("gp", 25), ("cmaes", 100)])
+def test_samplers_that_learn_go_where_results_are_good(kind: str, num_trials: int) -> None:
+    def worth(suggestion: Suggestion) -> float:
+        return -abs(suggestion.config.augment.mix_alpha - 0.35) - abs(suggestion.config.model["dropout"] - 0.4)  # type: ignore[operator]
+
+    means = {}
+    for name in (kind, "random"):
+        studies, worths = Studies(sampled(name, num_trials=num_trials)), []
+        for number in range(num_trials):
+            suggestion = studies.suggest(number)
+            assert suggestion is not None
+            worths.append(worth(suggestion))
+            studies.tell(ended(suggestion, worths[-1]))
+        means[name] = sum(worths[-12:]) / 12
+    assert means[kind] > means["random"] + 0.05
+
+
+class TestGrid:
+    def test_every_combination_is_tried_once_and_then_none(self) -> None:
+        studies = Studies(sampled("grid", num_trials=100))
+        found = [studies.suggest(number) for number in range(60)]
+        suggestions = [suggestion for suggestion in found if suggestion is not None]
+        # 3 × 3 × 2 × 1 given, and AlexNet's three widths; its default is none of them.
+        assert len(suggestions) == 1 + 54
+        assert len({suggestion.config.trial_id for suggestion in suggestions}) == 55
+        assert found[55:] == [None] * 5
+        assert {suggestion.config.model["hidden_features"] for suggestion in suggestions} == {256, 512, 1024}
+
+    def test_the_default_is_not_tried_again(self) -> None:
+        studies = Studies(
+            make_plan(
+                trial={name: get_space("cnn").default[name] for name in get_space("cnn").distributions if "." in name},
+                sampler=SamplerSettings(kind="grid"),
+            )
+        )
+        sizes = [suggestion.config.batch_size for suggestion in map(studies.suggest, range(5)) if suggestion]
+        assert sizes == [16, 32]
+
+
+class TestPoints:
+    POINTS = ({"model.dropout": 0.25, "augment.mix_alpha": 0.0}, {"model.hidden_features": 256}, {"batch_size": 32})
+
+    def test_they_come_right_after_the_default_where_a_space_has_their_names(self) -> None:
+        studies = Studies(make_plan(architectures=("cnn", "alexnet"), trial={}, points=self.POINTS))
+        found = [suggestion for suggestion in map(studies.suggest, range(8)) if suggestion]
+        of = {name: [s for s in found if s.config.architecture == name] for name in ("cnn", "alexnet")}
+        default = {name: get_space(name).default for name in of}
+        of_cnn = [(s.config.model["dropout"], s.config.batch_size, s.config.loss.label_smoothing) for s in of["cnn"]]
+        assert of_cnn[:3] == [(0.3, 16, 0.0), (0.25, 16, 0.0), (0.3, 32, 0.0)]
+        assert of_cnn[3][2] != 0.0  # the searcher's own
+        of_alexnet = [(s.config.model["dropout"], s.config.model["hidden_features"]) for s in of["alexnet"]]
+        assert of_alexnet[:3] == [(0.2, 512), (0.25, 512), (default["alexnet"]["model.dropout"], 256)]
+        assert [s.untuned_default for s in found] == [True, True] + [False] * 6
+
+    def test_a_point_that_was_tried_gives_its_place_to_the_searcher(self) -> None:
+        plan = make_plan(points=({"model.dropout": 0.3},), trial={})
+        studies = Studies(plan)
+        first, second = (studies.suggest(number) for number in range(2))
+        assert first is not None
+        assert second is not None
+        assert first.config.model["dropout"] == 0.3
+        assert second.config.loss.label_smoothing != 0.0
+
+    def test_a_sampler_of_every_kind_goes_on_from_them(self) -> None:
+        for kind in ("tpe", "random", "grid", "cmaes", "gp"):
+            plan = sampled(kind, points=({"model.dropout": 0.45},))
+            _, records = ask_and_tell(plan, 5)
+            assert records[1].suggestion.config.model["dropout"] == 0.45
 
 
 def test_results_guide_the_search_at_the_size_of_the_presets() -> None:

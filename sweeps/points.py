@@ -1,0 +1,48 @@
+"""Configurations that people want tried first: `sweep.points`, right after the untuned default."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from search_spaces import SearchSpace
+from search_spaces.values import Value, holds
+from storage.errors import InvalidInput, nearest
+
+Point = Mapping[str, Any]
+
+
+def points_for(points: Sequence[Point], space: SearchSpace) -> list[dict[str, Value]]:
+    """The points that a space takes, in order: those whose names it searches all; other names are as in the default."""
+    searched = space.distributions.keys()
+    default = {name: space.default[name] for name in searched}
+    return [{**default, **point} for point in points if point.keys() <= searched]
+
+
+def check_points(points: Sequence[Point], spaces: Mapping[str, SearchSpace]) -> None:
+    """Holds, before anything is computed, that every point is of some architecture's space, and inside of it.
+
+    Args:
+        spaces: by architecture.
+
+    Raises:
+        InvalidInput: no space searches all names of a point, or a value is outside of one that does.
+    """
+    searched = sorted({name for space in spaces.values() for name in space.distributions})
+    for point in points:
+        takers = [space for space in spaces.values() if point.keys() <= space.distributions.keys()]
+        if not takers or not point:
+            unknown = next((name for name in point if name not in searched), "")
+            raise InvalidInput(
+                "sweep.points",
+                given=dict(point),
+                allowed="names that one of the architectures searches, at least one",
+                remedy=f"{nearest(unknown, searched)}Searched are: {', '.join(searched)}.",
+            )
+        for space in takers:
+            outside = [name for name in point if not holds(space.distributions[name], point[name])]
+            if outside:
+                raise InvalidInput(
+                    "sweep.points",
+                    given=f"{outside[0]}={point[outside[0]]}",
+                    allowed=f"values of {space.distributions[outside[0]]} for {space.architecture}",
+                    remedy="Correct the value; nothing has run.",
+                )
