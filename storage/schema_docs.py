@@ -48,10 +48,14 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "settings": ColumnDoc("The whole resolved configuration of the job, JSON."),
             "versions": ColumnDoc("Packages, Python and machine of the process that began it, JSON."),
             "started_at": ColumnDoc("When it began first; a resume changes nothing.", "UTC"),
-            "kind": ColumnDoc("`sweep` (null: likewise), or `experiment`: one configuration, cross-validated."),
+            "kind": ColumnDoc(
+                "`sweep` (null: likewise); `experiment`: one configuration, cross-validated; `confirmation`: the best of a "
+                "sweep, trained to the end; `audit`: stopped trials of a sweep, trained to the end."
+            ),
             "protocol": ColumnDoc(
                 "`honest` (null: likewise), or `literature`: epochs were chosen on test, and scores are too good."
             ),
+            "of_sweep": ColumnDoc("The sweep that this confirmation or audit belongs to; null otherwise."),
         },
     ),
     "suggestions": TableDoc(
@@ -68,7 +72,10 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "untuned_default": ColumnDoc(
                 "Whether this is the architecture's default, with nothing chosen by the searcher."
             ),
-            "fold": ColumnDoc("The fold that it is tested on, in an experiment; null in a sweep."),
+            "fold": ColumnDoc("The fold that it is tested on, in an experiment or a confirmation; null otherwise."),
+            "of_trial": ColumnDoc(
+                "In a confirmation or an audit, the trial of `of_sweep` whose configuration this is; null otherwise."
+            ),
         },
     ),
     "decisions": TableDoc(
