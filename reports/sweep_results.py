@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from storage.errors import InvalidInput, nearest
 from storage.results_table import ResultsTable
-from storage.trial_rows import rows_of_trials
+from storage.chosen_trials import read_trials
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +58,7 @@ class SweepResults:
         missing = [trial_id for trial_id in dict.fromkeys(trial_ids) if trial_id not in self._predictions]
         if not missing:
             return
-        rows = rows_of_trials(self.results, "predictions", sweep_id=self.sweep_id, trial_ids=missing).to_pandas()
+        rows = read_trials(self.results, "predictions", sweep_id=self.sweep_id, trial_ids=missing).to_pandas()
         for trial_id in missing:
             self._predictions[trial_id] = rows[rows["trial_id"] == trial_id].reset_index(drop=True)
 

@@ -49,13 +49,16 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "versions": ColumnDoc("Packages, Python and machine of the process that began it, JSON."),
             "started_at": ColumnDoc("When it began first; a resume changes nothing.", "UTC"),
             "kind": ColumnDoc(
-                "`sweep` (null: likewise); `experiment`: one configuration, cross-validated; `confirmation`: the best of a "
-                "sweep, trained to the end; `audit`: stopped trials of a sweep, trained to the end."
+                "`sweep` (null: likewise); `experiment`: one configuration, cross-validated; `confirmation`: the best "
+                "configurations of a sweep, trained to their end; `audit`: trials that a sweep stopped, likewise."
             ),
             "protocol": ColumnDoc(
                 "`honest` (null: likewise), or `literature`: epochs were chosen on test, and scores are too good."
             ),
-            "of_sweep": ColumnDoc("The sweep that this confirmation or audit belongs to; null otherwise."),
+            "of_sweep": ColumnDoc(
+                "The sweep that this confirmation or audit belongs to; null for all else. Clips outside of the test "
+                "part of that sweep's split had a part in its choice."
+            ),
         },
     ),
     "suggestions": TableDoc(
@@ -72,9 +75,11 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "untuned_default": ColumnDoc(
                 "Whether this is the architecture's default, with nothing chosen by the searcher."
             ),
-            "fold": ColumnDoc("The fold that it is tested on, in an experiment or a confirmation; null otherwise."),
+            "fold": ColumnDoc(
+                "The fold that it is tested on, in an experiment or a confirmation over folds; null on a sweep's split."
+            ),
             "of_trial": ColumnDoc(
-                "In a confirmation or an audit, the trial of `of_sweep` whose configuration this is; null otherwise."
+                "In a confirmation or an audit, the trial of the sweep whose configuration this is; null elsewhere."
             ),
         },
     ),

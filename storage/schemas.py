@@ -21,9 +21,9 @@ SWEEPS = pa.schema(
         _required("settings", pa.string()),  # the whole resolved configuration, JSON
         _required("versions", pa.string()),  # packages, Python and machine, JSON
         _required("started_at", _STAMP),
-        pa.field("kind", pa.string()),  # sweep (null: likewise), experiment, confirmation or audit
+        pa.field("kind", pa.string()),  # sweep (null: likewise), experiment, confirmation or audit; see schema_docs.py
         pa.field("protocol", pa.string()),  # honest (null: likewise), or literature: epochs chosen on test
-        pa.field("of_sweep", pa.string()),  # that this confirmation or audit belongs to
+        pa.field("of_sweep", pa.string()),  # the sweep that this confirmation or audit belongs to
     ]
 )
 
@@ -38,8 +38,8 @@ SUGGESTIONS = pa.schema(
         _required("distributions", pa.string()),  # name → Optuna distribution, JSON
         _required("configuration", pa.string()),  # the whole TrialConfig, JSON
         _required("untuned_default", pa.bool_()),  # the architecture's default, with nothing chosen by the searcher
-        pa.field("fold", pa.int32()),  # that is tested on, in an experiment or a confirmation
-        pa.field("of_trial", pa.string()),  # of the sweep that a confirmation or audit belongs to: same configuration
+        pa.field("fold", pa.int32()),  # that is tested on, in an experiment or a confirmation over folds
+        pa.field("of_trial", pa.string()),  # the trial of the sweep whose configuration this is
     ]
 )
 

@@ -10,7 +10,7 @@ from storage.errors import InvalidInput
 from storage.generations import Partition
 from storage.object_store import open_store
 from storage.results_table import ResultsTable
-from storage.trial_rows import rows_of_trials
+from storage.chosen_trials import read_trials
 
 
 class CountingTable(ResultsTable):
@@ -44,7 +44,7 @@ def _row(trial_id: str, seed: int) -> dict[str, Any]:
 
 
 def _found(table: ResultsTable, *trial_ids: str) -> list[tuple[str, int]]:
-    rows = rows_of_trials(table, "predictions", sweep_id="s", trial_ids=trial_ids)
+    rows = read_trials(table, "predictions", sweep_id="s", trial_ids=trial_ids)
     return sorted(zip(rows.column("trial_id").to_pylist(), rows.column("seed").to_pylist(), strict=True))
 
 
@@ -68,11 +68,11 @@ def test_compacted_and_later_rows_are_found_once(table: CountingTable) -> None:
 
 
 def test_only_wanted_columns_are_read(table: CountingTable) -> None:
-    rows = rows_of_trials(table, "predictions", sweep_id="s", trial_ids=["b"], columns=["trial_id", "clip_id"])
+    rows = read_trials(table, "predictions", sweep_id="s", trial_ids=["b"], columns=["trial_id", "clip_id"])
     assert rows.column_names == ["trial_id", "clip_id"]
     assert rows.num_rows == 2
 
 
 def test_a_table_whose_commits_are_named_otherwise_is_refused(table: CountingTable) -> None:
     with pytest.raises(InvalidInput, match="predictions"):
-        rows_of_trials(table, "suggestions", sweep_id="s", trial_ids=["aa"])
+        read_trials(table, "suggestions", sweep_id="s", trial_ids=["aa"])

@@ -26,7 +26,7 @@ from storage.results_table import ResultsTable
 NAMED_BY_TRIAL = ("trials", "seeds", "epochs", "predictions", "failures")
 
 
-def rows_of_trials(
+def read_trials(
     results: ResultsTable,
     table: str,
     *,
