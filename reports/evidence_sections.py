@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
 from reports.chosen_by import ChosenBy, chosen_by
-from reports.evidence import Comparison, McNemar
+from reports.evidence import Comparison, Estimate, McNemar
 from reports.final_scores import FinalScore, PairedTests
 from reports.finalists import Finalist
 from reports.leaderboard import part_scores
@@ -50,9 +50,14 @@ def intervals_section(
         f"{', the mean of its folds' if finalists[0].num_folds > 1 else ''}; an upright bar at the mean; grey: the "
         "95 % interval. In the order of the mean validation score.",
     )
-    rows = [_cells(rank, finalist, by_name.get(finalist.name), score) for rank, finalist in enumerate(finalists, 1)]
+    has_untouched = any(found.untouched is not None for found in scores)
+    rows = [
+        _cells(rank, finalist, by_name.get(finalist.name), score, has_untouched=has_untouched)
+        for rank, finalist in enumerate(finalists, 1)
+    ]
     text = f"{origin} {_what_an_interval_says(finalists, scores)}"
-    return section(INTERVALS, caption(text), figure, table(INTERVALS, _header(score), rows), _missing(reasons))
+    as_table = table(INTERVALS, _header(score, has_untouched=has_untouched), rows)
+    return section(INTERVALS, caption(text), figure, as_table, _missing(reasons))
 
 
 def pairs_section(
@@ -92,7 +97,7 @@ def _strip(finalist: Finalist, found: FinalScore | None) -> Strip:
     if found is None:
         rows = finalist.seed_rows
         of_seeds = part_scores(rows, "test").groupby(rows["seed"]).mean()
-        seed_scores = {int(seed): float(value) for seed, value in of_seeds.items()}
+        seed_scores = dict(zip(of_seeds.index.tolist(), of_seeds.tolist(), strict=True))
         return Strip(name=name, detail=f"#{detail}", seed_scores=seed_scores, low=None, high=None)
     interval = found.score.interval
     return Strip(
@@ -104,7 +109,7 @@ def _strip(finalist: Finalist, found: FinalScore | None) -> Strip:
     )
 
 
-def _header(score: ChosenBy) -> list[tuple[str, str]]:
+def _header(score: ChosenBy, *, has_untouched: bool) -> list[tuple[str, str]]:
     numbers = (f"validation {score.short}", f"test {score.short}", "95 % interval", "test macro-F1", "95 % interval")
     return [
         ("rank", "number"),
@@ -113,20 +118,20 @@ def _header(score: ChosenBy) -> list[tuple[str, str]]:
         ("configuration", ""),
         ("seeds × folds", "number"),
         *((name, "number") for name in numbers),
+        *([("on the sweep's own test clips", "number"), ("95 % interval", "number")] if has_untouched else []),
     ]
 
 
-def _cells(rank: int, finalist: Finalist, found: FinalScore | None, score: ChosenBy) -> tuple[object, ...]:
-    percent = ChosenBy(name="macro-F1", short="macro-F1", is_share=True)
-    numbers: tuple[object, ...] = (NO_VALUE,) * 4
+def _cells(
+    rank: int, finalist: Finalist, found: FinalScore | None, score: ChosenBy, *, has_untouched: bool
+) -> tuple[object, ...]:
+    share = ChosenBy(name="macro-F1", short="macro-F1", is_share=True)
+    numbers: list[object] = [NO_VALUE] * (6 if has_untouched else 4)
     if found is not None:
-        f1 = found.macro_f1
-        numbers = (
-            element("strong", score.told(found.score.mean, found.score.deviation)),
-            score.told_interval(found.score.interval),
-            percent.told(f1.mean, f1.deviation),
-            percent.told_interval(f1.interval),
-        )
+        told = [_told(found.score, score), _told(found.macro_f1, share)]
+        told += [_told(found.untouched, score)] if has_untouched else []
+        numbers = [cell for pair in told for cell in pair]
+        numbers[0] = element("strong", numbers[0])
     return (
         rank,
         finalist.architecture,
@@ -136,6 +141,13 @@ def _cells(rank: int, finalist: Finalist, found: FinalScore | None, score: Chose
         score.told(finalist.validation_mean, finalist.validation_std),
         *numbers,
     )
+
+
+def _told(found: Estimate | None, score: ChosenBy) -> tuple[str, str]:
+    """Mean ± deviation, and the interval."""
+    if found is None:
+        return NO_VALUE, NO_VALUE
+    return score.told(found.mean, found.deviation), score.told_interval(found.interval)
 
 
 def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[FinalScore]) -> str:

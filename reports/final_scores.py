@@ -5,10 +5,13 @@ where a configuration's predictions are missing: it is then named, with the reas
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reports.chosen_by import has_several_labels
 from reports.evidence import (
@@ -28,6 +31,8 @@ from reports.evidence import (
 from reports.finalists import Finalist
 from storage.errors import InvalidInput
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FinalScore:
@@ -37,12 +42,15 @@ class FinalScore:
         cube: clips × seeds of what trials are chosen by: accuracy, or macro ROC-AUC of several labels.
         score: its mean, deviation and interval.
         macro_f1: likewise.
+        untouched: the score on the sweep's own test clips alone, which had no part in any choice; None where these are
+            all clips.
     """
 
     finalist: Finalist
     cube: ScoreCube
     score: Estimate
     macro_f1: Estimate
+    untouched: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,15 +70,21 @@ class PairedTests:
     p_mcnemar: dict[tuple[str, str], dict[int, float]]
 
 
-def final_scores(finalists: Sequence[Finalist]) -> tuple[list[FinalScore], dict[str, str]]:
-    """(scores in the order of the finalists, name → why it has none)."""
+def final_scores(
+    finalists: Sequence[Finalist], *, own_test_clips: Collection[str] = ()
+) -> tuple[list[FinalScore], dict[str, str]]:
+    """(scores in the order of the finalists, name → why it has none).
+
+    Args:
+        own_test_clips: of the sweep's split, for finalists that were tested on other clips, too.
+    """
     for source in dict.fromkeys(finalist.source for finalist in finalists):  # one listing for all its trials
         source.fetch_predictions([trial for one in finalists if one.source is source for trial in one.fold_of_trial])
     scores: list[FinalScore] = []
     reasons: dict[str, str] = {}
     for finalist in finalists:
         try:
-            scores.append(_score(finalist))
+            scores.append(_score(finalist, own_test_clips))
         except InvalidInput as e:
             reasons[finalist.name] = str(e)
     return scores, reasons
@@ -132,8 +146,31 @@ def score_cube_of(finalist: Finalist, answers: Answers) -> ScoreCube:
     return macro_auc(answers) if has_several_labels(finalist.source) else accuracy(answers)
 
 
-def _score(finalist: Finalist) -> FinalScore:
+def _score(finalist: Finalist, own_test_clips: Collection[str]) -> FinalScore:
     answers = answers_of_finalist(finalist)
     cube = score_cube_of(finalist, answers)
     f1 = macro_f1(answers, is_multi_label=has_several_labels(finalist.source))
-    return FinalScore(finalist=finalist, cube=cube, score=estimate(cube), macro_f1=estimate(f1))
+    is_own = np.isin(answers.clip_ids, list(own_test_clips))
+    has_others = bool(is_own.any() and not is_own.all())
+    return FinalScore(
+        finalist=finalist,
+        cube=cube,
+        score=estimate(cube),
+        macro_f1=estimate(f1),
+        untouched=estimate(score_cube_of(finalist, _part(answers, is_own))) if has_others else None,
+    )
+
+
+def _part(answers: Answers, is_kept: NDArray[np.bool_]) -> Answers:
+    def kept(values: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(value for value, keep in zip(values, is_kept, strict=True) if keep)
+
+    return replace(
+        answers,
+        clip_ids=kept(answers.clip_ids),
+        groups=kept(answers.groups),
+        folds=kept(answers.folds),
+        has_label=answers.has_label[is_kept],
+        predicted=answers.predicted[is_kept],
+        probabilities=answers.probabilities[is_kept],
+    )

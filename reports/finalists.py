@@ -67,8 +67,8 @@ def finalists_of_sweep(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> l
 def finalists_of_confirmation(confirmation: SweepResults, sweep: SweepResults) -> tuple[list[Finalist], int]:
     """(the confirmed configurations, best on validation first; how many are not complete)."""
     of_trial: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in confirmation.suggestions.itertuples():
-        of_trial[str(row.of_trial)][str(row.trial_id)] = 0 if pd.isna(row.fold) else int(row.fold)
+    for row in confirmation.suggestions.to_dict("records"):
+        of_trial[str(row["of_trial"])][str(row["trial_id"])] = 0 if pd.isna(row["fold"]) else int(row["fold"])
     planned = {str(row.trial_id): row for row in sweep.suggestions.itertuples()}
     found = []
     for trial_id, fold_of_trial in of_trial.items():

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from storage.chosen_trials import read_trials
 from storage.errors import InvalidInput, nearest
 from storage.results_table import ResultsTable
-from storage.chosen_trials import read_trials
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,6 +7,8 @@ from reports.plots.differences import difference_matrix, difference_width_pixels
 from reports.plots.frame import figure_json, plotly_javascript
 from reports.plots.groups import group_strip
 from reports.plots.matrix import confusion_matrix, confusion_width_pixels, shows_counts
+from reports.plots.parameters import importance_bars, parallel_lines, parallel_width_pixels
+from reports.plots.recalls import recall_map, recall_map_width_pixels
 from reports.plots.strips import seed_strips
 
 __all__ = [
@@ -24,6 +26,11 @@ __all__ = [
     "group_strip",
     "reliability_diagram",
     "seed_strips",
+    "recall_map",
+    "recall_map_width_pixels",
+    "importance_bars",
+    "parallel_lines",
+    "parallel_width_pixels",
     "difference_matrix",
     "difference_width_pixels",
 ]

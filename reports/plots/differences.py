@@ -32,7 +32,9 @@ def difference_matrix(
         x=places,
         y=places,
         z=[[signed.get((line, column)) for column in names] for line in names],
-        text=[[_told(signed.get((line, column)), (line, column) in starred, score) for column in names] for line in names],
+        text=[
+            [_told(signed.get((line, column)), (line, column) in starred, score) for column in names] for line in names
+        ],
         texttemplate="%{text}",
         textfont={"color": INK, "size": 13},
         customdata=[[[line, column] for column in shown] for line in shown],
