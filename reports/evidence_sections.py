@@ -20,7 +20,6 @@ from reports.text import NO_VALUE, counted, p_text
 
 INTERVALS, PAIRS = "Leaderboard with 95 % intervals", "Is one better than another?"
 _LEVEL = 0.05
-_MOST_SENTENCES = 12
 _NONE = "Shown once a configuration has all its seeds complete."
 
 
@@ -61,11 +60,19 @@ def intervals_section(
 
 
 def pairs_section(
-    sweep: SweepResults, tests: PairedTests | None, *, reasons: Mapping[str, str], of_what: str = ""
+    sweep: SweepResults,
+    tests: PairedTests | None,
+    *,
+    in_words: Sequence[tuple[str, str]],
+    reasons: Mapping[str, str],
+    of_what: str = "",
 ) -> Markup:
-    """The matrix of differences, what is decided in words, and every test as a table.
+    """The matrix of differences, some of them in words, and every test as a table.
 
     Args:
+        sweep: that the scores are of.
+        in_words: pairs that are told in a sentence each.
+        reasons: name of a configuration → why it is in no pair.
         of_what: which configurations these are, in a sentence.
     """
     if tests is None:
@@ -84,12 +91,13 @@ def pairs_section(
         min_width_pixels=plots.difference_width_pixels(len(tests.names)),
     )
     text = (
-        f"{of_what} The same clips, folds and seeds are compared, clip by clip. “No difference” is never shown: where "
-        "nothing is decided, the table below tells which difference could have been found, and how many more seeds "
-        "might decide."
+        f"{of_what} The same clips, folds and seeds are compared, clip by clip. Undecided is not equal: the table "
+        "below tells which difference could have been found, and how many more seeds might decide. Decided is p < "
+        f"{_LEVEL} after Holm's correction over all {counted(len(means), 'pair')}; in brackets the 95 % interval of "
+        "the difference, which is not corrected."
     )
     as_table = folded("Every pair: p-values, effect sizes, seeds still needed", _how_read(), _pairs_table(tests, score))
-    return section(PAIRS, caption(text.strip()), _verdicts(tests, clear, score), figure, as_table, _missing(reasons))
+    return section(PAIRS, caption(text.strip()), _verdicts(tests, in_words, score), figure, as_table, _missing(reasons))
 
 
 def _strip(finalist: Finalist, found: FinalScore | None) -> Strip:
@@ -110,15 +118,15 @@ def _strip(finalist: Finalist, found: FinalScore | None) -> Strip:
 
 
 def _header(score: ChosenBy, *, has_untouched: bool) -> list[tuple[str, str]]:
-    numbers = (f"validation {score.short}", f"test {score.short}", "95 % interval", "test macro-F1", "95 % interval")
+    columns = ["seeds × folds", f"validation {score.short}", f"test {score.short}", "95 % interval"]
+    columns += ["test macro-F1", "95 % interval"]
+    columns += ["on the sweep's own test clips", "95 % interval"] if has_untouched else []
     return [
         ("rank", "number"),
         ("architecture", "name"),
         ("trial", "number"),
+        *((name, "number") for name in columns),
         ("configuration", ""),
-        ("seeds × folds", "number"),
-        *((name, "number") for name in numbers),
-        *([("on the sweep's own test clips", "number"), ("95 % interval", "number")] if has_untouched else []),
     ]
 
 
@@ -136,10 +144,10 @@ def _cells(
         rank,
         finalist.architecture,
         finalist.number,
-        parameters(finalist.configuration),
         f"{len(finalist.seeds)} × {finalist.num_folds}",
         score.told(finalist.validation_mean, finalist.validation_std),
         *numbers,
+        parameters(finalist.configuration),
     )
 
 
@@ -178,22 +186,33 @@ def _missing(reasons: Mapping[str, str]) -> Markup | None:
     return folded(f"Left out: {counted(len(reasons), 'configuration')}", element("ul", *lines))
 
 
-def _verdicts(tests: PairedTests, clear: set[tuple[str, str]], score: ChosenBy) -> Markup:
-    if not clear:
-        return empty(f"No pair differs clearly (p < {_LEVEL} after Holm's correction).")
-    found = sorted(clear, key=lambda pair: -abs(tests.comparisons[pair].estimate.mean))
-    lines = [element("li", _verdict(pair, tests.comparisons[pair], score)) for pair in found[:_MOST_SENTENCES]]
-    more = len(found) - _MOST_SENTENCES
-    left = element("li", f"… and {counted(more, 'further pair')}, starred in the matrix.") if more > 0 else None
-    undecided = len(tests.comparisons) - len(clear)
-    rest = element("li", f"{counted(undecided, 'pair')} undecided.") if undecided else None
-    return element("ul", *lines, left, rest, class_="verdicts")
+def _verdicts(tests: PairedTests, pairs: Sequence[tuple[str, str]], score: ChosenBy) -> Markup:
+    """A sentence for each of these pairs, whichever way round it was tested."""
+    lines = []
+    for first, second in pairs:
+        found = tests.comparisons.get((first, second)) or tests.comparisons.get((second, first))
+        if found is not None:
+            is_turned = (first, second) not in tests.comparisons
+            lines.append(element("li", _verdict(first, second, found, score, sign=-1.0 if is_turned else 1.0)))
+    return element("ul", *lines)
 
 
-def _verdict(pair: tuple[str, str], found: Comparison, score: ChosenBy) -> str:
-    first, second = pair if found.estimate.mean > 0 else pair[::-1]
-    size = score.told_difference(abs(found.estimate.mean)).removeprefix("+")
-    return f"{first} is better than {second} by {size}{score.points} (p {_told_p(found.p_adjusted)})"
+def _verdict(first: str, second: str, found: Comparison, score: ChosenBy, *, sign: float) -> str:
+    mean, interval = sign * found.estimate.mean, found.estimate.interval
+    ends = sorted(sign * end for end in (interval.low, interval.high)) if interval else []
+    told = " to ".join(score.told_difference(end) for end in ends)
+    size = f"{score.told_difference(mean)}{score.points}{f' ({told})' if told else ''}, p {_told_p(found.p_adjusted)}"
+    if found.p_adjusted < _LEVEL:
+        return f"{first} is {'better' if mean > 0 else 'worse'} than {second}: {size}."
+    return f"{first} against {second} is undecided: {size}{_what_would_decide(found)}."
+
+
+def _what_would_decide(found: Comparison) -> str:
+    if found.detectable is None:
+        return "; a single seed does not tell how many would decide"
+    if found.more_seeds is None:
+        return "; more seeds cannot decide, more test clips might"
+    return f"; {counted(found.more_seeds, 'more seed')} of each might decide" if found.more_seeds else ""
 
 
 def _told_p(p_value: float) -> str:

@@ -80,12 +80,13 @@ def finalists_of_confirmation(confirmation: SweepResults, sweep: SweepResults) -
 
 
 def best_and_defaults(finalists: Iterable[Finalist]) -> list[Finalist]:
-    """Of each architecture the best one and the untuned default, in their order: what is tested in pairs."""
+    """Of each architecture the best one that was searched for and the untuned default, in their order."""
     kept, seen = [], set()
     for finalist in finalists:
-        if finalist.architecture not in seen or finalist.is_default:
+        kind = (finalist.architecture, finalist.is_default)
+        if kind not in seen:
             kept.append(finalist)
-        seen.add(finalist.architecture)
+        seen.add(kind)
     return kept
 
 

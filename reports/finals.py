@@ -84,10 +84,22 @@ def finals_sections(sweep: SweepResults, finals: Finals) -> list[Markup]:
         pairs_section(
             sweep,
             finals.tests,
+            in_words=_told_in_words(finals),
             reasons=finals.test_reasons,
             of_what="The best of each architecture and its untuned default.",
         ),
     ]
+
+
+def _told_in_words(finals: Finals) -> list[tuple[str, str]]:
+    """The best against the best of every other architecture; then what was searched against the untuned default."""
+    best = finals.best_of_each
+    tuned: dict[str, str] = {}
+    default: dict[str, str] = {}
+    for finalist in best_and_defaults(finals.finalists):
+        (default if finalist.is_default else tuned)[finalist.architecture] = finalist.name
+    own = [(tuned[one.architecture], default.get(one.architecture, "")) for one in best if one.architecture in tuned]
+    return [*((best[0].name, other.name) for other in best[1:]), *own]
 
 
 def _origin(finals: Finals) -> str:

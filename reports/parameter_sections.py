@@ -30,7 +30,7 @@ def parameters_section(sweep: SweepResults, rows: Sequence[LeaderboardRow], tria
         return section(TITLE, empty("Shown once trials of a searched architecture have ended."))
     text = (
         "Of each architecture, at the last epoch that every ended trial came to, so that none is compared with one "
-        "that was trained for longer. Importance, by PED-ANOVA: how much the parameters of the best quarter differ from all "
+        "that was trained for longer. Importance, by PED-ANOVA: how much the best quarter's parameters differ from all "
         "others'; it says that a parameter mattered in this space, not which value is best. Trials were not drawn at "
         "random, and few of them say little: a bar that does not reach its mark is what chance alone gives."
     )

@@ -39,7 +39,7 @@ def rungs_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup
 
 def _rungs_table(sweep: SweepResults, found: Sequence[Rung]) -> Markup | None:
     if not found:
-        return empty("No trial was stopped.")
+        return empty("Nothing has been stopped.")
     told = chosen_by(sweep).told
     names = ("seed-epochs", "trials that came so far", "stopped here", "best", "best stopped", "lowest that went on")
     header = [("architecture", "name"), *((name, "number") for name in names)]

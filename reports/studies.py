@@ -90,8 +90,9 @@ def importances(sweep: SweepResults, architecture: str, *, num_shuffles: int = _
     rows = sweep.suggestions[sweep.suggestions["trial_id"].isin(list(score_of))]
     if len(rows) < LEAST_TRIALS or not any(json.loads(text) for text in rows["distributions"]):
         return None
-    study, scores = optuna.create_study(direction="maximize"), []
+    scores = []
     with _quiet():
+        study = optuna.create_study(direction="maximize")
         for row in rows.itertuples():
             scores.append(score_of[str(row.trial_id)])
             study.add_trial(_frozen(row, TrialState.COMPLETE, value=scores[-1]))

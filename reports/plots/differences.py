@@ -10,8 +10,8 @@ from reports.plots.frame import INK, new_figure
 
 # Blue and orange of the palette, paled, with white between: order and sign survive every kind of colour vision.
 _SIGNED_SCALE = [[0.0, "#e8935f"], [0.5, "#ffffff"], [1.0, "#6fb1d8"]]
-_CELL_PIXELS, _MARGIN_PIXELS = 64, 190
-_MAX_NAME_CHARACTERS = 20
+_CELL_PIXELS, _MARGIN_PIXELS = 64, 200
+_MAX_NAME_CHARACTERS = 26
 _LEAST_RANGE = 0.01
 
 

@@ -6,13 +6,13 @@ import plotly.graph_objects as go
 
 from reports.markup import plot_text
 from reports.parameter_axes import Axis
-from reports.plots.frame import COLOURS, EDGE, INK, MUTED, new_figure
+from reports.plots.frame import COLOURS, INK, MUTED, new_figure
 from reports.studies import Importances
 from reports.trials import TrialSummary
 
 _AXIS_PIXELS, _MARGIN_PIXELS = 118, 90
 _KINDS = (  # how it ended, colour, width, opacity
-    ("stopped", EDGE, 1.2, 0.6),
+    ("stopped", MUTED, 1.2, 0.45),
     ("failed", COLOURS[1], 1.4, 0.8),
     ("finished", COLOURS[0], 2.0, 0.75),
 )

@@ -60,7 +60,15 @@ def seed_strips(strips: Sequence[Strip], score: ChosenBy) -> go.Figure:
     figure.update_yaxes(
         tickvals=list(range(len(strips))), ticktext=ticks, range=[len(strips) - 0.4, -0.6], zeroline=False
     )
-    return figure.update_xaxes(tickformat=score.tick_format, title_text=f"test {score.name}")
+    return figure.update_xaxes(tickformat=score.tick_format, title_text=f"test {score.name}", range=_range(strips))
+
+
+def _range(strips: Sequence[Strip]) -> list[float]:
+    """All that is drawn, with some room."""
+    ends = [end for strip in strips for end in (strip.low, strip.high) if end is not None]
+    values = [*ends, *(value for strip in strips for value in strip.seed_scores.values())]
+    room = max(0.01, 0.04 * (max(values) - min(values)))
+    return [min(values) - room, max(values) + room]
 
 
 def _add_intervals(figure: go.Figure, strips: Sequence[Strip]) -> None:

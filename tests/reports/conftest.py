@@ -56,7 +56,7 @@ class InventedSweep:
             untuned_default=parameters == {},
             distributions="{}",
             configuration=json.dumps(
-                {"architecture": architecture, "seeds": list(seeds), "num_epochs": 3, "loss": {"kind": loss}}
+                {"architecture": architecture, "seeds": list(seeds), "epochs": 3, "loss": {"kind": loss}}
             ),
             **columns,
         )
