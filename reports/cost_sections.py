@@ -40,7 +40,7 @@ def costs_section(
             "reading data and starting processes are not in it."
         ),
         table(COSTS, header, [_cells(cost, machine) for cost in found]),
-        *(element("p", f"The {kind} took {_told(seconds, machine)} more.") for kind, seconds in extra),
+        *(element("p", f"The {kind} took {told_hours(seconds, machine)} more.") for kind, seconds in extra),
     )
 
 
@@ -66,10 +66,10 @@ def _sentence(sweep: SweepResults, total: Cost, machine: Machine) -> str:
     elapsed = elapsed_seconds(sweep)
     began = "" if elapsed is None else f" From its start to the last trial's end: {_clock(elapsed)}, pauses included."
     if total.saved is None:
-        return f"Trained for {_told(total.seconds, machine)}.{began}"
+        return f"Trained for {told_hours(total.seconds, machine)}.{began}"
     return (
-        f"Trained for {_told(total.seconds, machine)}; the full grid would have taken about "
-        f"{_told(total.grid_seconds or 0.0, machine)}: {percent(total.saved)} saved.{began}"
+        f"Trained for {told_hours(total.seconds, machine)}; the full grid would have taken about "
+        f"{told_hours(total.grid_seconds or 0.0, machine)}: {percent(total.saved)} saved.{began}"
     )
 
 
@@ -93,7 +93,8 @@ def _share(machine: Machine) -> str:
     )
 
 
-def _told(seconds: float, machine: Machine) -> str:
+def told_hours(seconds: float, machine: Machine) -> str:
+    """`1.57 CPU-hours`."""
     hours = machine.hours(seconds)
     return f"{hours:.1f} {machine.unit}" if hours >= 10 else f"{hours:.2f} {machine.unit}"
 

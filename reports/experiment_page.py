@@ -12,6 +12,7 @@ from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows
 from reports.error_sections import CLASSES, LABELS, MATRIX, class_section, confusion_section, label_section
 from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup, element
+from reports.optimism import gaps_of_experiment, optimism_section
 from reports.sections import what_was_run_section
 from reports.sweep_results import SweepResults
 from reports.tables import json_block, table
@@ -29,6 +30,7 @@ def experiment_sections(sweep: SweepResults) -> list[Markup | None]:
     rows = list(folds.values())
     return [
         _scores_section(sweep),
+        optimism_section(sweep, gaps_of_experiment(sweep), is_expected=is_literature(sweep)),
         _curves_section(sweep, folds),
         *_error_sections(sweep, rows),
         groups_section(sweep, rows),

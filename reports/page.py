@@ -16,6 +16,7 @@ from reports.experiment_page import LITERATURE, experiment_sections
 from reports.finals import finals_of, finals_sections
 from reports.leaderboard import LeaderboardRow, best_of_each_architecture
 from reports.markup import Markup, element, join
+from reports.optimism import gaps_of_finalists, optimism_section
 from reports.parameter_sections import parameters_section
 from reports.plots import architecture_names, plotly_javascript
 from reports.related import newest_related
@@ -62,6 +63,7 @@ def _sweep_sections(
         headline_section(sweep, rows, finals.score_of(rows[0].number) if rows else None),
         leaderboard_section(sweep, rows),
         *finals_sections(sweep, finals),
+        optimism_section(sweep, gaps_of_finalists(finals.finalists), is_expected=False),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
         *error_sections(sweep, rows),
