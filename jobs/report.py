@@ -3,8 +3,10 @@
 python jobs/report.py storage.uri=s3://bucket/prefix                  the newest sweep or experiment
 python jobs/report.py experiment=7                                    by its number, as jobs/experiments.py lists them
 python jobs/report.py sweep_id=first-0123456789ab format=json         the leaderboard for programs
+python jobs/report.py sweep=[first-0123456789ab,second-ba9876543210]  several sweeps on one page
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +14,19 @@ from typing import Literal
 
 from jobs.console import run_job, say
 from jobs.settings import ReportSettings, StorageSettings, parse_settings, usage
-from jobs.stages import print_scores, write_report
-from reports import fold_rows, is_experiment, leaderboard, load_sweep, newest_sweep, to_json
+from jobs.stages import print_scores, write_page, write_report
+from reports import (
+    fold_rows,
+    is_experiment,
+    leaderboard,
+    load_sweep,
+    newest_sweep,
+    render_comparison,
+    to_json,
+)
 from storage.errors import InvalidInput
 from storage.experiments import find_experiment
+from storage.identity import content_hash
 from storage.object_store import open_store
 from storage.results_table import ResultsTable
 
@@ -26,24 +37,30 @@ class ReportJobSettings:
 
     Attributes:
         sweep_id: of a sweep or an experiment; empty for the newest.
+        sweep: ids of several sweeps instead, which are compared on one page; with a single one as `sweep_id`.
         experiment: the number of an experiment instead; 0 for none.
         format: for people (text) or for programs (json).
     """
 
     sweep_id: str = ""
+    sweep: tuple[str, ...] = ()
     experiment: int = 0
     format: Literal["text", "json"] = "text"
     storage: StorageSettings = field(default_factory=StorageSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
 
     def __post_init__(self) -> None:
-        if self.experiment and self.sweep_id:
+        named = {"experiment": self.experiment, "sweep_id": self.sweep_id, "sweep": self.sweep}
+        given = [f"{name}={value}" for name, value in named.items() if value]
+        if len(given) > 1:
             raise InvalidInput(
-                "experiment",
-                given=f"{self.experiment}, and sweep_id={self.sweep_id}",
-                allowed="one of the two",
-                remedy="Leave one out.",
+                " and ".join(name for name, value in named.items() if value),
+                given=" ".join(given),
+                allowed="one of them",
+                remedy="Leave the others out.",
             )
+        if len(set(self.sweep)) < len(self.sweep):
+            raise InvalidInput("sweep", given=list(self.sweep), allowed="none twice", remedy="Name each once.")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +71,9 @@ def _report(words: Sequence[str]) -> None:
     settings = parse_settings(ReportJobSettings, words)
     store = open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url)
     results = ResultsTable(store)
+    if len(settings.sweep) > 1:
+        _compare(settings, results)
+        return
     sweep_id = _sweep_id(settings, results)
     if settings.format == "json":
         sweep = load_sweep(results, sweep_id)
@@ -64,10 +84,29 @@ def _report(words: Sequence[str]) -> None:
     say(f"report: {path}")
 
 
+def _compare(settings: ReportJobSettings, results: ResultsTable) -> None:
+    sweeps = [load_sweep(results, sweep_id) for sweep_id in settings.sweep]
+    for sweep in sweeps:
+        if is_experiment(sweep):
+            raise InvalidInput(
+                "sweep", given=sweep.sweep_id, allowed="ids of sweeps, not of experiments", remedy="Leave it out."
+            )
+    if settings.format == "json":
+        told = ",\n".join(f"{json.dumps(sweep.sweep_id)}: {to_json(leaderboard(sweep))}" for sweep in sweeps)
+        print(f"{{{told}}}")
+        return
+    for sweep in sweeps:
+        print_scores(sweep)
+    page = render_comparison(sweeps)
+    name = f"comparison-{content_hash([sweep.sweep_id for sweep in sweeps], length=12)}.html"
+    results.store.put(f"reports/{name}", page.encode())
+    say(f"report: {write_page(page, name, settings.report)}")
+
+
 def _sweep_id(settings: ReportJobSettings, results: ResultsTable) -> str:
     if settings.experiment:
         return find_experiment(results.store, settings.experiment).experiment_id
-    return settings.sweep_id or newest_sweep(results)
+    return settings.sweep_id or next(iter(settings.sweep), "") or newest_sweep(results)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows
 from reports.group_scores import GroupScores, are_told, ends, group_scores
 from reports.leaderboard import LeaderboardRow, best_of_each_architecture, leaderboard, to_json
 from reports.page import render_page
+from reports.studies import export_studies
+from reports.sweep_comparison import render_comparison
 from reports.sweep_results import SweepResults, load_sweep, newest_sweep
 from reports.trials import TrialSummary, trial_summaries
 
@@ -27,6 +29,8 @@ __all__ = [
     "TrialSummary",
     "trial_summaries",
     "render_page",
+    "render_comparison",
+    "export_studies",
     "by_fold",
     "fold_header",
     "fold_lines",

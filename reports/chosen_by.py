@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.evidence import Interval
 from reports.sweep_results import SweepResults
-from reports.text import decimal, percent
+from reports.text import NO_VALUE, decimal, percent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,11 +33,27 @@ class ChosenBy:
         """`83.4 ± 1.2 %`, or `0.834 ± 0.012`; a dash for no value."""
         return percent(value, deviation) if self.is_share else decimal(value, deviation)
 
+    def told_interval(self, interval: Interval | None) -> str:
+        """`78.1 to 88.4 %`, or `0.781 to 0.884`; a dash for none."""
+        if interval is None:
+            return NO_VALUE
+        if self.is_share:
+            return f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+        return f"{interval.low:.3f} to {interval.high:.3f}"
+
+    def told_difference(self, value: float) -> str:
+        """`+1.2` for 0.012 where shares are told in points of percent, `-0.012` otherwise."""
+        # + 0.0 turns the -0.0 that rounding leaves into 0.0.
+        return f"{round(100 * value, 1) + 0.0:+.1f}" if self.is_share else f"{round(value, 3) + 0.0:+.3f}"
+
     def told_gain(self, gain: float) -> str:
         """`+1.2 points in test accuracy`, `-0.012 in test macro ROC-AUC`."""
-        # + 0.0 turns the -0.0 that rounding leaves into 0.0.
-        number = f"{round(100 * gain, 1) + 0.0:+.1f} points" if self.is_share else f"{round(gain, 3) + 0.0:+.3f}"
-        return f"{number} in test {self.name}"
+        return f"{self.told_difference(gain)}{self.points} in test {self.name}"
+
+    @property
+    def points(self) -> str:
+        """What stands behind a difference."""
+        return " points" if self.is_share else ""
 
     @property
     def tick_format(self) -> str:

@@ -3,14 +3,15 @@
 Enters: a `SweepResults` and rows of its leaderboard. Leaves: sections of the page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
 from reports.chosen_by import has_several_labels
-from reports.class_scores import class_scores
+from reports.class_scores import ClassScores, class_scores
+from reports.finalists import Finalist
 from reports.label_scores import LabelScores, label_scores
 from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup, element
@@ -19,6 +20,7 @@ from reports.tables import class_table, confusion_table, folded, table
 from reports.text import counted, decimal, percent
 
 CLASSES, LABELS, MATRIX = "Recall and precision by class", "Scores by label", "Confusion matrix"
+RECALLS = "Classes × seeds"
 _LATER = "Shown once a configuration has all its seeds complete."
 
 
@@ -76,6 +78,39 @@ def class_section(sweep: SweepResults, seeds: pd.DataFrame, who: str) -> Markup:
     )
     as_table = folded("The same as a table", class_table(scores))
     return section(CLASSES, element("div", recall, precision, class_="pair"), as_table)
+
+
+def recall_section(sweep: SweepResults, finalists: Sequence[Finalist]) -> Markup | None:
+    """Recall of every class by every seed of these configurations: a class that one seed misses is seen at once."""
+    if has_several_labels(sweep) or not finalists:
+        return None
+    scores = {finalist.name: class_scores(sweep, finalist.seed_rows) for finalist in finalists}
+    means = {of_class.label: of_class.recall_mean for of_class in scores[finalists[0].name]}
+    order = sorted(means, key=lambda label: (means[label] is None, means[label] or 0.0))
+    ordered = {
+        name: sorted(classes, key=lambda of_class: order.index(of_class.label)) for name, classes in scores.items()
+    }
+    folds = ", its folds counted together" if finalists[0].num_folds > 1 else ""
+    figure = plotted(
+        "Recall by class and seed",
+        plots.recall_map(ordered),
+        f"Percent of a class's test clips that were recognised, by the best of each architecture; a column per seed"
+        f"{folds}. The class that the first one recognises least is on top. A dash: no test clip.",
+        min_width_pixels=plots.recall_map_width_pixels(ordered),
+    )
+    return section(RECALLS, figure, folded("The same as a table", _recall_table(ordered)))
+
+
+def _recall_table(scores: Mapping[str, Sequence[ClassScores]]) -> Markup:
+    first = next(iter(scores.values()))
+    columns = [(name, seed) for name, classes in scores.items() for seed in classes[0].recall]
+    header = [("class", "name"), ("test clips", "number")]
+    header += [(f"{name}, seed {seed}", "number") for name, seed in columns]
+    cells = [
+        (of_class.label, of_class.num_clips, *(percent(scores[name][place].recall[seed]) for name, seed in columns))
+        for place, of_class in enumerate(first)
+    ]
+    return table(RECALLS, header, cells)
 
 
 def label_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:

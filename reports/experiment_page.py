@@ -7,11 +7,13 @@ from reports import plots
 from reports.answer_sections import calibration_section, groups_section
 from reports.blocks import caption, empty, plotted, section
 from reports.chosen_by import chosen_by, has_several_labels
+from reports.cost_sections import failures_section
 from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows, is_literature
 from reports.error_sections import CLASSES, LABELS, MATRIX, class_section, confusion_section, label_section
 from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup, element
-from reports.sections import failures_section, what_was_run_section
+from reports.optimism import gaps_of_experiment, optimism_section
+from reports.sections import what_was_run_section
 from reports.sweep_results import SweepResults
 from reports.tables import json_block, table
 from reports.text import counted
@@ -28,6 +30,7 @@ def experiment_sections(sweep: SweepResults) -> list[Markup | None]:
     rows = list(folds.values())
     return [
         _scores_section(sweep),
+        optimism_section(sweep, gaps_of_experiment(sweep), is_expected=is_literature(sweep)),
         _curves_section(sweep, folds),
         *_error_sections(sweep, rows),
         groups_section(sweep, rows),

@@ -9,19 +9,23 @@ from collections.abc import Sequence
 
 from reports.answer_sections import calibration_section, groups_section
 from reports.audit_of_stops import stops_section
+from reports.cost_sections import costs_section, failures_section
 from reports.cross_validation import is_experiment, is_literature
 from reports.document import document
-from reports.error_sections import error_sections
+from reports.error_sections import error_sections, recall_section
 from reports.experiment_page import LITERATURE, experiment_sections
+from reports.finals import finals_of, finals_sections
 from reports.leaderboard import LeaderboardRow, best_of_each_architecture
 from reports.markup import Markup, element, join
+from reports.optimism import gaps_of_finalists, optimism_section
+from reports.parameter_sections import parameters_section
 from reports.plots import architecture_names, plotly_javascript
+from reports.related import newest_related
+from reports.search_sections import rungs_section
 from reports.sections import (
-    failures_section,
     headline_section,
     leaderboard_section,
     learning_curves_section,
-    rungs_section,
     trials_section,
     what_was_run_section,
 )
@@ -53,15 +57,23 @@ def render_page(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> str:
 def _sweep_sections(
     sweep: SweepResults, rows: Sequence[LeaderboardRow], trials: Sequence[TrialSummary]
 ) -> list[Markup | None]:
+    finals = finals_of(sweep, rows)
+    audit = newest_related(sweep, "audit")
+    followed = (("confirmation", finals.confirmation), ("audit of stopped trials", audit))
     return [
-        headline_section(sweep, rows),
+        headline_section(sweep, rows, finals.score_of(rows[0].number) if rows else None),
         leaderboard_section(sweep, rows),
+        *finals_sections(sweep, finals),
+        optimism_section(sweep, gaps_of_finalists(finals.finalists), is_expected=False),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
         stops_section(sweep),
         *error_sections(sweep, rows),
+        recall_section(sweep, finals.best_of_each),
         groups_section(sweep, rows[:1]),
         calibration_section(sweep, rows[:1]),
+        parameters_section(sweep, rows, trials),
+        costs_section(sweep, trials, follow_ups=[(kind, found) for kind, found in followed if found is not None]),
         trials_section(sweep, trials),
         failures_section(sweep),
         what_was_run_section(sweep),

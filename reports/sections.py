@@ -9,15 +9,17 @@ from reports import plots
 from reports.blocks import caption, empty, plotted, section
 from reports.cells import score_cells, score_header
 from reports.chosen_by import chosen_by, has_several_labels
+from reports.final_scores import FinalScore
 from reports.leaderboard import LeaderboardRow, part_scores
 from reports.markup import Markup, element
 from reports.sweep_results import SweepResults
-from reports.tables import facts, failures_table, json_block, leaderboard_table, parameters, trials_table
+from reports.tables import facts, json_block, leaderboard_table, parameters, trials_table
 from reports.text import counted
 from reports.trials import TrialSummary
 
 
-def headline_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
+def headline_section(sweep: SweepResults, rows: Sequence[LeaderboardRow], found: FinalScore | None = None) -> Markup:
+    """Args: found: the best configuration with its interval; None where there is none."""
     if not rows:
         return section(
             "Best configuration", empty("No configuration has all its seeds complete, so there is no result yet.")
@@ -37,7 +39,7 @@ def headline_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Mar
         element("p", f"test {score.name}, {spread}; {counted(best.num_test_clips, 'test clip')}"),
         element("p", "Seed by seed: ", _seed_by_seed(sweep, best), class_="caption"),
     )
-    return element("section", left, element("div", facts(_headline_facts(sweep, rows))), class_="headline")
+    return element("section", left, element("div", facts(_headline_facts(sweep, rows, found))), class_="headline")
 
 
 def _seed_by_seed(sweep: SweepResults, row: LeaderboardRow) -> str:
@@ -48,7 +50,9 @@ def _seed_by_seed(sweep: SweepResults, row: LeaderboardRow) -> str:
     )
 
 
-def _headline_facts(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[tuple[str, object]]:
+def _headline_facts(
+    sweep: SweepResults, rows: Sequence[LeaderboardRow], found: FinalScore | None
+) -> list[tuple[str, object]]:
     best, score = rows[0], chosen_by(sweep)
     validation, _, *others = zip(score_header(sweep), score_cells(sweep, best), strict=True)
     highest = f"highest {score.name} of {counted(len(rows), 'fully trained configuration')}"
@@ -59,6 +63,8 @@ def _headline_facts(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list
         validation,
         ("chosen on", f"validation, never on test: {highest}"),
     ]
+    if found is not None and found.score.interval is not None:
+        pairs.insert(2, ("95 % interval of the mean", _interval(sweep, found)))
     untuned = [
         row for row in rows[1:] if row.configuration["untuned_default"] and row.architecture == best.architecture
     ]
@@ -69,14 +75,21 @@ def _headline_facts(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list
     return pairs
 
 
+def _interval(sweep: SweepResults, found: FinalScore) -> str:
+    score, told = chosen_by(sweep), found.score
+    over = f"over clips, {counted(told.num_seeds, 'seed')} and {counted(told.num_folds, 'fold')}"
+    confirmed = "" if found.finalist.source is sweep else f"; {score.told(told.mean)} in the confirmation"
+    return f"{score.told_interval(told.interval)}, {over}{confirmed}"
+
+
 def leaderboard_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:
     if not rows:
         return section("Leaderboard", empty("Empty until a configuration has all its seeds complete."))
     text = (
         f"Configurations with all seeds complete, ranked by mean validation {chosen_by(sweep).name} (ties: validation "
         "macro-F1). Test numbers play no part in the order. Each ± is the sample standard deviation over seeds; it "
-        "says nothing about which clips happened to be in the test set. Rows closer than their deviations are not "
-        "shown to differ. AUC is one-vs-rest, macro."
+        "says nothing about which clips happened to be in the test set: intervals and tests stand below. AUC is "
+        "one-vs-rest, macro."
     )
     return section("Leaderboard", caption(text), leaderboard_table(sweep, rows))
 
@@ -121,23 +134,6 @@ def _highest_loss(sweep: SweepResults, best: Mapping[str, LeaderboardRow]) -> fl
     return 1.05 * min(float(losses.max()), 4 * float(sorted(losses)[int(0.9 * (losses.size - 1))]))
 
 
-def rungs_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
-    trained = [trial for trial in trials if trial.seed_epochs]
-    if not trained:
-        return section("What was stopped where", empty("No trial has trained an epoch yet."))
-    return section(
-        "What was stopped where",
-        plotted(
-            "Objective by epochs spent",
-            plots.rung_picture(sweep, trained),
-            f"All {counted(len(trained), 'trial')} that trained; one faint line each, its mark says how it ended. "
-            "A seed-epoch is one epoch of one seed, so a line runs on through the further seeds of its trial. The "
-            f"objective is the validation {chosen_by(sweep).name} that the scheduler compared. Dotted: where it "
-            "stopped trials.",
-        ),
-    )
-
-
 def trials_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup:
     if not trials:
         return section("All trials", empty("No trial has been planned yet."))
@@ -147,13 +143,6 @@ def trials_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Marku
         "epochs trained, over all its seeds."
     )
     return section("All trials", caption(text), trials_table(sweep, trials))
-
-
-def failures_section(sweep: SweepResults) -> Markup:
-    if sweep.failures.empty:
-        return section("Failures", empty("No failure was recorded."))
-    text = "Every recorded failure, oldest first. A trial may fail, be tried again and finish."
-    return section("Failures", caption(text), failures_table(sweep))
 
 
 def what_was_run_section(sweep: SweepResults) -> Markup:

@@ -1,15 +1,15 @@
 """Everything that the results table knows of one sweep or experiment, as pandas frames. Enters: a results table."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from storage.chosen_trials import read_trials
 from storage.errors import InvalidInput, nearest
 from storage.results_table import ResultsTable
 
@@ -19,9 +19,11 @@ class SweepResults:
     """Everything the results table knows about one sweep, as pandas frames with the columns of `storage.schemas`.
 
     Attributes:
-        results: where the rows came from; predictions are read from it when they are asked for.
+        results: where the rows came from; predictions, by far the largest table, are read from it a few trials at a
+            time, when they are asked for.
         sweep: the sweep's own row.
         suggestions: one row per planned trial, by number.
+        decisions: one row per decision of an adaptive sweep, in their order.
         trials: the newest row per ended trial, by number.
         seeds: one row per completed (trial, seed).
         epochs: one row per (trial, seed, epoch), in the order of training.
@@ -31,24 +33,39 @@ class SweepResults:
     results: ResultsTable
     sweep: pd.Series
     suggestions: pd.DataFrame
+    decisions: pd.DataFrame
     trials: pd.DataFrame
     seeds: pd.DataFrame
     epochs: pd.DataFrame
     failures: pd.DataFrame
+    _predictions: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
 
     @property
     def labels_of_clips(self) -> pd.Series:
-        """Indices of each predicted clip's labels, one list a row of predictions."""
-        return self._predictions["labels"]
+        """Indices of each clip's labels, one list a row; of the first trial that has predictions, as all have the same
+        clips. Empty before there are any."""
+        completed = dict.fromkeys(self.seeds["trial_id"])
+        others = dict.fromkeys(self.suggestions["trial_id"])
+        for trial_ids in (list(completed)[:1], [*completed, *others]):
+            self.fetch_predictions(trial_ids)
+            found = [self._predictions[trial_id] for trial_id in trial_ids if len(self._predictions[trial_id])]
+            if found:
+                return found[0]["labels"]
+        return pd.Series(dtype=object)
+
+    def fetch_predictions(self, trial_ids: Collection[str]) -> None:
+        """Reads the predictions of several trials at once; those that were read before are not read again."""
+        missing = [trial_id for trial_id in dict.fromkeys(trial_ids) if trial_id not in self._predictions]
+        if not missing:
+            return
+        rows = read_trials(self.results, "predictions", sweep_id=self.sweep_id, trial_ids=missing).to_pandas()
+        for trial_id in missing:
+            self._predictions[trial_id] = rows[rows["trial_id"] == trial_id].reset_index(drop=True)
 
     def predictions_of(self, trial_id: str) -> pd.DataFrame:
         """One row per (seed, part, clip) of a trial."""
-        return self._predictions[self._predictions["trial_id"] == trial_id]
-
-    @cached_property
-    def _predictions(self) -> pd.DataFrame:
-        """By far the largest table, hence read on first use only."""
-        return self.results.read("predictions", sweep_id=self.sweep_id).to_pandas()
+        self.fetch_predictions([trial_id])
+        return self._predictions[trial_id]
 
     @property
     def sweep_id(self) -> str:
@@ -111,6 +128,7 @@ def load_sweep(results: ResultsTable, sweep_id: str) -> SweepResults:
         results=results,
         sweep=sweeps.sort_values("started_at").iloc[0],
         suggestions=suggestions,
+        decisions=ordered["decisions"],
         trials=trials,
         seeds=ordered["seeds"],
         epochs=ordered["epochs"],
@@ -120,6 +138,7 @@ def load_sweep(results: ResultsTable, sweep_id: str) -> SweepResults:
 
 _ORDER = {
     "suggestions": ["number"],
+    "decisions": ["decision"],
     "trials": ["ended_at"],
     "seeds": ["trial_id", "seed"],
     "epochs": ["trial_id", "seed_epoch"],

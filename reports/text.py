@@ -41,3 +41,8 @@ def parameter_text(value: Any) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def p_text(p_value: float) -> str:
+    """`0.034`; `< 0.001` for what is smaller."""
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

@@ -1,6 +1,6 @@
 """Figures over epochs: the score that trials are chosen by, the losses, and where they were stopped."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,11 +9,18 @@ import plotly.graph_objects as go
 from reports.chosen_by import chosen_by, epoch_scores
 from reports.leaderboard import LeaderboardRow
 from reports.markup import plot_text
-from reports.plots.frame import EDGE, INK, columns, line_style, new_figure
+from reports.plots.frame import COLOURS, EDGE, INK, columns, line_style, new_figure
 from reports.sweep_results import SweepResults
 from reports.trials import TrialSummary
+from reports.turns import Turn
 
 _STATE_SYMBOLS = {"finished": "circle", "stopped": "x", "failed": "triangle-down", "open": "circle-open"}
+_TURN_SYMBOLS = {
+    "new configuration": "diamond-open",
+    "more epochs": "triangle-right-open",
+    "further seed": "square-open",
+}
+_TURN_COLOURS = {"new configuration": COLOURS[2], "more epochs": COLOURS[4], "further seed": COLOURS[3]}
 _MAX_RUNG_LINES = 12
 
 
@@ -72,8 +79,12 @@ def loss_curves(sweep: SweepResults, row: LeaderboardRow, *, highest: float | No
     return _epoch_axis(figure).update_yaxes(range=[0, highest] if highest else None, rangemode="tozero")
 
 
-def rung_picture(sweep: SweepResults, trials: Iterable[TrialSummary]) -> go.Figure:
-    """Every trial as a faint line over its seed-epochs, with a mark at its end that says what became of it."""
+def rung_picture(sweep: SweepResults, trials: Iterable[TrialSummary], turns: Sequence[Turn] = ()) -> go.Figure:
+    """Every trial as a faint line over its seed-epochs, with a mark at its end that says what became of it.
+
+    Args:
+        turns: of an adaptive sweep; each is marked where it began. Others have a line at every rung.
+    """
     figure = new_figure(height=400)
     score = chosen_by(sweep)
     trials = [trial for trial in trials if trial.seed_epochs]
@@ -90,8 +101,12 @@ def rung_picture(sweep: SweepResults, trials: Iterable[TrialSummary]) -> go.Figu
         ended = [trial for trial in trials if trial.state == state]
         if ended:
             figure.add_scatter(**_end_marks(sweep, ended, state=state, symbol=symbol))
+    for kind, symbol in _TURN_SYMBOLS.items():
+        of_kind = [turn for turn in turns if turn.kind == kind]
+        if of_kind:
+            figure.add_scatter(**_turn_marks(sweep, of_kind, kind=kind, symbol=symbol))
     rungs = sorted({trial.seed_epochs for trial in trials if trial.state == "stopped"})
-    for rung in rungs if len(rungs) <= _MAX_RUNG_LINES else []:
+    for rung in rungs if len(rungs) <= _MAX_RUNG_LINES and not turns else []:
         figure.add_vline(x=rung, line={"color": EDGE, "width": 1, "dash": "dot"}, layer="below")
     figure.update_xaxes(title_text="seed-epochs", rangemode="tozero")
     return figure.update_yaxes(tickformat=score.tick_format)
@@ -140,6 +155,25 @@ def _end_marks(sweep: SweepResults, trials: list[TrialSummary], *, state: str, s
         "marker": {"symbol": symbol, "color": INK, "size": 8},
         "name": state,
         "hovertemplate": f"%{{customdata}}<br>{state} at %{{x}} seed-epochs: %{{y:{number}}}<extra></extra>",
+    }
+
+
+def _turn_marks(sweep: SweepResults, turns: Sequence[Turn], *, kind: str, symbol: str) -> dict[str, Any]:
+    """A mark where each turn began: at the trial's last epoch before it, or its first one."""
+    rows = sweep.epochs
+    objectives = dict(zip(zip(rows["trial_id"], rows["seed_epoch"], strict=True), rows["objective"], strict=True))
+    shown = [turn for turn in turns if (turn.trial_id, max(1, turn.begins)) in objectives]
+    return {
+        "x": [max(1, turn.begins) for turn in shown],
+        "y": [objectives[turn.trial_id, max(1, turn.begins)] for turn in shown],
+        "customdata": [
+            plot_text(f"decision {turn.decision}: trial {turn.number}, {turn.architecture}, to {turn.until}")
+            for turn in shown
+        ],
+        "mode": "markers",
+        "marker": {"symbol": symbol, "color": _TURN_COLOURS[kind], "size": 9, "line": {"width": 1.6}},
+        "name": kind,
+        "hovertemplate": f"%{{customdata}}<br>{kind} from %{{x}} seed-epochs on<extra></extra>",
     }
 
 

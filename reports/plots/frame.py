@@ -17,6 +17,8 @@ from reports.markup import plot_text
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star")
 INK, MUTED, GRID, EDGE = "#1f2933", "#52606d", "#e4e7eb", "#9aa5b1"
+# One hue from near white to dark: order survives in grey and for every kind of colour vision.
+SHARE_SCALE = [[0.0, "#f7fafc"], [0.25, "#c6dbef"], [0.5, "#6baed6"], [0.75, "#2171b5"], [1.0, "#08306b"]]
 _DASHES = ("solid", "dash", "dot")
 _MAX_LABEL_CHARACTERS = 22
 

@@ -4,11 +4,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports.markup import plot_text
-from reports.plots.frame import new_figure, tick_names
+from reports.plots.frame import SHARE_SCALE, new_figure, tick_names
 from reports.sweep_results import SweepResults, summed_confusion
 
-# One hue from near white to dark: order survives in grey and for every kind of colour vision.
-_SHARE_SCALE = [[0.0, "#f7fafc"], [0.25, "#c6dbef"], [0.5, "#6baed6"], [0.75, "#2171b5"], [1.0, "#08306b"]]
 _MAX_LABELS_WITH_COUNTS = 20
 _CELL_PIXELS, _SMALL_CELL_PIXELS, _MARGIN_PIXELS = 36, 15, 190
 
@@ -32,7 +30,7 @@ def confusion_matrix(sweep: SweepResults, seeds: pd.DataFrame) -> go.Figure:
         ],
         hovertemplate="true %{customdata[0]}<br>predicted %{customdata[1]}<br>"
         "%{customdata[2]} clips, %{z:.1%} of the row<extra></extra>",
-        colorscale=_SHARE_SCALE,
+        colorscale=SHARE_SCALE,
         zmin=0,
         zmax=1,
         xgap=1,

@@ -27,6 +27,7 @@ HOSTILE = (
     "<!--<script>",
     "%{x}&lt;",
 )
+NUM_FIGURES = 8  # of the hostile page: strips, scores, losses, rungs, matrix, recall and precision, classes × seeds
 # All that a page with harmless names is made of.
 OWN_TAGS = set(
     "html head meta title style body header main section footer div p h1 h2 h3 span strong b dl dt dd table thead "
@@ -117,7 +118,7 @@ def test_every_name_can_still_be_read(hostile_page: str) -> None:
 
 def test_names_inside_figures_are_text_to_plotly(hostile_page: str) -> None:
     figures = PageReader(hostile_page).figures
-    assert len(figures) == 6
+    assert len(figures) == NUM_FIGURES
     for figure in figures:
         assert not any(re.search(r"<(?!br>|extra></extra>|/extra>)", text) for text in _texts(figure))
 
@@ -252,7 +253,7 @@ def test_a_browser_draws_every_figure_and_runs_nothing_from_data(hostile_page: s
     )
     dom = finished.stdout.replace(plotly_javascript(), "", 1)
     assert "<title>sweep-1: sweep report</title>" in dom
-    assert len(re.findall(r'class="[^"]*svg-container"', dom)) == 6
+    assert len(re.findall(r'class="[^"]*svg-container"', dom)) == NUM_FIGURES
     drawn = PageReader(dom).elements
     assert not {tag for tag, _ in drawn} & {"a", "img", "iframe"}
     attributes = [(name, value or "") for _, names in drawn for name, value in names.items()]

@@ -1,0 +1,176 @@
+"""What the finalists are worth on test, with intervals. Enters: `Finalist`s. Leaves: scores, and comparisons in pairs.
+
+Everything statistical is computed in `reports.evidence`; this file hands it the answers, clip by clip, and keeps going
+where a configuration's predictions are missing: it is then named, with the reason, and left out.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reports.chosen_by import has_several_labels
+from reports.evidence import (
+    Answers,
+    Comparison,
+    Estimate,
+    ScoreCube,
+    accuracy,
+    answers_of,
+    compare_all,
+    difference,
+    estimate,
+    holm,
+    macro_auc,
+    macro_f1,
+)
+from reports.finalists import Finalist
+from storage.errors import InvalidInput
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FinalScore:
+    """One finalist on test.
+
+    Attributes:
+        cube: clips × seeds of what trials are chosen by: accuracy, or macro ROC-AUC of several labels.
+        score: its mean, deviation and interval.
+        macro_f1: likewise.
+        untouched: the score on the sweep's own test clips alone, which had no part in any choice; None where these are
+            all clips.
+    """
+
+    finalist: Finalist
+    cube: ScoreCube
+    score: Estimate
+    macro_f1: Estimate
+    untouched: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairedTests:
+    """All pairs of the configurations that were tested on the same clips.
+
+    Attributes:
+        names: of the configurations, in the order of the matrix.
+        comparisons: (first, second) → first − second; `p_value`, permutation and McNemar's are as they are.
+        p_permutation: likewise → adjusted by Holm over all pairs.
+        p_mcnemar: likewise → by seed, adjusted by Holm over all pairs and seeds.
+    """
+
+    names: tuple[str, ...]
+    comparisons: dict[tuple[str, str], Comparison]
+    p_permutation: dict[tuple[str, str], float]
+    p_mcnemar: dict[tuple[str, str], dict[int, float]]
+
+
+def final_scores(
+    finalists: Sequence[Finalist], *, own_test_clips: Collection[str] = ()
+) -> tuple[list[FinalScore], dict[str, str]]:
+    """(scores in the order of the finalists, name → why it has none).
+
+    Args:
+        own_test_clips: of the sweep's split, for finalists that were tested on other clips, too.
+    """
+    for source in dict.fromkeys(finalist.source for finalist in finalists):  # one listing for all its trials
+        source.fetch_predictions([trial for one in finalists if one.source is source for trial in one.fold_of_trial])
+    scores: list[FinalScore] = []
+    reasons: dict[str, str] = {}
+    for finalist in finalists:
+        try:
+            scores.append(_score(finalist, own_test_clips))
+        except InvalidInput as e:
+            reasons[finalist.name] = str(e)
+    return scores, reasons
+
+
+def paired_tests(scores: Sequence[FinalScore]) -> tuple[PairedTests | None, dict[str, str]]:
+    """(tests of all pairs, name → why it is in none); see `tests_of`."""
+    return tests_of({score.finalist.name: score.cube for score in scores})
+
+
+def tests_of(cubes: Mapping[str, ScoreCube]) -> tuple[PairedTests | None, dict[str, str]]:
+    """(tests of all pairs, name → why it is in none); no tests with fewer than two that can be compared.
+
+    A configuration is left out if it cannot be compared with one before it: other clips, or no seed in common.
+    """
+    alike: dict[str, ScoreCube] = {}
+    reasons: dict[str, str] = {}
+    for name, cube in cubes.items():
+        try:
+            for other in alike.values():
+                difference(cube, other)
+            alike[name] = cube
+        except InvalidInput as e:
+            reasons[name] = str(e)
+    return (_tests(alike) if len(alike) > 1 else None), reasons
+
+
+def _tests(cubes: Mapping[str, ScoreCube]) -> PairedTests:
+    comparisons = compare_all(cubes)
+    pairs = list(comparisons)
+    adjusted = holm([comparisons[pair].p_permutation for pair in pairs])
+    by_seed = [(pair, seed, test.p_value) for pair in pairs for seed, test in comparisons[pair].mcnemar.items()]
+    p_mcnemar: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    for (pair, seed, _), p in zip(by_seed, holm([p for _, _, p in by_seed]), strict=True):
+        p_mcnemar[pair][seed] = p
+    return PairedTests(
+        names=tuple(cubes),
+        comparisons=comparisons,
+        p_permutation=dict(zip(pairs, adjusted, strict=True)),
+        p_mcnemar=dict(p_mcnemar),
+    )
+
+
+def answers_of_finalist(finalist: Finalist) -> Answers:
+    """What its models answered on test, clip by clip.
+
+    Raises:
+        InvalidInput: predictions are missing, or seeds were tested on different clips.
+    """
+    source = finalist.source
+    source.fetch_predictions(list(finalist.fold_of_trial))
+    predictions = pd.concat([source.predictions_of(trial_id) for trial_id in finalist.fold_of_trial])
+    of_seeds = predictions[predictions["seed"].isin(finalist.seeds)]
+    return answers_of(of_seeds, finalist.fold_of_trial, num_labels=len(source.labels))
+
+
+def score_cube_of(finalist: Finalist, answers: Answers) -> ScoreCube:
+    """Of what trials are chosen by."""
+    return macro_auc(answers) if has_several_labels(finalist.source) else accuracy(answers)
+
+
+def _score(finalist: Finalist, own_test_clips: Collection[str]) -> FinalScore:
+    answers = answers_of_finalist(finalist)
+    cube = score_cube_of(finalist, answers)
+    f1 = macro_f1(answers, is_multi_label=has_several_labels(finalist.source))
+    is_own = np.isin(answers.clip_ids, list(own_test_clips))
+    has_others = bool(is_own.any() and not is_own.all())
+    return FinalScore(
+        finalist=finalist,
+        cube=cube,
+        score=estimate(cube),
+        macro_f1=estimate(f1),
+        untouched=estimate(score_cube_of(finalist, _part(answers, is_own))) if has_others else None,
+    )
+
+
+def _part(answers: Answers, is_kept: NDArray[np.bool_]) -> Answers:
+    def kept(values: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(value for value, keep in zip(values, is_kept, strict=True) if keep)
+
+    return replace(
+        answers,
+        clip_ids=kept(answers.clip_ids),
+        groups=kept(answers.groups),
+        folds=kept(answers.folds),
+        has_label=answers.has_label[is_kept],
+        predicted=answers.predicted[is_kept],
+        probabilities=answers.probabilities[is_kept],
+    )

@@ -1,0 +1,260 @@
+"""The sweep's Optuna studies, rebuilt from the results table: which hyperparameters mattered, and a file of them.
+
+Enters: a `SweepResults`. Leaves: importances, or a storage that optuna-dashboard opens. The only file of this room that
+imports optuna. Stopped trials are PRUNED, failed ones FAIL, as the sweep told its own studies.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.distributions import json_to_distribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from reports.sweep_results import SweepResults
+from reports.trials import TrialSummary, trial_summaries
+from storage.errors import InvalidInput
+
+LEAST_TRIALS = 8  # fewer say nothing about half a dozen parameters
+_TOP = 0.25  # whose parameters are compared with all others'
+_SHUFFLES, _QUANTILE = 99, 0.95
+_STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+_SQLITE, _JOURNAL = (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Importance:
+    """One hyperparameter.
+
+    Attributes:
+        share: of the importance of all of them; they sum to 1.
+        by_chance: what 95 of 100 shuffles of the scores stay below; a share that is no larger tells nothing.
+    """
+
+    name: str
+    share: float
+    by_chance: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Importances:
+    """Of one architecture, the most important first.
+
+    Attributes:
+        num_trials: that it rests on.
+        seed_epochs: at which all of them are compared.
+    """
+
+    architecture: str
+    num_trials: int
+    seed_epochs: int
+    parameters: tuple[Importance, ...]
+
+
+def common_scores(sweep: SweepResults, architecture: str) -> tuple[int, dict[str, float]]:
+    """(seed-epoch, trial → objective there): the last one that every ended trial came to, failed ones left out.
+
+    Final scores would compare a trial that was stopped after three epochs with one that was trained for 75; and those
+    that were trained to the end are the best ones, among which hardly anything differs.
+    """
+    ended = sweep.trials[
+        (sweep.trials["architecture"] == architecture) & sweep.trials["state"].isin(("finished", "stopped"))
+    ]
+    rows = sweep.epochs[sweep.epochs["trial_id"].isin(list(ended["trial_id"]))]
+    if rows.empty:
+        return 0, {}
+    common = int(rows.groupby("trial_id")["seed_epoch"].max().min())
+    there = rows[(rows["seed_epoch"] == common) & np.isfinite(rows["objective"])]
+    return common, {
+        str(trial_id): float(score) for trial_id, score in zip(there["trial_id"], there["objective"], strict=True)
+    }
+
+
+def importances(sweep: SweepResults, architecture: str, *, num_shuffles: int = _SHUFFLES) -> Importances | None:
+    """By PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255): how much the best quarter's parameters differ from all.
+
+    None with fewer than LEAST_TRIALS trials, or where nothing was searched. The same numbers every time.
+    """
+    seed_epochs, score_of = common_scores(sweep, architecture)
+    rows = sweep.suggestions[sweep.suggestions["trial_id"].isin(list(score_of))]
+    if len(rows) < LEAST_TRIALS or not any(json.loads(text) for text in rows["distributions"]):
+        return None
+    scores = []
+    with _quiet():
+        study = optuna.create_study(direction="maximize")
+        for row in rows.itertuples():
+            scores.append(score_of[str(row.trial_id)])
+            study.add_trial(_frozen(row, TrialState.COMPLETE, value=scores[-1]))
+        found = _shares(study, np.array(scores))
+        rng = np.random.default_rng(0)
+        shuffled = [_shares(study, rng.permutation(scores)) for _ in range(num_shuffles)]
+    return Importances(
+        architecture=architecture,
+        num_trials=len(rows),
+        seed_epochs=seed_epochs,
+        parameters=tuple(
+            Importance(
+                name=name,
+                share=share,
+                by_chance=float(np.quantile([shares.get(name, 0.0) for shares in shuffled], _QUANTILE)),
+            )
+            for name, share in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        ),
+    )
+
+
+def export_studies(sweep: SweepResults, into: str) -> list[tuple[str, int]]:
+    """Writes one study per architecture into a new file: SQLite (`.db`), or Optuna's journal (`.log`).
+
+    Returns:
+        (name of a study, number of its trials), in the order of architectures.
+
+    Raises:
+        InvalidInput: the file is there already, has another ending, or cannot be written.
+    """
+    path = Path(into)
+    if path.suffix not in (*_SQLITE, *_JOURNAL):
+        allowed = f"a file name that ends in {', '.join((*_SQLITE, *_JOURNAL))}"
+        raise InvalidInput("into", given=into, allowed=allowed, remedy="Choose study.db.")
+    if path.exists():
+        raise InvalidInput("into", given=into, allowed="a new file", remedy="Choose another name, or delete it first.")
+    part = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _quiet():
+            found = _write(sweep, part)
+        os.replace(part, path)
+    except OSError as e:
+        raise InvalidInput("into", given=into, allowed="a file in a folder that can be written", remedy=f"{e}.") from e
+    finally:
+        part.unlink(missing_ok=True)
+    return found
+
+
+def _write(sweep: SweepResults, path: Path) -> list[tuple[str, int]]:
+    storage = _storage(path)
+    try:
+        return _add_studies(sweep, storage)
+    finally:
+        if isinstance(storage, RDBStorage):  # or the file stays open
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _add_studies(sweep: SweepResults, storage: BaseStorage) -> list[tuple[str, int]]:
+    summaries = {trial.trial_id: trial for trial in trial_summaries(sweep)}
+    ends = {str(row.trial_id): row for row in sweep.trials.itertuples()}
+    epochs = {str(trial_id): rows for trial_id, rows in sweep.epochs.groupby("trial_id")}
+    found = []
+    for architecture in sorted(set(sweep.suggestions["architecture"])):
+        name = f"{sweep.sweep_id}: {architecture}"
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        study.set_user_attr("sweep_id", sweep.sweep_id)
+        study.set_user_attr("dataset", str(sweep.sweep["dataset"]))
+        rows = sweep.suggestions[sweep.suggestions["architecture"] == architecture]
+        for row in rows.itertuples():
+            trial_id = str(row.trial_id)
+            study.add_trial(_exported(sweep, row, summaries[trial_id], ends.get(trial_id), epochs.get(trial_id)))
+        found.append((name, len(rows)))
+    return found
+
+
+def _storage(path: Path) -> BaseStorage:
+    if path.suffix in _SQLITE:
+        return RDBStorage(f"sqlite:///{path}")
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _exported(
+    sweep: SweepResults, row: Any, summary: TrialSummary, end: Any, epochs: pd.DataFrame | None
+) -> FrozenTrial:
+    """A trial with its learning curve, its fate in words and its times; a trial that has not ended counts as
+    running."""
+    state = TrialState.RUNNING if end is None else _STATES[end.state]
+    value = None if end is None or pd.isna(end.objective) else float(end.objective)
+    if state == TrialState.COMPLETE and (value is None or not np.isfinite(value)):
+        state = TrialState.FAIL
+    seeds = sweep.seeds[sweep.seeds["trial_id"] == row.trial_id]
+    trial = _frozen(
+        row,
+        state,
+        value=value if state == TrialState.COMPLETE else None,
+        curve={}
+        if epochs is None
+        else dict(zip(map(int, epochs["seed_epoch"]), map(float, epochs["objective"]), strict=True)),
+        about={
+            "trial_id": str(row.trial_id),
+            "number in the sweep": int(row.number),
+            "untuned default": bool(row.untuned_default),
+            "fate": summary.why,
+            **{
+                f"validation accuracy, seed {seed}": float(accuracy)
+                for seed, accuracy in zip(seeds["seed"], seeds["validation_accuracy"], strict=True)
+            },
+        },
+    )
+    _set_times(trial, sweep, end, epochs)
+    return trial
+
+
+def _set_times(trial: FrozenTrial, sweep: SweepResults, end: Any, epochs: pd.DataFrame | None) -> None:
+    """The end as recorded; the start so long before it as its epochs took. Optuna's times are local and naive."""
+    took = pd.Timedelta(seconds=0.0 if epochs is None else float(epochs["epoch_seconds"].sum()))
+    if end is None:
+        trial.datetime_start, trial.datetime_complete = _local(sweep.sweep["started_at"]), None
+    else:
+        trial.datetime_start, trial.datetime_complete = _local(end.ended_at - took), _local(end.ended_at)
+
+
+def _local(moment: Any) -> Any:
+    return pd.Timestamp(moment).to_pydatetime().astimezone().replace(tzinfo=None)
+
+
+def _frozen(
+    row: Any,
+    state: TrialState,
+    *,
+    value: float | None,
+    curve: dict[int, float] | None = None,
+    about: dict[str, Any] | None = None,
+) -> FrozenTrial:
+    """A row of suggestions as a trial of a study."""
+    parameters, kinds = json.loads(row.parameters), json.loads(row.distributions)
+    searched = {name: json_to_distribution(kinds[name]) for name in parameters if name in kinds}
+    return optuna.create_trial(
+        state=state,
+        params={name: parameters[name] for name in searched},
+        distributions=searched,
+        value=value,
+        intermediate_values=curve or {},
+        user_attrs=about or {},
+    )
+
+
+def _shares(study: optuna.Study, scores: Any) -> dict[str, float]:
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=_TOP)
+    return get_param_importances(study, evaluator=evaluator, target=lambda trial: -float(scores[trial.number]))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's log lines and its warnings of what is still experimental or rests on few trials."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
