@@ -84,6 +84,8 @@ def confirm(searched: Searched) -> int:
         if searched.plan.settings.confirm.best:
             say("confirmation: no configuration has ended that could be confirmed")
         return 0
+    for architecture in confirmation.without_default:
+        say(f"confirmation: the untuned default of {architecture} failed or is still open, and is not confirmed")
     if not confirmation.adds_something:
         say(
             f"confirmation: the sweep itself has all seeds of the {len(confirmation.chosen)} configurations on its "

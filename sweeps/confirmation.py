@@ -54,6 +54,12 @@ class ConfirmationPlan:
         return any(suggestion.config.trial_id not in self.finished for suggestion in self.suggestions())
 
     @property
+    def without_default(self) -> tuple[str, ...]:
+        """Architectures whose untuned default cannot be confirmed."""
+        with_default = {one.config.architecture for one in self.chosen if one.untuned_default}
+        return tuple(name for name in self.sweep.settings.architectures if name not in with_default)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Those of the sweep first, in its order, as they are trained already."""
         of_sweep, wanted = self.sweep.settings.seeds, self.sweep.settings.confirm.seeds

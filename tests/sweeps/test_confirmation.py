@@ -130,6 +130,10 @@ class TestPlan:
         assert confirmation(splits=_FOLDS).adds_something
         assert confirmation(2, 3).adds_something  # the last one was stopped
 
+    def test_an_architecture_whose_default_is_not_among_them_is_named(self) -> None:
+        assert confirmation(2, 0).without_default == ()
+        assert confirmation(2, 3).without_default == ("cnn",)
+
     def test_every_configuration_is_tested_on_every_fold(self) -> None:
         trials = confirmation(splits=_FOLDS).suggestions()
         assert [(one.number, one.fold, one.config.split_hash[0]) for one in trials] == [
