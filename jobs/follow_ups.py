@@ -74,7 +74,7 @@ def splits_to_confirm_on(manifest: Manifest, split: Split, settings: JobSettings
 
 
 def confirm(searched: Searched) -> int:
-    """Runs the best configurations of each architecture and its untuned default to their end.
+    """Runs the best configurations of each architecture and its untuned default to their end, if that adds something.
 
     Returns:
         How many trials could not be run; the same command tries them again.
@@ -83,6 +83,14 @@ def confirm(searched: Searched) -> int:
     if confirmation is None:
         if searched.plan.settings.confirm.best:
             say("confirmation: no configuration has ended that could be confirmed")
+        return 0
+    for architecture in confirmation.without_default:
+        say(f"confirmation: the untuned default of {architecture} failed or is still open, and is not confirmed")
+    if not confirmation.adds_something:
+        say(
+            f"confirmation: the sweep itself has all seeds of the {len(confirmation.chosen)} configurations on its "
+            "split; sweep.confirm.folds=true and sweep.confirm.seeds=[…] confirm them on more"
+        )
         return 0
     planned = confirmation_trials(confirmation)
     say(f"confirmation {planned.run_id}: {_size(confirmation, searched.splits)}")

@@ -33,6 +33,7 @@ from reports import (
     load_sweep,
     render_page,
 )
+from reports.audit_of_stops import stops_line
 from reports.figures import draw_figures
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
@@ -164,7 +165,8 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
 def print_scores(sweep: SweepResults) -> None:
     """The leaderboard of a sweep, or the scores by fold of an experiment, as a table; a line where there are none.
 
-    Below it, where groups are large enough, the scores of the first row, or of all folds, by group.
+    Below it, where groups are large enough, the scores of the first row, or of all folds, by group; and what the audit
+    of a sweep's stops found.
     """
     if is_experiment(sweep):
         folds = fold_rows(sweep)
@@ -181,6 +183,9 @@ def print_scores(sweep: SweepResults) -> None:
         _print_groups(sweep, rows[:1])
     else:
         say("no configuration has finished all its seeds; the report says why")
+    audited = stops_line(sweep)
+    if audited:
+        say(audited)
 
 
 def _print_groups(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> None:

@@ -25,7 +25,6 @@ from jobs.stages import find_recordings, make_features, open_checked_store, prin
 from pipelines.manifest import Manifest
 from pipelines.splits import draw_split
 from reports import leaderboard
-from reports.audit_of_stops import stops_line
 from reports.chosen_by import ACCURACY, MACRO_AUC
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
@@ -83,9 +82,6 @@ def _conclude(plan: SweepPlan, store: ObjectStore, settings: JobSettings, *, num
     """Writes the report and says what it is about; the job's exit code."""
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
-    audited = stops_line(sweep)
-    if audited:
-        say(audited)
     rows = leaderboard(sweep)
     if rows:
         key = model_key(plan.sweep_id, rows[0].trial_id, rows[0].seeds[0])

@@ -89,8 +89,11 @@ def _found(judged: JudgedStops) -> str:
 def _regret(sweep: SweepResults, judged: JudgedStops) -> str:
     if judged.mean_regret is None or judged.largest_regret is None:
         return "regret unknown, as nothing has finished that it could be compared with"
-    told = chosen_by(sweep).told
-    return f"mean regret {told(judged.mean_regret)}, largest {told(judged.largest_regret)}"
+    return f"mean regret {_points(sweep, judged.mean_regret)}, largest {_points(sweep, judged.largest_regret)}"
+
+
+def _points(sweep: SweepResults, regret: float) -> str:
+    return f"{100 * regret:.1f} points" if chosen_by(sweep).is_share else f"{regret:.3f}"
 
 
 def _table(sweep: SweepResults, audited: Sequence[AuditedStop]) -> Markup:
@@ -109,7 +112,7 @@ def _table(sweep: SweepResults, audited: Sequence[AuditedStop]) -> Markup:
             one.stop.architecture,
             f"{one.stop.reached} of {one.stop.whole}",
             "failed" if one.stop.score is None else told(one.stop.score),
-            NO_VALUE if one.regret is None else told(one.regret),
+            NO_VALUE if one.regret is None else _points(sweep, one.regret),
             "all architectures" if one.would_lead_all else "its architecture" if one.would_lead else "no",
         )
         for one in audited

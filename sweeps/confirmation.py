@@ -30,11 +30,13 @@ class ConfirmationPlan:
     Attributes:
         chosen: suggestions of the sweep, by `choose`.
         split_hashes: fold → hash of its split; None stands for the sweep's own split, which is no fold.
+        finished: ids of the trials that the sweep itself ran to their end.
     """
 
     sweep: SweepPlan
     chosen: tuple[Suggestion, ...]
     split_hashes: Mapping[int | None, str]
+    finished: frozenset[str]
 
     @property
     def confirmation_id(self) -> str:
@@ -45,6 +47,17 @@ class ConfirmationPlan:
         """
         trial_ids = [suggestion.config.trial_id for suggestion in self.suggestions()]
         return f"{self.sweep.sweep_id}-confirmation-{content_hash(trial_ids, length=12)}"
+
+    @property
+    def adds_something(self) -> bool:
+        """Whether the rows of the sweep itself do not say all of it already; copies would only be in the way."""
+        return any(suggestion.config.trial_id not in self.finished for suggestion in self.suggestions())
+
+    @property
+    def without_default(self) -> tuple[str, ...]:
+        """Architectures whose untuned default cannot be confirmed."""
+        with_default = {one.config.architecture for one in self.chosen if one.untuned_default}
+        return tuple(name for name in self.sweep.settings.architectures if name not in with_default)
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -13,8 +13,8 @@ from storage.errors import hold_rules
 class ConfirmSettings:
     """Which configurations of an ended search are run to their end over seeds and folds (`confirmation.py`).
 
-    With the defaults nothing is trained: the best configurations and the untuned defaults have all seeds of the sweep
-    on its own split already, and their rows are taken over.
+    With the defaults there is nothing to do: the best configurations and the untuned defaults have all seeds of the
+    sweep on its own split already. Further seeds, or folds, are what a confirmation adds.
 
     Attributes:
         best: so many of each architecture, by validation, beside its untuned default; 0 for no confirmation.

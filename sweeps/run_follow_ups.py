@@ -40,11 +40,16 @@ def find_confirmation(
     ledger, settings = Ledger(results, plan.sweep_id), plan.settings
     if not settings.confirm.best:
         return None
-    chosen = choose(
-        ledger.records(), ledger.seed_scores(), architectures=settings.architectures, best=settings.confirm.best
+    records = ledger.records()
+    chosen = choose(records, ledger.seed_scores(), architectures=settings.architectures, best=settings.confirm.best)
+    if not chosen:
+        return None
+    return ConfirmationPlan(
+        sweep=plan,
+        chosen=chosen,
+        split_hashes={fold: split.split_hash for fold, split in splits.items()},
+        finished=frozenset(one.suggestion.config.trial_id for one in records if one.state == "finished"),
     )
-    hashes = {fold: split.split_hash for fold, split in splits.items()}
-    return ConfirmationPlan(sweep=plan, chosen=chosen, split_hashes=hashes) if chosen else None
 
 
 def draw_audit(plan: SweepPlan, results: ResultsTable) -> Drawn:

@@ -169,7 +169,14 @@ def test_a_driver_outside_of_a_job_joins_with_the_token_only(head: Head) -> None
 
 
 def test_a_sweep_runs_as_a_job_and_the_same_submission_resumes_it(head: Head, s3_uri: str, recordings: Path) -> None:
-    words = ("python", "jobs/sweep.py", "--smoke", f"data.root={recordings}", f"storage.uri={s3_uri}")
+    words = (
+        "python",
+        "jobs/sweep.py",
+        "--smoke",
+        f"data.root={recordings}",
+        f"storage.uri={s3_uri}",
+        "sweep.audit.share=0",  # whose rows would be another sweep's
+    )
 
     first = head.submit("first", *words)
     assert first.returncode == 0, first.stdout
@@ -196,6 +203,7 @@ def test_a_job_that_was_stopped_goes_on_where_it_was(head: Head, s3_uri: str, re
         f"data.root={recordings}",
         f"storage.uri={s3_uri}",
         "sweep.epochs=15",
+        "sweep.audit.share=0",
     )
     results = ResultsTable(open_store(s3_uri))
 

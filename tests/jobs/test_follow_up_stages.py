@@ -66,13 +66,23 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[PlannedTrials]:
 def test_what_could_not_be_run_is_said_and_counted_and_what_failed_is_said(
     ended: ObjectStore, ran: list[PlannedTrials], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert confirm(_searched(ended, best=2)) == 1
+    assert confirm(_searched(ended, best=2, seeds=(1, 2, 3))) == 1
     printed = capsys.readouterr().out
-    assert "2 configurations × 2 seeds" in printed
+    assert "2 configurations × 3 seeds" in printed
     best, other = (one.of_trial for one in ran[0].suggestions)
     assert best != other
     assert "failed: the process died; the same command tries it again" in printed
     assert "failed: not_finite\n" in printed
+
+
+def test_a_confirmation_that_would_add_nothing_is_not_made(
+    ended: ObjectStore, ran: list[PlannedTrials], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert confirm(_searched(ended)) == 0
+    assert "the sweep itself has all seeds" in capsys.readouterr().out
+    assert ran == []
+    confirm(_searched(ended, best=3))  # the third was stopped
+    assert len(ran[0].suggestions) == 3
 
 
 def test_an_audit_says_how_many_were_drawn(

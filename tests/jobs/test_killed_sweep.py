@@ -49,6 +49,7 @@ def command(recordings: Path, uri: str, folder: Path) -> list[str]:
         "sweep.grace_epochs=1",
         "sweep.trial.model.width=8",
         "sweep.max_concurrent_trials=1",
+        "sweep.audit.share=0",  # what follows a search is killed in test_follow_ups.py
         "pipeline.clips_per_shard=10",
         "cluster.num_cpus=2",
     ]

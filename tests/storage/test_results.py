@@ -159,7 +159,7 @@ class TestFiles:
                     compact(store, Partition(table=name, sweep_id="sweep-a"))
         found: dict[str, Any] = {"uri": local_uri}
         exec(compile(example, str(_PAGE), "exec"), found)
-        assert found["ranked"].fetchall()[0][2:] == (0.5, 0.0, 2)
+        assert found["ranked"].fetchall()[0][3:] == (0.5, 0.0, 2)
         assert len(found["ranked"].fetchall()) == 3
         assert sorted(found["best"].fetchall()) == [("sweep-a", f"t{number}", 0.5) for number in range(3)]
 

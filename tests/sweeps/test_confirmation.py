@@ -109,6 +109,7 @@ def confirmation(*numbers: int, splits: dict[int | None, str] | None = None, **c
         sweep=make_sweep_plan(confirm=ConfirmSettings(**confirm)),
         chosen=tuple(record(number).suggestion for number in numbers or (2, 0)),
         split_hashes=splits or {None: _PLAN.split_hash},
+        finished=frozenset(record(number).suggestion.config.trial_id for number in (0, 2)),
     )
 
 
@@ -121,6 +122,17 @@ class TestPlan:
         assert [one.config for one in plan.suggestions()] == [one.config for one in plan.chosen]
         assert [one.of_trial for one in plan.suggestions()] == [one.config.trial_id for one in plan.chosen]
         assert [one.fold for one in plan.suggestions()] == [None, None]
+
+    def test_what_the_sweep_itself_ran_to_its_end_needs_no_confirmation(self) -> None:
+        assert not confirmation().adds_something
+        assert not confirmation(seeds=(2, 1)).adds_something
+        assert confirmation(seeds=(1, 2, 3)).adds_something
+        assert confirmation(splits=_FOLDS).adds_something
+        assert confirmation(2, 3).adds_something  # the last one was stopped
+
+    def test_an_architecture_whose_default_is_not_among_them_is_named(self) -> None:
+        assert confirmation(2, 0).without_default == ()
+        assert confirmation(2, 3).without_default == ("cnn",)
 
     def test_every_configuration_is_tested_on_every_fold(self) -> None:
         trials = confirmation(splits=_FOLDS).suggestions()
