@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.values import Value
 from storage.identity import derive_seed
 from sweeps.cma_es import next_numbers
-from sweeps.grid import grid_points
+from sweeps.grid import Grid
 from sweeps.ledger import Suggestion, TrialRecord
 from sweeps.objectives import DIRECTIONS, values_of
 from sweeps.plan import SweepPlan
@@ -41,7 +41,8 @@ class Studies:
         architectures = plan.settings.architectures
         directions = [DIRECTIONS[name] for name in plan.settings.objectives]
         self._studies = {name: optuna.create_study(directions=directions) for name in architectures}
-        self._grids = {name: self._grid(name) for name in architectures}
+        self._grids = {name: self._grid(name) for name in architectures if plan.settings.sampler.kind == "grid"}
+        self._grid_places = dict.fromkeys(architectures, 0)  # all points before have been tried
         self._told: dict[str, list[TrialRecord]] = {name: [] for name in architectures}
         self._trial_ids: set[str] = set()
         self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
@@ -107,10 +108,8 @@ class Studies:
             yield {name: space.default[name] for name in space.distributions}
             return
         yield from self._plan.points(architecture)[place - 1 : place]
-        if self._plan.settings.sampler.kind == "grid":
-            point = next(self._grids[architecture], None)
-            if point is not None:
-                yield point
+        if architecture in self._grids:
+            yield from self._untried(architecture)
             return
         for attempt in range(_ATTEMPTS):
             yield self._numbers(architecture, place, attempt) if self._plan.settings.sampler.kind == "cmaes" else {}
@@ -125,11 +124,16 @@ class Studies:
         seed = derive_seed("cmaes", self._plan.settings.searcher_seed, architecture, place, attempt)
         return {**next_numbers(self._plan.space(architecture), told, seed=seed)}
 
-    def _grid(self, architecture: str) -> Iterator[dict[str, Value]]:
-        """The grid's points that have not been tried: a process goes through them once."""
+    def _grid(self, architecture: str) -> Grid:
         settings = self._plan.settings
-        space, given = self._plan.space(architecture), settings.sampler.grid
-        for point in grid_points(space, given, searcher_seed=settings.searcher_seed):
+        return Grid(self._plan.space(architecture), settings.sampler.grid, searcher_seed=settings.searcher_seed)
+
+    def _untried(self, architecture: str) -> Iterator[dict[str, Value]]:
+        """The grid's points from where it was left; a process goes through them once."""
+        grid = self._grids[architecture]
+        while self._grid_places[architecture] < len(grid):
+            point = grid[self._grid_places[architecture]]
+            self._grid_places[architecture] += 1
             if self._plan.trial_config(architecture, point).trial_id not in self._trial_ids:
                 yield point
 
