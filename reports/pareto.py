@@ -16,6 +16,8 @@ from reports.sweep_results import SweepResults
 
 _IS_BETTER_WHEN_HIGHER = {"score": True, "num_parameters": False, "latency_ms": False}
 
+_CALLED = {"score": "score", "num_parameters": "parameters", "latency_ms": "latency, ms"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParetoRow:
@@ -62,6 +64,14 @@ def pareto_rows(sweep: SweepResults) -> list[ParetoRow]:
     return sorted(rows, key=lambda row: not row.is_on_front)
 
 
+def front_lines(rows: Sequence[ParetoRow]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells of a table of rows that have the same objectives."""
+    names = list(rows[0].values) if rows else []
+    header = ["architecture", "number", *(_CALLED[name] for name in names)]
+    lines = [[row.architecture, str(row.number), *(_shown(name, row.values[name]) for name in names)] for row in rows]
+    return header, lines
+
+
 def pareto_front(values_NK: ArrayLike, *, higher_is_better: Sequence[bool]) -> NDArray[np.bool_]:
     """Which rows no other row dominates: is as good in every column and better in one. Equal rows stay together.
 
@@ -76,6 +86,10 @@ def pareto_front(values_NK: ArrayLike, *, higher_is_better: Sequence[bool]) -> N
     as_good_NN = (gains_NK[:, None] >= gains_NK[None, :]).all(axis=2)
     better_NN = (gains_NK[:, None] > gains_NK[None, :]).any(axis=2)
     return np.logical_not(np.any(as_good_NN & better_NN, axis=0))
+
+
+def _shown(name: str, value: float) -> str:
+    return {"score": f"{value:.3f}", "num_parameters": f"{value:,.0f}", "latency_ms": f"{value:.2f}"}[name]
 
 
 def _values(sweep: SweepResults, row: LeaderboardRow, objectives: Sequence[str]) -> dict[str, float | None]:

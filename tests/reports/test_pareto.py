@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.pareto import objectives_of, pareto_front, pareto_rows
+from reports.pareto import front_lines, objectives_of, pareto_front, pareto_rows
 
 if TYPE_CHECKING:
     from tests.reports.conftest import InventedSweep
@@ -59,6 +59,12 @@ def test_rows_of_a_sweep_have_those_of_the_front_first(costly: "InventedSweep") 
     assert [(row.trial_id, row.is_on_front) for row in rows] == [("slow", True), ("fast", True), ("beaten", False)]
     assert rows[0].values == pytest.approx({"score": 0.9, "latency_ms": 9.0})
     assert rows[1].number == 1
+
+
+def test_the_front_as_a_table(costly: "InventedSweep") -> None:
+    header, lines = front_lines([row for row in pareto_rows(costly.load()) if row.is_on_front])
+    assert header == ["architecture", "number", "score", "latency, ms"]
+    assert lines == [["cnn", "0", "0.900", "9.00"], ["cnn", "1", "0.700", "1.00"]]
 
 
 def test_latency_is_the_median_over_seeds(new_sweep: Callable[..., "InventedSweep"]) -> None:
