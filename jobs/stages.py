@@ -23,6 +23,7 @@ from reports import (
     fold_header,
     fold_lines,
     fold_rows,
+    front_lines,
     group_lines,
     group_scores,
     is_experiment,
@@ -31,6 +32,8 @@ from reports import (
     leaderboard_header,
     leaderboard_lines,
     load_sweep,
+    objectives_of,
+    pareto_rows,
     render_page,
 )
 from reports.audit_of_stops import stops_line
@@ -181,11 +184,20 @@ def print_scores(sweep: SweepResults) -> None:
         title = f"Leaderboard of {sweep.sweep_id} (ranked by validation)"
         print_table(title, leaderboard_header(sweep), leaderboard_lines(sweep, rows))
         _print_groups(sweep, rows[:1])
+        _print_front(sweep)
     else:
         say("no configuration has finished all its seeds; the report says why")
     audited = stops_line(sweep)
     if audited:
         say(audited)
+
+
+def _print_front(sweep: SweepResults) -> None:
+    """Of a sweep with several objectives, the configurations that no other one beats in all of them."""
+    front = [row for row in pareto_rows(sweep) if row.is_on_front]
+    if len(objectives_of(sweep)) > 1 and front:
+        header, lines = front_lines(front)
+        print_table(f"Pareto front of {sweep.sweep_id} (score on validation)", header, lines)
 
 
 def _print_groups(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> None:

@@ -5,6 +5,7 @@ from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows
 from reports.group_scores import GroupScores, are_told, ends, group_scores
 from reports.leaderboard import LeaderboardRow, best_of_each_architecture, leaderboard, to_json
 from reports.page import render_page
+from reports.pareto import ParetoRow, front_lines, objectives_of, pareto_rows
 from reports.studies import export_studies
 from reports.sweep_comparison import render_comparison
 from reports.sweep_results import SweepResults, load_sweep, newest_sweep
@@ -28,6 +29,10 @@ __all__ = [
     "group_lines",
     "TrialSummary",
     "trial_summaries",
+    "ParetoRow",
+    "pareto_rows",
+    "objectives_of",
+    "front_lines",
     "render_page",
     "render_comparison",
     "export_studies",

@@ -192,6 +192,11 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "events": ColumnDoc(
                 "What a reader of the numbers should know, in words: memory ran out and the batch was halved …"
             ),
+            "latency_ms": ColumnDoc(
+                "Median of forward passes over one window, on the device and in the precision of the training; null "
+                "where it is no objective of the sweep.",
+                "ms",
+            ),
         },
     ),
     "epochs": TableDoc(

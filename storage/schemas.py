@@ -120,6 +120,7 @@ SEEDS = pa.schema(
         pa.field("test_score", pa.float64()),
         pa.field("scores", pa.string()),  # part → metric → number or null, JSON; training/metrics.py describes them
         pa.field("events", pa.list_(pa.string())),  # what a reader of the numbers should know: memory ran out …
+        pa.field("latency_ms", pa.float64()),  # median of forward passes over one window; null where it is no objective
     ]
 )
 

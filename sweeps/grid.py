@@ -4,7 +4,7 @@ Enters: a space, and values for the names that it leaves continuous. Leaves: con
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from storage.identity import derive_seed
 _MOST = 1_000_000  # more than anybody trains, and few enough to be shuffled
 
 
-def grid_points(space: SearchSpace, given: Mapping[str, Any], *, searcher_seed: int) -> Iterator[dict[str, Value]]:
-    """All points of the grid in random order, so that a sweep that ends before the grid does has seen all of it.
+class Grid:
+    """All points in random order, so that a sweep that ends before its grid does has seen something of all of it.
 
     Args:
         given: name → list of values, in the place of the space's.
@@ -26,12 +26,20 @@ def grid_points(space: SearchSpace, given: Mapping[str, Any], *, searcher_seed: 
     Raises:
         InvalidInput: as `check_grid`.
     """
-    values = _values(space, given)
-    shape = [len(of_name) for of_name in values.values()]
-    rng = np.random.default_rng(derive_seed("grid", searcher_seed, space.architecture))
-    for index in rng.permutation(math.prod(shape)):
-        places = np.unravel_index(index, shape) if shape else ()
-        yield {name: of_name[place] for (name, of_name), place in zip(values.items(), places, strict=True)}
+
+    def __init__(self, space: SearchSpace, given: Mapping[str, Any], *, searcher_seed: int) -> None:
+        self._values = _values(space, given)
+        self._shape = [len(of_name) for of_name in self._values.values()]
+        rng = np.random.default_rng(derive_seed("grid", searcher_seed, space.architecture))
+        self._order = rng.permutation(math.prod(self._shape))
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, place: int) -> dict[str, Value]:
+        index = self._order[place]  # out of range: an IndexError, so that a grid can be gone through
+        places = np.unravel_index(index, self._shape) if self._shape else ()
+        return {name: values[at] for (name, values), at in zip(self._values.items(), places, strict=True)}
 
 
 def grid_size(space: SearchSpace, given: Mapping[str, Any]) -> int:

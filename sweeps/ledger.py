@@ -10,12 +10,13 @@ import math
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from storage.errors import StorageError
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
+from sweeps.objectives import Measured
 from sweeps.plan import Parameters
 from training import SeedResult, TrialConfig
 from training.metrics import Evaluation
@@ -51,6 +52,7 @@ class TrialRecord:
             once more to the same numbers, and every row that is still there stays.
         objective: of its end; None if it failed before the first epoch, or has not ended.
         objectives: seed-epoch → objective, of every epoch that was reported.
+        measured: seed → what its row says of the model (`objectives.Measured`), of seeds trained to their end.
         known_from: the first number that was suggested with this end in mind; None while it has not ended, in older
             rows, and in an adaptive sweep.
     """
@@ -59,6 +61,7 @@ class TrialRecord:
     state: TrialState | None
     objective: float | None
     objectives: Mapping[int, float]
+    measured: Measured = field(default_factory=dict)
     known_from: int | None = None
 
     @property
@@ -196,6 +199,13 @@ class Ledger:
         name = f"{config.trial_id}-seed{seed}"
         return name in self._results.commits("predictions", sweep_id=self.sweep_id)
 
+    def latency_ms(self, config: TrialConfig, seed: int) -> float | None:
+        """What was recorded of a seed's model, if anything: it was measured once, and another time it is another."""
+        if f"{config.trial_id}-seed{seed}" not in self._results.commits("seeds", sweep_id=self.sweep_id):
+            return None
+        found = {(row["trial_id"], row["seed"]): row["latency_ms"] for row in self._rows("seeds")}
+        return found[config.trial_id, seed]
+
     def seed(self, config: TrialConfig, result: SeedResult) -> None:
         """Records predictions first: a row in `seeds` means that its predictions are there."""
         name = f"{config.trial_id}-seed{result.seed}"
@@ -226,6 +236,7 @@ class Ledger:
             "test_score": result.test.score,
             "scores": json.dumps({"validation": result.validation.scores, "test": result.test.scores}),
             "events": list(result.events),
+            "latency_ms": result.latency_ms,
         }
         self._commit("seeds", name, [row])
 
@@ -268,7 +279,8 @@ class Ledger:
         Raises:
             StorageError: trials have ended that were never suggested: rows of `suggestions` are lost.
         """
-        whole = self._whole_seeds()
+        of_seeds = self._rows("seeds")
+        whole, measured = self._whole_seeds(of_seeds), _measured(of_seeds)
         objectives: dict[str, dict[int, float]] = defaultdict(dict)
         for row in self._rows("epochs"):
             objectives[row["trial_id"]][row["seed_epoch"]] = row["objective"]
@@ -301,6 +313,7 @@ class Ledger:
                     state=state,
                     objective=end.get("objective") if state else None,
                     objectives=dict(sorted(objectives[row["trial_id"]].items())),
+                    measured=measured[row["trial_id"]],
                     known_from=end.get("known_from") if state else None,
                 )
             )
@@ -314,9 +327,9 @@ class Ledger:
             found[row["trial_id"], row["seed"]] = SeedScore(score=score, macro_f1=row["validation_macro_f1"])
         return found
 
-    def _whole_seeds(self) -> set[tuple[str, int]]:
+    def _whole_seeds(self, rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, int]]:
         """(trial_id, seed) whose row in `seeds` and whose predictions are both there."""
-        with_row = {(row["trial_id"], row["seed"]) for row in self._rows("seeds")}
+        with_row = {(row["trial_id"], row["seed"]) for row in rows}
         predicted = self._results.commits("predictions", sweep_id=self.sweep_id)
         return {(trial_id, seed) for trial_id, seed in with_row if f"{trial_id}-seed{seed}" in predicted}
 
@@ -326,6 +339,16 @@ class Ledger:
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         return self._results.read(table, sweep_id=self.sweep_id).to_pylist()
+
+
+def _measured(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[int, dict[str, float]]]:
+    found: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
+    for row in rows:
+        of_seed = {name: row[name] for name in ("num_parameters", "latency_ms")}
+        found[row["trial_id"]][row["seed"]] = {
+            name: float(value) for name, value in of_seed.items() if value is not None
+        }
+    return found
 
 
 def _prediction_rows(config: TrialConfig, seed: int, part: str, evaluation: Evaluation) -> list[dict[str, Any]]:

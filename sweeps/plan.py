@@ -11,6 +11,7 @@ from storage.errors import InvalidInput, hold_rules
 from storage.identity import content_hash
 from sweeps.configurations import check_model, configuration
 from sweeps.follow_ups import AuditSettings, ConfirmSettings
+from sweeps.objectives import DIRECTIONS, Objective
 from sweeps.points import check_points, points_for
 from sweeps.sampler_settings import SamplerSettings, check_sampler
 from training import TrialConfig
@@ -32,6 +33,7 @@ _LATER: Mapping[str, Any] = {
     "sampler": {},
     "points": (),
     "warm_start": (),
+    "objectives": ("score",),
 }
 
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
@@ -72,6 +74,8 @@ class SweepSettings:
             architectures that search all their names; all other names are as in the first.
         warm_start: ids of earlier sweeps over the same data, split and epochs, whose ended trials are told to the
             searcher beforehand. Which these are is fixed when the sweep begins.
+        objectives: what is looked for: `score`, first, which alone decides at rungs, and with it fewer `num_parameters`
+            and a lower `latency_ms`. Only trials that finish are compared in all of them.
         max_concurrent_trials: 0 for as many as the cluster holds.
         cpus_per_trial: what Ray reserves for one.
         gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
@@ -105,6 +109,7 @@ class SweepSettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     points: tuple[dict[str, Any], ...] = ()
     warm_start: tuple[str, ...] = ()
+    objectives: tuple[Objective, ...] = ("score",)
 
     def __post_init__(self) -> None:
         for name in self.architectures:
@@ -138,6 +143,23 @@ class SweepSettings:
             ),
         }
         hold_rules("sweep", self, rules)
+        self._check_objectives()
+
+    def _check_objectives(self) -> None:
+        is_one, names = self.objectives == ("score",), self.objectives
+        rules = {
+            "objectives": (
+                names[:1] == ("score",) and len(set(names)) == len(names),
+                f"score first, and then any of {', '.join(name for name in DIRECTIONS if name != 'score')}, none twice",
+            ),
+            "scheduler": (is_one or self.scheduler != "adaptive", "seed_epochs, asha or fifo with several objectives"),
+            "warm_start": (is_one or not self.warm_start, "nothing with several objectives"),
+        }
+        hold_rules("sweep", self, rules)
+        of_sampler = {
+            "kind": (is_one or self.sampler.kind != "cmaes", "tpe, gp, random or grid with several objectives")
+        }
+        hold_rules("sweep.sampler", self.sampler, of_sampler)
 
     @property
     def _least_budget(self) -> int:

@@ -110,6 +110,7 @@ def run_sweep(
             data=data,
             feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
             embedded=embedded,
+            measures_latency="latency_ms" in plan.settings.objectives,
         )
         try:
             _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})

@@ -4,7 +4,7 @@ A suggestion depends on the sweep's searcher seed, the architecture, its place i
 before it, and on nothing else: studies are rebuilt from the ledger in any process and suggest the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import optuna
 from optuna.distributions import json_to_distribution
@@ -13,13 +13,19 @@ from optuna.trial import FrozenTrial, TrialState
 from search_spaces.values import Value
 from storage.identity import derive_seed
 from sweeps.cma_es import next_numbers
-from sweeps.grid import grid_points
+from sweeps.grid import Grid
 from sweeps.ledger import Suggestion, TrialRecord
+from sweeps.objectives import DIRECTIONS, values_of
 from sweeps.plan import SweepPlan
 from sweeps.samplers import make_sampler
 
 _ATTEMPTS = 25
-_STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+_STATES = {
+    "finished": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    None: TrialState.RUNNING,
+}
 
 
 class Studies:
@@ -33,13 +39,15 @@ class Studies:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it warns of is not for who runs a sweep
         self._plan = plan
         architectures = plan.settings.architectures
-        self._studies = {name: optuna.create_study(direction="maximize") for name in architectures}
-        self._grids = {name: self._grid(name) for name in architectures}
+        directions = [DIRECTIONS[name] for name in plan.settings.objectives]
+        self._studies = {name: optuna.create_study(directions=directions) for name in architectures}
+        self._grids = {name: self._grid(name) for name in architectures if plan.settings.sampler.kind == "grid"}
+        self._grid_places = dict.fromkeys(architectures, 0)  # all points before have been tried
         self._told: dict[str, list[TrialRecord]] = {name: [] for name in architectures}
         self._trial_ids: set[str] = set()
         self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
         for record in earlier:
-            self._studies[record.suggestion.config.architecture].add_trial(_ended(record))
+            self._studies[record.suggestion.config.architecture].add_trial(self._frozen(record))
 
     def restore(self, records: Iterable[TrialRecord]) -> None:
         """Takes up an earlier process's trials, in the order of their numbers; those not ended count as running."""
@@ -48,11 +56,10 @@ class Studies:
             study = self._studies[suggestion.config.architecture]
             trial_id = suggestion.config.trial_id
             self._trial_ids.add(trial_id)
+            study.add_trial(self._frozen(record))
             if record.state is None:
-                study.add_trial(_frozen(suggestion, TrialState.RUNNING, None, {}))
                 self._asked[trial_id] = study.get_trials(deepcopy=False)[-1].number
             else:
-                study.add_trial(_ended(record))
                 self._told[suggestion.config.architecture].append(record)
 
     def suggest(self, number: int) -> Suggestion | None:
@@ -85,15 +92,13 @@ class Studies:
     def tell(self, record: TrialRecord) -> None:
         """Tells how a trial ended: stopped ones as PRUNED with their curve, so that an objective of epoch 3 is never
         compared with one of epoch 75; failed ones as FAIL, which no sampler takes for a bad score."""
-        assert record.state is not None
-        trial_id = record.suggestion.config.trial_id
         study = self._studies[record.suggestion.config.architecture]
-        number = self._asked.pop(trial_id)
+        number = self._asked.pop(record.suggestion.config.trial_id)
+        frozen = self._frozen(record)
         trial = optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
-        for step, value in record.objectives.items():
+        for step, value in frozen.intermediate_values.items():
             trial.report(value, step)
-        final = record.objective if record.state == "finished" else None
-        study.tell(number, final, state=_STATES[record.state])
+        study.tell(number, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
         self._told[record.suggestion.config.architecture].append(record)
 
     def _given(self, architecture: str, place: int) -> Iterator[dict[str, Value]]:
@@ -103,10 +108,8 @@ class Studies:
             yield {name: space.default[name] for name in space.distributions}
             return
         yield from self._plan.points(architecture)[place - 1 : place]
-        if self._plan.settings.sampler.kind == "grid":
-            point = next(self._grids[architecture], None)
-            if point is not None:
-                yield point
+        if architecture in self._grids:
+            yield from self._untried(architecture)
             return
         for attempt in range(_ATTEMPTS):
             yield self._numbers(architecture, place, attempt) if self._plan.settings.sampler.kind == "cmaes" else {}
@@ -121,27 +124,32 @@ class Studies:
         seed = derive_seed("cmaes", self._plan.settings.searcher_seed, architecture, place, attempt)
         return {**next_numbers(self._plan.space(architecture), told, seed=seed)}
 
-    def _grid(self, architecture: str) -> Iterator[dict[str, Value]]:
-        """The grid's points that have not been tried: a process goes through them once."""
+    def _grid(self, architecture: str) -> Grid:
         settings = self._plan.settings
-        space, given = self._plan.space(architecture), settings.sampler.grid
-        for point in grid_points(space, given, searcher_seed=settings.searcher_seed):
+        return Grid(self._plan.space(architecture), settings.sampler.grid, searcher_seed=settings.searcher_seed)
+
+    def _untried(self, architecture: str) -> Iterator[dict[str, Value]]:
+        """The grid's points from where it was left; a process goes through them once."""
+        grid = self._grids[architecture]
+        while self._grid_places[architecture] < len(grid):
+            point = grid[self._grid_places[architecture]]
+            self._grid_places[architecture] += 1
             if self._plan.trial_config(architecture, point).trial_id not in self._trial_ids:
                 yield point
 
-
-def _ended(record: TrialRecord) -> FrozenTrial:
-    assert record.state is not None
-    return _frozen(record.suggestion, _STATES[record.state], record.objective, record.objectives)
-
-
-def _frozen(
-    suggestion: Suggestion, state: TrialState, objective: float | None, objectives: Mapping[int, float]
-) -> FrozenTrial:
-    return optuna.create_trial(
-        state=state,
-        params=dict(suggestion.parameters),
-        distributions={name: json_to_distribution(text) for name, text in suggestion.distributions.items()},
-        value=objective if state == TrialState.COMPLETE else None,
-        intermediate_values=dict(objectives),
-    )
+    def _frozen(self, record: TrialRecord) -> FrozenTrial:
+        """A trial as its study has it. With several objectives Optuna knows no curves: a stopped trial then ranks
+        behind all that finished, with the other stopped ones, and one that lacks a measurement counts as failed."""
+        objectives, suggestion = self._plan.settings.objectives, record.suggestion
+        state, values = _STATES[record.state], None
+        if state == TrialState.COMPLETE:
+            seeds = suggestion.config.seeds
+            values = values_of(objectives, score=record.objective, measured=record.measured, seeds=seeds)
+            state = TrialState.COMPLETE if values else TrialState.FAIL
+        return optuna.create_trial(
+            state=state,
+            params=dict(suggestion.parameters),
+            distributions={name: json_to_distribution(text) for name, text in suggestion.distributions.items()},
+            values=values,
+            intermediate_values=dict(record.objectives) if len(objectives) == 1 and record.state else {},
+        )

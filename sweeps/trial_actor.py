@@ -1,5 +1,6 @@
 """A trial inside a Ray process: run_trial, with every number committed before anybody else hears of it."""
 
+import dataclasses
 import gc
 import os
 import traceback
@@ -20,6 +21,7 @@ from sweeps.trial_news import told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
 from training.fuse_choice import FuseSeeds
+from training.latency import latency_ms
 from training.model_card import model_card
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
@@ -34,6 +36,7 @@ class TrialContext:
     Attributes:
         feature_spec: of the data, field by field, for the cards of the models; None where no models are kept.
         embedded: the data with embeddings of frozen backbones, for the trials that they fit.
+        measures_latency: of every seed's model, when it is trained.
     """
 
     sweep_id: str
@@ -41,6 +44,7 @@ class TrialContext:
     data: TrialData
     feature_spec: Mapping[str, Any] | None = None
     embedded: tuple[TrialData, ...] = ()
+    measures_latency: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +137,9 @@ def train_recorded(
         hear(EpochNews(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics))
 
     def record(result: SeedResult) -> None:
+        if context.measures_latency:
+            measured = ledger.latency_ms(config, result.seed) or latency_ms(config, result, context.data)
+            result = dataclasses.replace(result, latency_ms=measured)
         _keep_model(config, result, context, ledger)  # before its row, so that no row is without its model
         on_seed(result)
         ledger.seed(config, result)

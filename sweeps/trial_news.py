@@ -30,6 +30,8 @@ class SeedEnd:
     best_epoch: int
     epochs_trained: int
     train_seconds: float
+    num_parameters: int
+    latency_ms: float | None
     validation: Scored
     test: Scored
 
@@ -48,12 +50,23 @@ def heard(result: Mapping[str, Any]) -> tuple[EpochMetrics, list[SeedEnd]]:
     return EpochMetrics(**result["metrics"]), ended
 
 
+def measured(result: Mapping[str, Any]) -> dict[int, dict[str, float]]:
+    """Seed → what the ended seeds of a result of Tune say of their models, as their rows do."""
+    found = {}
+    for seed in result.get("ended", ()):
+        of_seed = {name: seed[name] for name in ("num_parameters", "latency_ms")}
+        found[seed["seed"]] = {name: float(value) for name, value in of_seed.items() if value is not None}
+    return found
+
+
 def _end(result: SeedResult) -> SeedEnd:
     return SeedEnd(
         seed=result.seed,
         best_epoch=result.best_epoch,
         epochs_trained=result.epochs_trained,
         train_seconds=result.train_seconds,
+        num_parameters=result.num_parameters,
+        latency_ms=result.latency_ms,
         validation=_scored(result.validation),
         test=_scored(result.test),
     )

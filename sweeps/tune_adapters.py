@@ -15,6 +15,7 @@ from sweeps.plan import SweepPlan
 from sweeps.rungs import Rungs, milestones
 from sweeps.studies import Studies
 from sweeps.table_searcher import TableSearcher
+from sweeps.trial_news import measured
 
 
 class LedgerSearcher(TableSearcher):
@@ -41,6 +42,9 @@ class LedgerSearcher(TableSearcher):
         self._curves: dict[str, dict[int, float]] = {
             record.suggestion.config.trial_id: dict(record.objectives) for record in records if record.state is None
         }
+        self._measured = {
+            record.suggestion.config.trial_id: dict(record.measured) for record in records if record.state is None
+        }
         self.stopped: set[str] = set()  # filled by the scheduler
 
     def has_more(self) -> bool:
@@ -61,6 +65,7 @@ class LedgerSearcher(TableSearcher):
         suggestion = self.suggestion_of(trial_id)
         if suggestion is not None and "objective" in result:
             self._curves[suggestion.config.trial_id][result["seed_epoch"]] = result["objective"]
+            self._measured.setdefault(suggestion.config.trial_id, {}).update(measured(result))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         suggestion = self._running.pop(trial_id, None)
@@ -83,6 +88,7 @@ class LedgerSearcher(TableSearcher):
             state=state,
             objective=curve.get(last),
             objectives=curve,
+            measured=self._measured.pop(suggestion.config.trial_id, {}),
             known_from=self._known_from,
         )
         self._ledger.end(

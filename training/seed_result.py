@@ -18,6 +18,7 @@ class SeedResult:
         best_weights: of that epoch and the whole model, by name; on the CPU.
         test_embeddings: what the head sees of every test clip, in the order of `test.clip_ids`; float32 (clips, D).
         events: what happened that a reader of the numbers should know, one sentence each.
+        latency_ms: of one window (`latency.latency_ms`); None where nobody has asked.
     """
 
     seed: int
@@ -31,3 +32,4 @@ class SeedResult:
     best_weights: Mapping[str, torch.Tensor] = field(repr=False)
     test_embeddings: NDArray[np.float32] = field(repr=False)
     events: tuple[str, ...] = ()
+    latency_ms: float | None = None

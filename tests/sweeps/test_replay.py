@@ -68,10 +68,12 @@ class Machine:
         curve = {epoch: rate + epoch / 100 for epoch in range(1, length[state] + 1)}
         record_curve(self.ledger, config, curve)
         for epoch, objective in curve.items():
-            self._searcher.on_trial_result(tune_id, {"seed_epoch": epoch, "objective": objective})
+            ended = [config.seeds[epoch // config.epochs - 1]] if epoch % config.epochs == 0 else []
+            told = [{"seed": seed, "num_parameters": 10, "latency_ms": 1000 * rate} for seed in ended]
+            self._searcher.on_trial_result(tune_id, {"seed_epoch": epoch, "objective": objective, "ended": told})
         result: dict[str, Any] = {"seed_epoch": length[state], "objective": curve[length[state]]}
         if state == "finished":
-            record_seeds(self.ledger, config)
+            record_seeds(self.ledger, config, latency_ms=1000 * rate)
         if state == "stopped":
             self._searcher.stopped.add(tune_id)
         self._searcher.on_trial_complete(tune_id, {"failed": True} if state == "failed" else result)
@@ -90,6 +92,15 @@ def test_three_trials_at_once_are_replayed_from_their_rows(kind: str, kill_share
     records = machine.run()
     assert (machine.num_kills > 2) is (kill_share > 0)
     assert [suggestion.number for suggestion in replay(plan, records)] == list(range(14))
+
+
+def test_several_objectives_are_replayed_too(tmp_path: Path) -> None:
+    plan = plan_of("tpe", objectives=("score", "latency_ms", "num_parameters"))
+    records = Machine(plan, tmp_path, seed=5, kill_share=0.2).run()
+    assert len(list(replay(plan, records))) == 14
+    elsewhere = [replace(record, measured={}) for record in records]
+    with pytest.raises(ReplayDiffers):
+        list(replay(plan, elsewhere))
 
 
 def test_several_architectures_are_replayed_too(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from storage.model_file import from_bytes, model_key
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan, run_sweep
+from sweeps.ledger import Ledger
 from sweeps.loggers import LogSettings, TrialLogs
+from sweeps.replay import replay
 from sweeps.run_sweep import run_info
 from training import TrialConfig, TrialData, run_trial
 from training.inference import Predictor
@@ -61,6 +63,27 @@ def undisturbed_store(
 def undisturbed(undisturbed_store: ObjectStore) -> dict[str, pd.DataFrame]:
     """The tables of that sweep."""
     return tables(undisturbed_store, make_plan())
+
+
+def test_a_finished_sweep_of_two_objectives_is_extended_and_replayed_from_its_rows(
+    data: TrialData, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path))
+    values = {"num_trials": 2, "seeds": (1,), "epochs": 2, "scheduler": "fifo", "objectives": ("score", "latency_ms")}
+    said: list[str] = []
+    outcomes = [
+        run_sweep(make_plan(**values, extend=extend), data, store, sweep_row=SWEEP_ROW, say=said.append)
+        for extend in (0, 1, 1)
+    ]
+    assert [(outcome.num_trials_found, outcome.num_trials_run) for outcome in outcomes] == [(0, 2), (2, 1), (3, 0)]
+    assert len({outcome.sweep_id for outcome in outcomes}) == 1
+    assert said[1:3] == [
+        "extended by 1 configurations per architecture, 1 in all",
+        f"sweep {outcomes[0].sweep_id}: 3 trials over cnn on cpu",
+    ]
+    records = Ledger(ResultsTable(store), outcomes[0].sweep_id).records()
+    assert all(record.measured[1]["latency_ms"] > 0 for record in records)
+    assert [suggestion.number for suggestion in replay(make_plan(**values), records)] == [0, 1, 2]
 
 
 def test_every_planned_trial_ends_once(undisturbed: dict[str, pd.DataFrame]) -> None:

@@ -1,5 +1,6 @@
 """Suggestions: the default first, reproducible from the ledger, pruned trials told as pruned."""
 
+import itertools
 from typing import Any
 
 import optuna
@@ -58,8 +59,10 @@ def sampled(kind: Any, **settings: object) -> SweepPlan:
     return make_plan(**given, sampler=SamplerSettings(**values))
 
 
-@pytest.mark.parametrize("known", [1, 7, 14])  # before and after the random start-up trials
-@pytest.mark.parametrize("kind", ["tpe", "random", "grid", "cmaes", "gp"])
+@pytest.mark.parametrize(
+    ("kind", "known"),  # before and after the random start-up trials
+    [*itertools.product(("tpe", "random", "grid", "cmaes"), (1, 7, 14)), ("gp", 7)],
+)
 def test_studies_rebuilt_from_records_suggest_what_the_undisturbed_ones_do(kind: str, known: int) -> None:
     plan = sampled(kind)
     _, records = ask_and_tell(plan, 16)
@@ -114,7 +117,7 @@ def test_no_configuration_is_suggested_twice_and_an_exhausted_space_says_so(monk
     assert suggestions[3] is None
 
 
-@pytest.mark.parametrize(("kind", "num_trials"), [("tpe", 40), ("gp", 25), ("cmaes", 100)])
+@pytest.mark.parametrize(("kind", "num_trials"), [("tpe", 40), ("gp", 18), ("cmaes", 100)])
 def test_samplers_that_learn_go_where_results_are_good(kind: str, num_trials: int) -> None:
     def worth(suggestion: Suggestion) -> float:
         return -abs(suggestion.config.augment.mix_alpha - 0.35) - abs(suggestion.config.model["dropout"] - 0.4)  # type: ignore[operator]

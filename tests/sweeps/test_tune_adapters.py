@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 from ledger_toys import record_curve
+from ray import cloudpickle
 from ray.tune.search import Searcher
 from sweep_toys import SWEEP_ROW, make_plan
 
+from search_spaces import get_space
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger
+from sweeps.sampler_settings import SamplerSettings
 from sweeps.tune_adapters import LedgerSearcher
 
 
@@ -68,6 +71,17 @@ def test_a_trial_whose_process_died_is_handed_out_first_by_the_next_process(tmp_
     stop(searcher, ledger, "a", 0.5)
     again, _ = make_searcher(make_plan(), tmp_path)
     assert [again.suggest(tune_id)["number"] for tune_id in ("c", "d")] == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random", "grid", "cmaes", "gp"])
+def test_tune_can_pickle_a_searcher_of_every_kind(kind: Any, tmp_path: Path) -> None:
+    grid = {name: [get_space("cnn").default[name]] for name in get_space("cnn").distributions if name != "batch_size"}
+    sampler = SamplerSettings(kind=kind, grid=grid if kind == "grid" else {})
+    searcher, ledger = make_searcher(make_plan(sampler=sampler), tmp_path)
+    for tune_id in ("a", "b"):
+        searcher.suggest(tune_id)
+    stop(searcher, ledger, "a", 0.5)
+    cloudpickle.loads(cloudpickle.dumps(searcher))
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ def record_curve(ledger: Ledger, config: TrialConfig, curve: Mapping[int, float]
         ledger.epoch(config, seed=config.seeds[seed], seed_epoch=seed_epoch, objective=objective, metrics=metrics)
 
 
-def record_seeds(ledger: Ledger, config: TrialConfig) -> None:
+def record_seeds(ledger: Ledger, config: TrialConfig, *, latency_ms: float | None = None) -> None:
     """What makes a finished trial whole: a row and predictions of every seed."""
     results = ResultsTable(ledger.store)
     for seed in config.seeds:
@@ -43,6 +43,7 @@ def record_seeds(ledger: Ledger, config: TrialConfig) -> None:
             "train_seconds": 1.0,
             "num_parameters": 10,
             "device": "cpu",
+            "latency_ms": latency_ms,
         }
         for table, values in (("predictions", answer), ("seeds", row)):
             rows = [{**of_seed, "seed": seed, **values}]
