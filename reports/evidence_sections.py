@@ -20,6 +20,7 @@ from reports.text import NO_VALUE, counted, p_text
 
 INTERVALS, PAIRS = "Leaderboard with 95 % intervals", "Is one better than another?"
 _LEVEL = 0.05
+_MANY_SEEDS = 100  # what would need more is not told to the seed
 _NONE = "Shown once a configuration has all its seeds complete."
 
 
@@ -202,6 +203,8 @@ def _verdict(first: str, second: str, found: Comparison, score: ChosenBy, *, sig
     ends = sorted(sign * end for end in (interval.low, interval.high)) if interval else []
     told = " to ".join(score.told_difference(end) for end in ends)
     size = f"{score.told_difference(mean)}{score.points}{f' ({told})' if told else ''}, p {_told_p(found.p_adjusted)}"
+    if not mean and not any(ends):
+        return f"{first} and {second} are right about the same clips."
     if found.p_adjusted < _LEVEL:
         return f"{first} is {'better' if mean > 0 else 'worse'} than {second}: {size}."
     return f"{first} against {second} is undecided: {size}{_what_would_decide(found)}."
@@ -212,6 +215,8 @@ def _what_would_decide(found: Comparison) -> str:
         return "; a single seed does not tell how many would decide"
     if found.more_seeds is None:
         return "; more seeds cannot decide, more test clips might"
+    if found.more_seeds > _MANY_SEEDS:
+        return f"; not even {_MANY_SEEDS} more seeds of each would decide"
     return f"; {counted(found.more_seeds, 'more seed')} of each might decide" if found.more_seeds else ""
 
 
@@ -274,4 +279,6 @@ def _seeds_needed(found: Comparison) -> str:
         return NO_VALUE
     if found.more_seeds is None:
         return "never"
+    if found.more_seeds > _MANY_SEEDS:
+        return f"over {_MANY_SEEDS} more"
     return "decided" if found.more_seeds == 0 else f"{found.more_seeds} more"

@@ -14,7 +14,7 @@ from reports.parameter_axes import parameter_axes, score_axis
 from reports.studies import LEAST_TRIALS, common_scores, importances
 from reports.sweep_results import SweepResults
 from reports.tables import folded, table
-from reports.text import counted, percent
+from reports.text import counted, decimal, percent
 from reports.trials import TrialSummary
 
 TITLE = "Hyperparameters"
@@ -71,6 +71,6 @@ def _importance_part(sweep: SweepResults, architecture: str, num_trials: int) ->
         f"{counted(found.num_trials, 'trial')} at seed-epoch {found.seed_epochs}. An upright mark: what 95 of 100 "
         "shuffles of the scores stay below; a pale bar does not reach it.",
     )
-    cells = [(one.name, percent(one.share), percent(one.by_chance)) for one in found.parameters]
-    header = (("parameter", "name"), ("importance", "number"), ("by chance", "number"))
+    cells = [(one.name, decimal(one.value), percent(one.share), decimal(one.by_chance)) for one in found.parameters]
+    header = (("parameter", "name"), *((name, "number") for name in ("importance", "share of all", "by chance")))
     return element("div", figure, folded("The same as a table", table(title, header, cells)))
