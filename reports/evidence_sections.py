@@ -215,9 +215,11 @@ def _what_would_decide(found: Comparison) -> str:
         return "; a single seed does not tell how many would decide"
     if found.more_seeds is None:
         return "; more seeds cannot decide, more test clips might"
+    if found.more_seeds == 0:
+        return f"; decided if it were the only pair (p {_told_p(found.p_value)})"
     if found.more_seeds > _MANY_SEEDS:
         return f"; not even {_MANY_SEEDS} more seeds of each would decide"
-    return f"; {counted(found.more_seeds, 'more seed')} of each might decide" if found.more_seeds else ""
+    return f"; {counted(found.more_seeds, 'more seed')} of each might decide"
 
 
 def _told_p(p_value: float) -> str:
@@ -233,7 +235,7 @@ def _how_read() -> Markup:
         "second did, Holm-adjusted over all pairs and seeds, with Cohen's g. Hedges' g: mean difference of seeds ÷ its "
         "deviation. Superiority: how often a seed of the first beats one of the second. Detectable: the smallest true "
         "difference that such a study finds in 80 of 100 cases. Seeds needed: how many more of each would decide, if "
-        "the difference is what it seems; never: clips and folds alone hide it."
+        "the difference is what it seems, and were it the only pair; never: clips and folds alone hide it."
     )
 
 
@@ -281,4 +283,4 @@ def _seeds_needed(found: Comparison) -> str:
         return "never"
     if found.more_seeds > _MANY_SEEDS:
         return f"over {_MANY_SEEDS} more"
-    return "decided" if found.more_seeds == 0 else f"{found.more_seeds} more"
+    return "none" if found.more_seeds == 0 else f"{found.more_seeds} more"

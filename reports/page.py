@@ -66,13 +66,13 @@ def _sweep_sections(
         optimism_section(sweep, gaps_of_finalists(finals.finalists), is_expected=False),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
+        # Here stands how often stopping was wrong, from the audit's rows.
         *error_sections(sweep, rows),
         recall_section(sweep, finals.best_of_each),
         groups_section(sweep, rows[:1]),
         calibration_section(sweep, rows[:1]),
         parameters_section(sweep, rows, trials),
         costs_section(sweep, trials, follow_ups=[(kind, found) for kind, found in followed if found is not None]),
-        # Here stands how often stopping was wrong, from the audit's rows.
         trials_section(sweep, trials),
         failures_section(sweep),
         what_was_run_section(sweep),

@@ -80,7 +80,12 @@ def test_only_the_predictions_of_finalists_are_read(sample: SampleSweep, monkeyp
     sweep = load_sweep(sample.results, sample.sweep_id)
     fetched: list[str] = []
     get = sample.results.store.get
-    monkeypatch.setattr(sample.results.store, "get", lambda key: fetched.append(key) or get(key))
+
+    def noted(key: str) -> bytes:
+        fetched.append(key)
+        return get(key)
+
+    monkeypatch.setattr(sample.results.store, "get", noted)
     best = leaderboard(sweep)[:1]
     assert finals_of(sweep, best).scores
     predictions = [key for key in fetched if key.startswith("results/predictions/")]
