@@ -88,13 +88,13 @@ def pairs_section(
         "By how much the line is ahead of the column",
         plots.difference_matrix(tests.names, means, clear, score),
         f"Mean difference in test {score.name}, in {unit}; blue: the line is ahead, orange: the column is. A star: "
-        f"p < {_LEVEL} after Holm's correction over all {counted(len(means), 'pair')}.",
+        f"p < {_LEVEL} after Holm's correction over {counted(len(means), 'pair')}.",
         min_width_pixels=plots.difference_width_pixels(len(tests.names)),
     )
     text = (
         f"{of_what} The same clips, folds and seeds are compared, clip by clip. Undecided is not equal: the table "
         "below tells which difference could have been found, and how many more seeds might decide. Decided is p < "
-        f"{_LEVEL} after Holm's correction over all {counted(len(means), 'pair')}; in brackets the 95 % interval of "
+        f"{_LEVEL} after Holm's correction over {counted(len(means), 'pair')}; in brackets the 95 % interval of "
         "the difference, which is not corrected."
     )
     as_table = folded("Every pair: p-values, effect sizes, seeds still needed", _how_read(), _pairs_table(tests, score))
