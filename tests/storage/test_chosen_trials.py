@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from storage.chosen_trials import read_trials
 from storage.compaction import compact
 from storage.errors import InvalidInput
 from storage.generations import Partition
 from storage.object_store import open_store
 from storage.results_table import ResultsTable
-from storage.chosen_trials import read_trials
 
 
 class CountingTable(ResultsTable):
