@@ -20,6 +20,7 @@ from reports.text import NO_VALUE, counted, p_text
 
 INTERVALS, PAIRS = "Leaderboard with 95 % intervals", "Is one better than another?"
 _LEVEL = 0.05
+_MANY_SEEDS = 100  # what would need more is not told to the seed
 _NONE = "Shown once a configuration has all its seeds complete."
 
 
@@ -87,13 +88,13 @@ def pairs_section(
         "By how much the line is ahead of the column",
         plots.difference_matrix(tests.names, means, clear, score),
         f"Mean difference in test {score.name}, in {unit}; blue: the line is ahead, orange: the column is. A star: "
-        f"p < {_LEVEL} after Holm's correction over all {counted(len(means), 'pair')}.",
+        f"p < {_LEVEL} after Holm's correction over {counted(len(means), 'pair')}.",
         min_width_pixels=plots.difference_width_pixels(len(tests.names)),
     )
     text = (
         f"{of_what} The same clips, folds and seeds are compared, clip by clip. Undecided is not equal: the table "
         "below tells which difference could have been found, and how many more seeds might decide. Decided is p < "
-        f"{_LEVEL} after Holm's correction over all {counted(len(means), 'pair')}; in brackets the 95 % interval of "
+        f"{_LEVEL} after Holm's correction over {counted(len(means), 'pair')}; in brackets the 95 % interval of "
         "the difference, which is not corrected."
     )
     as_table = folded("Every pair: p-values, effect sizes, seeds still needed", _how_read(), _pairs_table(tests, score))
@@ -202,6 +203,8 @@ def _verdict(first: str, second: str, found: Comparison, score: ChosenBy, *, sig
     ends = sorted(sign * end for end in (interval.low, interval.high)) if interval else []
     told = " to ".join(score.told_difference(end) for end in ends)
     size = f"{score.told_difference(mean)}{score.points}{f' ({told})' if told else ''}, p {_told_p(found.p_adjusted)}"
+    if not mean and not any(ends):
+        return f"{first} and {second} are right about the same clips."
     if found.p_adjusted < _LEVEL:
         return f"{first} is {'better' if mean > 0 else 'worse'} than {second}: {size}."
     return f"{first} against {second} is undecided: {size}{_what_would_decide(found)}."
@@ -212,7 +215,11 @@ def _what_would_decide(found: Comparison) -> str:
         return "; a single seed does not tell how many would decide"
     if found.more_seeds is None:
         return "; more seeds cannot decide, more test clips might"
-    return f"; {counted(found.more_seeds, 'more seed')} of each might decide" if found.more_seeds else ""
+    if found.more_seeds == 0:
+        return f"; decided if it were the only pair (p {_told_p(found.p_value)})"
+    if found.more_seeds > _MANY_SEEDS:
+        return f"; not even {_MANY_SEEDS} more seeds of each would decide"
+    return f"; {counted(found.more_seeds, 'more seed')} of each might decide"
 
 
 def _told_p(p_value: float) -> str:
@@ -228,7 +235,7 @@ def _how_read() -> Markup:
         "second did, Holm-adjusted over all pairs and seeds, with Cohen's g. Hedges' g: mean difference of seeds ÷ its "
         "deviation. Superiority: how often a seed of the first beats one of the second. Detectable: the smallest true "
         "difference that such a study finds in 80 of 100 cases. Seeds needed: how many more of each would decide, if "
-        "the difference is what it seems; never: clips and folds alone hide it."
+        "the difference is what it seems, and were it the only pair; never: clips and folds alone hide it."
     )
 
 
@@ -274,4 +281,6 @@ def _seeds_needed(found: Comparison) -> str:
         return NO_VALUE
     if found.more_seeds is None:
         return "never"
-    return "decided" if found.more_seeds == 0 else f"{found.more_seeds} more"
+    if found.more_seeds > _MANY_SEEDS:
+        return f"over {_MANY_SEEDS} more"
+    return "none" if found.more_seeds == 0 else f"{found.more_seeds} more"

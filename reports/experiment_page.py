@@ -10,13 +10,15 @@ from reports.chosen_by import chosen_by, has_several_labels
 from reports.cost_sections import failures_section
 from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows, is_literature
 from reports.error_sections import CLASSES, LABELS, MATRIX, class_section, confusion_section, label_section
+from reports.evidence import estimate
 from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup, element
-from reports.optimism import gaps_of_experiment, optimism_section
+from reports.optimism import clip_cube, folds_of, gaps_of_experiment, optimism_section
 from reports.sections import what_was_run_section
 from reports.sweep_results import SweepResults
 from reports.tables import json_block, table
 from reports.text import counted
+from storage.errors import InvalidInput
 
 LITERATURE = (
     "Protocol: literature. The epochs whose weights were kept were chosen on the test folds themselves, as many papers "
@@ -51,7 +53,24 @@ def _scores_section(sweep: SweepResults) -> Markup:
         "standard deviation over seeds; the last row is the mean over folds, seed by seed."
     )
     header = [(name, "number") for name in fold_header(sweep)]
-    return section("Scores by fold", caption(text), table("Scores by fold", header, fold_lines(sweep, rows)))
+    by_fold_table = table("Scores by fold", header, fold_lines(sweep, rows))
+    return section("Scores by fold", caption(text), by_fold_table, _interval(sweep))
+
+
+def _interval(sweep: SweepResults) -> Markup | None:
+    """Of the mean over all folds and seeds; None before every fold has a seed with predictions."""
+    try:
+        found = estimate(clip_cube(folds_of(sweep)))
+    except InvalidInput:
+        return None
+    score = chosen_by(sweep)
+    return element(
+        "p",
+        f"Over all folds and seeds: test {score.name} {score.told(found.mean)}, 95 % interval ",
+        element("strong", score.told_interval(found.interval)),
+        f", over {counted(found.num_clips, 'clip')} in {counted(found.num_groups, 'group')}, "
+        f"{counted(found.num_folds, 'fold')} and {counted(found.num_seeds, 'seed')}.",
+    )
 
 
 def _curves_section(sweep: SweepResults, folds: Mapping[str, LeaderboardRow]) -> Markup:

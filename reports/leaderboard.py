@@ -72,7 +72,8 @@ def leaderboard(sweep: SweepResults) -> list[LeaderboardRow]:
     that count are those that the configuration itself names; a configuration with one of them missing has no row.
     """
     rows = []
-    for suggestion in sweep.suggestions.itertuples():
+    with_seeds = sweep.suggestions[sweep.suggestions["trial_id"].isin(sweep.seeds["trial_id"])]
+    for suggestion in with_seeds.itertuples():
         planned = planned_seeds(str(suggestion.configuration))
         completed = sweep.seeds_of(str(suggestion.trial_id), planned)
         if planned and set(completed["seed"]) == set(planned):

@@ -63,6 +63,18 @@ def folds_of(experiment: SweepResults) -> Folds:
     )
 
 
+def clip_cube(one: Folds) -> ScoreCube:
+    """What trials are chosen by, clip by clip on test.
+
+    Raises:
+        InvalidInput: predictions of a fold are missing.
+    """
+    one.source.fetch_predictions(list(one.fold_of_trial))
+    predictions = pd.concat([one.source.predictions_of(trial_id) for trial_id in one.fold_of_trial])
+    answers = answers_of(predictions, one.fold_of_trial, num_labels=len(one.source.labels))
+    return macro_auc(answers) if has_several_labels(one.source) else accuracy(answers)
+
+
 def gap_between(literature: Folds, honest: Folds) -> tuple[Estimate, str]:
     """(literature − honest, what it rests on): clip by clip where predictions of both are stored.
 
@@ -70,7 +82,7 @@ def gap_between(literature: Folds, honest: Folds) -> tuple[Estimate, str]:
         InvalidInput: they have other folds, or no seed in common.
     """
     try:
-        return optimism_gap(_clip_cube(literature), _clip_cube(honest)), "clips, folds and seeds"
+        return optimism_gap(clip_cube(literature), clip_cube(honest)), "clips, folds and seeds"
     except InvalidInput:
         score = "test_score" if has_several_labels(honest.source) else "test_accuracy"
         cubes = [run_cube(one.source.seeds, one.fold_of_trial, score=score) for one in (literature, honest)]
@@ -162,13 +174,6 @@ def _gap(what: str, literature: Folds, honest: Folds) -> list[Gap]:
     except InvalidInput:
         return []  # a fold or a seed is missing yet
     return [Gap(what=what, basis=basis, estimate=estimate)]
-
-
-def _clip_cube(one: Folds) -> ScoreCube:
-    one.source.fetch_predictions(list(one.fold_of_trial))
-    predictions = pd.concat([one.source.predictions_of(trial_id) for trial_id in one.fold_of_trial])
-    answers = answers_of(predictions, one.fold_of_trial, num_labels=len(one.source.labels))
-    return macro_auc(answers) if has_several_labels(one.source) else accuracy(answers)
 
 
 def _planned(one: Folds) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from reports.parameter_axes import parameter_axes, score_axis
 from reports.studies import LEAST_TRIALS, common_scores, importances
 from reports.sweep_results import SweepResults
 from reports.tables import folded, table
-from reports.text import counted, percent
+from reports.text import counted, decimal, percent
 from reports.trials import TrialSummary
 
 TITLE = "Hyperparameters"
@@ -44,15 +44,16 @@ def _architecture_part(
     axes = parameter_axes(sweep, architecture)
     if not scores or not axes:
         return None
-    told = [chosen_by(sweep).told(score) for score in scores.values()]
+    score_name = chosen_by(sweep)
+    told = [score_name.told(score) for score in scores.values()]
     shown = [trial for trial in trials if trial.architecture == architecture and trial.trial_id in scores]
     best_first = sorted(shown, key=lambda trial: -scores[trial.trial_id])[:_MOST_LINES]
-    name = f"validation.{chosen_by(sweep).short}"
+    name = f"validation.{score_name.short}"
     some = "" if len(best_first) == len(shown) else f" The best {_MOST_LINES} of {len(shown)} are drawn."
     lines = plotted(
         f"{architecture}: every trial through its values",
         plots.parallel_lines([*axes, score_axis(name, scores, told)], best_first, best),
-        f"{counted(len(shown), 'trial')}; at the right the validation {chosen_by(sweep).name} at seed-epoch "
+        f"{counted(len(shown), 'trial')}; at the right the validation {score_name.name} at seed-epoch "
         f"{seed_epochs}. Each axis is the range that was searched.{some} All values stand in the table of all trials.",
         min_width_pixels=plots.parallel_width_pixels(len(axes) + 1),
     )
@@ -71,6 +72,6 @@ def _importance_part(sweep: SweepResults, architecture: str, num_trials: int) ->
         f"{counted(found.num_trials, 'trial')} at seed-epoch {found.seed_epochs}. An upright mark: what 95 of 100 "
         "shuffles of the scores stay below; a pale bar does not reach it.",
     )
-    cells = [(one.name, percent(one.share), percent(one.by_chance)) for one in found.parameters]
-    header = (("parameter", "name"), ("importance", "number"), ("by chance", "number"))
+    cells = [(one.name, decimal(one.value), percent(one.share), decimal(one.by_chance)) for one in found.parameters]
+    header = (("parameter", "name"), *((name, "number") for name in ("importance", "share of all", "by chance")))
     return element("div", figure, folded("The same as a table", table(title, header, cells)))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+from numpy.typing import NDArray
 from optuna.distributions import json_to_distribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -28,7 +29,7 @@ from storage.errors import InvalidInput
 
 LEAST_TRIALS = 8  # fewer say nothing about half a dozen parameters
 _TOP = 0.25  # whose parameters are compared with all others'
-_SHUFFLES, _QUANTILE = 99, 0.95
+_SHUFFLES, _QUANTILE = 59, 0.95
 _STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
 _SQLITE, _JOURNAL = (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
 
@@ -38,11 +39,13 @@ class Importance:
     """One hyperparameter.
 
     Attributes:
-        share: of the importance of all of them; they sum to 1.
-        by_chance: what 95 of 100 shuffles of the scores stay below; a share that is no larger tells nothing.
+        value: as PED-ANOVA has it; 0 where the best quarter's values are spread like all others'.
+        share: of the sum over all parameters.
+        by_chance: the value that 95 of 100 shuffles of the scores stay below; one that is no larger tells nothing.
     """
 
     name: str
+    value: float
     share: float
     by_chance: float
 
@@ -96,9 +99,9 @@ def importances(sweep: SweepResults, architecture: str, *, num_shuffles: int = _
         for row in rows.itertuples():
             scores.append(score_of[str(row.trial_id)])
             study.add_trial(_frozen(row, TrialState.COMPLETE, value=scores[-1]))
-        found = _shares(study, np.array(scores))
+        found = _values(study, np.array(scores))
         rng = np.random.default_rng(0)
-        shuffled = [_shares(study, rng.permutation(scores)) for _ in range(num_shuffles)]
+        shuffled = [_values(study, rng.permutation(scores)) for _ in range(num_shuffles)]
     return Importances(
         architecture=architecture,
         num_trials=len(rows),
@@ -106,10 +109,11 @@ def importances(sweep: SweepResults, architecture: str, *, num_shuffles: int = _
         parameters=tuple(
             Importance(
                 name=name,
-                share=share,
-                by_chance=float(np.quantile([shares.get(name, 0.0) for shares in shuffled], _QUANTILE)),
+                value=value,
+                share=value / (sum(found.values()) or 1.0),
+                by_chance=float(np.quantile([values[name] for values in shuffled], _QUANTILE)),
             )
-            for name, share in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+            for name, value in sorted(found.items(), key=lambda item: (-item[1], item[0]))
         ),
     )
 
@@ -138,7 +142,8 @@ def export_studies(sweep: SweepResults, into: str) -> list[tuple[str, int]]:
     except OSError as e:
         raise InvalidInput("into", given=into, allowed="a file in a folder that can be written", remedy=f"{e}.") from e
     finally:
-        part.unlink(missing_ok=True)
+        if part.exists():
+            part.unlink()
     return found
 
 
@@ -183,13 +188,15 @@ def _exported(
     running."""
     state = TrialState.RUNNING if end is None else _STATES[end.state]
     value = None if end is None or pd.isna(end.objective) else float(end.objective)
-    if state == TrialState.COMPLETE and (value is None or not np.isfinite(value)):
+    if value is not None and not np.isfinite(value):
+        value = None
+    if state == TrialState.COMPLETE and value is None:
         state = TrialState.FAIL
     seeds = sweep.seeds[sweep.seeds["trial_id"] == row.trial_id]
     trial = _frozen(
         row,
         state,
-        value=value if state == TrialState.COMPLETE else None,
+        value=value if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
         curve={}
         if epochs is None
         else dict(zip(map(int, epochs["seed_epoch"]), map(float, epochs["objective"]), strict=True)),
@@ -242,9 +249,14 @@ def _frozen(
     )
 
 
-def _shares(study: optuna.Study, scores: Any) -> dict[str, float]:
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=_TOP)
-    return get_param_importances(study, evaluator=evaluator, target=lambda trial: -float(scores[trial.number]))
+def _values(study: optuna.Study, scores: NDArray[np.float64]) -> dict[str, float]:
+    """Name → importance; not normalized, as shares of different shuffles could not be compared."""
+    return get_param_importances(
+        study,
+        evaluator=PedAnovaImportanceEvaluator(target_quantile=_TOP),
+        target=lambda trial: -float(scores[trial.number]),
+        normalize=False,
+    )
 
 
 @contextmanager

@@ -46,7 +46,7 @@ td.number, .time { white-space: nowrap; }
 .best td, .best th { background: #eef6fc; }
 .words { min-width: 15rem; max-width: 32rem; overflow-wrap: anywhere; white-space: pre-line; }
 .name { min-width: 8.8rem; max-width: 16rem; overflow-wrap: anywhere; }
-.parameters { display: flex; flex-wrap: wrap; gap: .1rem .9rem; min-width: 13rem; }
+.parameters { display: flex; flex-wrap: wrap; gap: .1rem .9rem; min-width: 11.5rem; }
 .parameters b { font-weight: 400; color: var(--muted); }
 .tag { display: inline-block; border-radius: 999px; padding: .02rem .6rem; font-size: .82rem; font-weight: 600;
   background: #e4e7eb; color: #323f4b; white-space: nowrap; }

@@ -21,7 +21,7 @@ from reports.leaderboard import LeaderboardRow, leaderboard
 from reports.markup import Markup, element, join
 from reports.style import DRAW_SCRIPT
 from reports.sweep_results import SweepResults
-from reports.tables import leaderboard_table, table
+from reports.tables import parameters, table
 from reports.text import NO_VALUE, counted, percent
 from reports.trials import trial_summaries
 
@@ -186,12 +186,31 @@ def _leaderboards_section(compared: Sequence[Compared]) -> Markup:
         element(
             "div",
             element("h3", f"{one.letter}: {one.sweep.sweep_id}"),
-            leaderboard_table(one.sweep, one.rows[:_MOST_ROWS]) if one.rows else empty("Nothing has finished."),
+            _short_leaderboard(one) if one.rows else empty("No configuration has all its seeds complete."),
         )
         for one in compared
     ]
     text = f"The first {_MOST_ROWS} of each, ranked by validation within its sweep."
     return section("Leaderboards side by side", caption(text), element("div", *parts, class_="pair"))
+
+
+def _short_leaderboard(one: Compared) -> Markup:
+    """The scores first: beside another table there is little room."""
+    score = chosen_by(one.sweep)
+    numbers = ("rank", f"validation {score.short}", f"test {score.short}", "trial")
+    header = [("architecture", "name"), *((name, "number") for name in numbers), ("configuration", "")]
+    cells = [
+        (
+            row.architecture,
+            row.rank,
+            score.told(row.validation_score_mean, row.validation_score_std),
+            element("strong", score.told(row.test_score_mean, row.test_score_std)),
+            row.number,
+            parameters(row.configuration),
+        )
+        for row in one.rows[:_MOST_ROWS]
+    ]
+    return table(f"Leaderboard of {one.sweep.sweep_id}", header, cells)
 
 
 def _differences_section(title: str, settings: Sequence[Mapping[str, Any]], compared: Sequence[Compared]) -> Markup:

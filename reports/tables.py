@@ -39,6 +39,7 @@ def trials_table(sweep: SweepResults, trials: Iterable[TrialSummary]) -> Markup:
         ("seed-epochs", "number"),
         ("objective", "number"),
     )
+    told = chosen_by(sweep).told
     cells = [
         (
             trial.number,
@@ -48,7 +49,7 @@ def trials_table(sweep: SweepResults, trials: Iterable[TrialSummary]) -> Markup:
             trial.why,
             f"{trial.num_seeds_complete} of {trial.num_seeds}",
             trial.seed_epochs,
-            chosen_by(sweep).told(trial.objective),
+            told(trial.objective),
         )
         for trial in trials
     ]

@@ -39,11 +39,12 @@ def trial_summaries(sweep: SweepResults) -> list[TrialSummary]:
     """One summary per planned trial, by number."""
     ended = {row.trial_id: row for row in sweep.trials.itertuples()}
     newest_epoch = {row.trial_id: row for row in sweep.epochs.itertuples()}
+    completed = set(zip(sweep.seeds["trial_id"], sweep.seeds["seed"], strict=True))
     failures = {str(trial_id): rows for trial_id, rows in sweep.failures.groupby("trial_id")}
     return [
         _summary(
-            sweep,
             suggestion,
+            completed=completed,
             end=ended.get(suggestion.trial_id),
             epoch=newest_epoch.get(suggestion.trial_id),
             failures=failures.get(str(suggestion.trial_id)),
@@ -53,13 +54,13 @@ def trial_summaries(sweep: SweepResults) -> list[TrialSummary]:
 
 
 def _summary(
-    sweep: SweepResults, suggestion: Any, *, end: Any, epoch: Any, failures: pd.DataFrame | None
+    suggestion: Any, *, completed: set[tuple[str, int]], end: Any, epoch: Any, failures: pd.DataFrame | None
 ) -> TrialSummary:
     state = end.state if end is not None else "open" if epoch is not None else "waiting"
     seed_epochs = int(end.seed_epochs if end is not None else epoch.seed_epoch if epoch is not None else 0)
     objective = end.objective if end is not None else epoch.objective if epoch is not None else None
     planned = planned_seeds(suggestion.configuration)
-    num_complete = len(sweep.seeds_of(suggestion.trial_id, planned))
+    num_complete = sum((suggestion.trial_id, seed) in completed for seed in planned)
     return TrialSummary(
         trial_id=suggestion.trial_id,
         number=int(suggestion.number),

@@ -132,8 +132,9 @@ def _epoch_axis(figure: go.Figure) -> go.Figure:
 def _joined_curves(sweep: SweepResults, trials: list[TrialSummary]) -> dict[str, list[Any]]:
     """The objective curves of many trials as one trace: a null between two of them lifts the pen."""
     joined: dict[str, list[Any]] = {"x": [], "y": [], "customdata": []}
+    epochs = {str(trial_id): rows for trial_id, rows in sweep.epochs.groupby("trial_id")}
     for trial in trials:
-        of_trial = sweep.epochs[sweep.epochs["trial_id"] == trial.trial_id]
+        of_trial = epochs.get(trial.trial_id, sweep.epochs.head(0))
         seed_epochs, objectives = columns(of_trial, "seed_epoch", "objective")
         joined["x"] += [*seed_epochs, None]
         joined["y"] += [*objectives, None]

@@ -25,14 +25,14 @@ def importance_bars(found: Importances) -> go.Figure:
     places = list(range(len(names)))
     figure = new_figure(height=110 + 34 * len(names))
     figure.add_bar(
-        x=[parameter.share for parameter in found.parameters],
+        x=[parameter.value for parameter in found.parameters],
         y=places,
         orientation="h",
         width=0.6,
-        marker={"color": [COLOURS[0] if one.share > one.by_chance else "#b8d4e6" for one in found.parameters]},
-        customdata=names,
+        marker={"color": [COLOURS[0] if one.value > one.by_chance else "#b8d4e6" for one in found.parameters]},
+        customdata=[[name, one.share] for name, one in zip(names, found.parameters, strict=True)],
         name="importance",
-        hovertemplate="%{customdata}: %{x:.0%}<extra></extra>",
+        hovertemplate="%{customdata[0]}: %{x:.3f}, %{customdata[1]:.0%} of all<extra></extra>",
     )
     figure.add_scatter(
         x=[parameter.by_chance for parameter in found.parameters],
@@ -40,10 +40,10 @@ def importance_bars(found: Importances) -> go.Figure:
         mode="markers",
         marker={"color": INK, "symbol": "line-ns", "size": 18, "line": {"width": 2, "color": INK}},
         name="by chance",
-        hovertemplate="95 of 100 shuffles stay below %{x:.0%}<extra></extra>",
+        hovertemplate="95 of 100 shuffles stay below %{x:.3f}<extra></extra>",
     )
     figure.update_yaxes(tickvals=places, ticktext=_lines(names), range=[len(names) - 0.4, -0.6], zeroline=False)
-    return figure.update_xaxes(tickformat=".0%", rangemode="tozero", title_text="share of importance")
+    return figure.update_xaxes(rangemode="tozero", title_text="importance")
 
 
 def parallel_lines(axes: Sequence[Axis], trials: Sequence[TrialSummary], best: str | None) -> go.Figure:

@@ -80,9 +80,7 @@ class Browser:
     def open(self, path: Path, *, width: int, height: int = 900) -> Seen:
         """Opens a page in a window of this width and waits until all its figures are drawn."""
         self._events.clear()
-        self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.ask("Page.navigate", url=f"file://{path}")
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._hear()
@@ -139,7 +137,8 @@ class Browser:
         found = []
         for event in self._events:
             if event["method"] == "Runtime.exceptionThrown":
-                found.append(json.dumps(event["params"]["exceptionDetails"])[:400])
+                details = event["params"]["exceptionDetails"]
+                found.append(details.get("exception", {}).get("description", details["text"]))
             elif event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
                 found.append(event["params"]["entry"]["text"])
             elif event["method"] == "Runtime.consoleAPICalled" and event["params"]["type"] == "error":

@@ -44,6 +44,8 @@ class InventedSweep:
         seeds: Sequence[int] = (1, 2, 3),
         parameters: dict[str, Any] | None = None,
         loss: str = "cross_entropy",
+        device: str = "cpu",
+        distributions: dict[str, str] | None = None,
         **columns: Any,
     ) -> str:
         self._commit(
@@ -54,9 +56,15 @@ class InventedSweep:
             architecture=architecture,
             parameters=json.dumps({"learning_rate": 0.001, "dropout": 0.3} if parameters is None else parameters),
             untuned_default=parameters == {},
-            distributions="{}",
+            distributions=json.dumps(distributions or {}),
             configuration=json.dumps(
-                {"architecture": architecture, "seeds": list(seeds), "epochs": 3, "loss": {"kind": loss}}
+                {
+                    "architecture": architecture,
+                    "seeds": list(seeds),
+                    "epochs": 3,
+                    "device": device,
+                    "loss": {"kind": loss},
+                }
             ),
             **columns,
         )
@@ -139,6 +147,9 @@ class InventedSweep:
             seed_epochs=seed_epochs,
             **{**row, **columns},
         )
+
+    def decide(self, decision: int, trial_id: str, **columns: Any) -> None:
+        self._commit("decisions", f"decision{decision}-{trial_id}", decision=decision, trial_id=trial_id, **columns)
 
     def fail(
         self, trial_id: str, *, reason: str = "out of memory", detail: str = "CUDA error", minutes: int = 5

@@ -27,7 +27,7 @@ HOSTILE = (
     "<!--<script>",
     "%{x}&lt;",
 )
-NUM_FIGURES = 8  # of the hostile page: strips, scores, losses, rungs, matrix, recall and precision, classes × seeds
+NUM_FIGURES = 12  # of the hostile page, of which one of two architectures was searched and both have predictions
 # All that a page with harmless names is made of.
 OWN_TAGS = set(
     "html head meta title style body header main section footer div p h1 h2 h3 span strong b dl dt dd table thead "
@@ -96,6 +96,15 @@ def hostile_page(new_sweep: "Callable[..., InventedSweep]") -> str:
     invented.suggest("t1", number=1, architecture=HOSTILE[3], parameters={HOSTILE[4]: HOSTILE[3]})
     invented.fail("t1", reason=HOSTILE[2], detail=HOSTILE[3])
     invented.end("t1", "failed", number=1, architecture=HOSTILE[3], seed_epochs=0, objective=None)
+    kind = json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": [HOSTILE[0], HOSTILE[3]]}})
+    searched = {"parameters": {HOSTILE[4]: HOSTILE[3]}, "distributions": {HOSTILE[4]: kind}}
+    invented.suggest("t2", number=2, architecture=HOSTILE[3], seeds=(1,), **searched)
+    invented.train("t2", 1, (0.3, 0.5), architecture=HOSTILE[3])
+    invented.complete_seed("t2", 1, architecture=HOSTILE[3])
+    invented.end("t2", "finished", number=2, architecture=HOSTILE[3], seed_epochs=2)
+    for trial_id in ("t0", "t2"):
+        for clip in range(4):
+            invented.predict(trial_id, 1, f"{clip}", label=clip % 2, predicted=clip % 2 * (trial_id == "t0"))
     return page_of(invented)
 
 

@@ -1,0 +1,188 @@
+"""Who enters the statistics of a sweep, and from which rows; what the page says of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from reports import leaderboard, load_sweep
+from reports.evidence import accuracy, answers_of, compare, estimate
+from reports.finalists import best_and_defaults, finalists_of_sweep
+from reports.finals import Finals, finals_of, finals_sections
+from reports.sweep_results import SweepResults
+from tests.reports.sample_sweep import SampleSweep
+
+if TYPE_CHECKING:
+    from tests.reports.conftest import InventedSweep
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> SampleSweep:
+    """Two architectures, two trials each, the default and another one, all trained to the end."""
+    return SampleSweep(root=tmp_path / "store", architectures=("cnn", "alexnet"), num_trials=2, num_clips=40)
+
+
+def finals_and_sweep(sample: SampleSweep) -> tuple[Finals, SweepResults]:
+    sweep = load_sweep(sample.results, sample.sweep_id)
+    return finals_of(sweep, leaderboard(sweep)), sweep
+
+
+def test_without_a_confirmation_they_are_the_sweeps_own_and_the_page_says_so(sample: SampleSweep) -> None:
+    sample.write()
+    finals, sweep = finals_and_sweep(sample)
+    assert [finalist.number for finalist in finals.finalists] == [row.number for row in leaderboard(sweep)]
+    assert finals.confirmation is None
+    assert {finalist.num_folds for finalist in finals.finalists} == {1}
+    text = "".join(finals_sections(sweep, finals))
+    assert "as no configuration has been confirmed" in text
+    assert "test played no part in any choice" in text
+
+
+def test_of_many_trials_the_best_of_each_architecture_and_its_default_are_taken(invented: "InventedSweep") -> None:
+    for number in range(6):
+        invented.suggest(f"t{number}", number=number, parameters={} if number == 5 else None)
+        for seed in (1, 2, 3):
+            invented.complete_seed(f"t{number}", seed, validation_accuracy=0.9 - 0.1 * number)
+    sweep = invented.load()
+    finalists = finalists_of_sweep(sweep, leaderboard(sweep))
+    assert [finalist.name for finalist in finalists] == ["cnn #0", "cnn #1", "cnn #2", "cnn #5 default"]
+    assert [finalist.name for finalist in best_and_defaults(finalists)] == ["cnn #0", "cnn #5 default"]
+
+
+def test_a_default_that_is_the_best_is_tested_against_the_best_that_was_searched(sample: SampleSweep) -> None:
+    sample.write()
+    finals, _ = finals_and_sweep(sample)
+    assert finals.tests is not None
+    assert len(finals.tests.names) == 4
+    assert {name for name in finals.tests.names if name.endswith("default")} == {"cnn #0 default", "alexnet #2 default"}
+
+
+def test_scores_intervals_and_tests_are_those_of_the_predictions(sample: SampleSweep) -> None:
+    sample.write()
+    finals, sweep = finals_and_sweep(sample)
+    rows = sample.results.read("predictions", sweep_id=sample.sweep_id).to_pandas()
+    assert finals.tests is not None
+    pair = finals.tests.names[0], finals.tests.names[-1]
+    trial_ids = [f"t{score.finalist.number}" for name in pair for score in finals.scores if score.finalist.name == name]
+    cubes = [accuracy(answers_of(rows, {trial_id: 0}, num_labels=len(sweep.labels))) for trial_id in trial_ids]
+    first = next(score for score in finals.scores if score.finalist.name == pair[0])
+    assert first.score.interval == estimate(cubes[0]).interval
+    assert first.score.mean == pytest.approx(sweep.seeds_of(trial_ids[0], (42, 123, 999))["test_accuracy"].mean())
+    assert finals.tests.comparisons[pair].p_value == compare(*cubes).p_value
+    assert finals.tests.comparisons[pair].p_adjusted >= finals.tests.comparisons[pair].p_value
+    assert all(p >= 0 for by_seed in finals.tests.p_mcnemar.values() for p in by_seed.values())
+
+
+def test_only_the_predictions_of_finalists_are_read(sample: SampleSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample.write()
+    sweep = load_sweep(sample.results, sample.sweep_id)
+    fetched: list[str] = []
+    get = sample.results.store.get
+
+    def noted(key: str) -> bytes:
+        fetched.append(key)
+        return get(key)
+
+    monkeypatch.setattr(sample.results.store, "get", noted)
+    best = leaderboard(sweep)[:1]
+    assert finals_of(sweep, best).scores
+    predictions = [key for key in fetched if key.startswith("results/predictions/")]
+    assert {key.rpartition("/")[2].partition("-")[0] for key in predictions} == {best[0].trial_id}
+
+
+def test_a_confirmation_takes_the_place_of_the_sweeps_own_trials(sample: SampleSweep) -> None:
+    sample.write()
+    confirmed = sample.confirm(seeds=(1, 2, 3, 4, 5))
+    finals, sweep = finals_and_sweep(sample)
+    assert finals.confirmation is not None
+    assert finals.confirmation.sweep_id == confirmed
+    assert [finalist.number for finalist in finals.finalists] == [0, 1, 2, 3]
+    assert {finalist.seeds for finalist in finals.finalists} == {(1, 2, 3, 4, 5)}
+    means = [finalist.validation_mean for finalist in finals.finalists]
+    assert means == sorted(means, reverse=True)
+    assert confirmed in "".join(finals_sections(sweep, finals))
+
+
+def test_over_folds_the_sweeps_own_test_clips_are_told_apart(sample: SampleSweep) -> None:
+    sample.write()
+    sample.confirm(folds=(1, 5), seeds=(1, 2))
+    finals, sweep = finals_and_sweep(sample)
+    first = finals.scores[0]
+    assert (first.score.num_clips, first.score.num_folds) == (80, 2)
+    assert first.untouched is not None
+    assert (first.untouched.num_clips, first.untouched.num_folds) == (40, 1)
+    rows = first.finalist.source.predictions_of("t0c5")
+    assert first.finalist.number == 0
+    assert first.untouched.mean == pytest.approx((rows["label"] == rows["predicted"]).mean())
+    assert "too good by what the choice of configurations is worth" in "".join(finals_sections(sweep, finals))
+
+
+def test_a_configuration_whose_confirmation_lacks_a_seed_is_left_out_and_counted(sample: SampleSweep) -> None:
+    sample.write()
+    confirmed = sample.confirm(seeds=(1, 2))
+    sample.suggest(confirmed, "tx", "cnn", 99, {}, seeds=(1, 2), of_trial="t9")
+    sample.complete(confirmed, "tx", "cnn", 1, 0.9)
+    finals, sweep = finals_and_sweep(sample)
+    assert 9 not in [finalist.number for finalist in finals.finalists]
+    assert finals.num_incomplete == 1
+    assert "1 configuration of it not complete" in "".join(finals_sections(sweep, finals))
+
+
+def test_a_confirmation_that_has_just_begun_changes_nothing_yet(sample: SampleSweep) -> None:
+    sample.write()
+    sample.begin("later", {}, kind="confirmation", of_sweep=sample.sweep_id)
+    sample.suggest("later", "t0c", "cnn", 0, {}, seeds=(1, 2), of_trial="t0")
+    finals, sweep = finals_and_sweep(sample)
+    assert finals.confirmation is None
+    assert "A confirmation has begun" in "".join(finals_sections(sweep, finals))
+
+
+def test_without_predictions_there_are_dots_but_no_interval_and_the_reason_is_told(invented: "InventedSweep") -> None:
+    invented.finished_trial("t0", number=0)
+    sweep = invented.load()
+    finals = finals_of(sweep, leaderboard(sweep))
+    assert (finals.scores, finals.tests, list(finals.reasons)) == ([], None, ["cnn #0"])
+    text = "".join(finals_sections(sweep, finals))
+    assert "Left out: 1 configuration" in text
+    assert "Every seed of the best configurations" in text
+
+
+def test_one_seed_is_told_to_be_about_these_models_alone(tmp_path: Path) -> None:
+    sample = SampleSweep(root=tmp_path / "store", architectures=("cnn",), num_trials=2, num_clips=30, seeds=(42,))
+    sample.write()
+    finals, sweep = finals_and_sweep(sample)
+    text = "".join(finals_sections(sweep, finals))
+    assert "With one seed, it is about these trained models" in text
+    assert "a single seed does not tell how many would decide" in text
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+def test_a_sweep_of_which_nothing_finished_has_sections_without_numbers(
+    new_sweep: "Callable[..., InventedSweep]", state: str
+) -> None:
+    invented = new_sweep()
+    invented.suggest("t0")
+    invented.train("t0", 1, (0.3,))
+    invented.end("t0", state, seed_epochs=1)
+    sweep = invented.load()
+    finals = finals_of(sweep, leaderboard(sweep))
+    text = "".join(finals_sections(sweep, finals))
+    assert "Shown once a configuration has all its seeds complete" in text
+    assert "Two configurations with stored predictions" in text
+
+
+def test_a_class_without_a_test_clip_has_a_dash_and_disturbs_no_interval(invented: "InventedSweep") -> None:
+    invented.suggest("t0", seeds=(1, 2))
+    for seed in (1, 2):
+        invented.complete_seed("t0", seed, test_confusion=[[3, 1, 0], [1, 3, 0], [0, 0, 0]])
+        for clip in range(8):
+            label = clip % 2
+            predicted = label if clip > seed else 1 - label
+            invented.predict("t0", seed, f"c{clip}", label=label, predicted=predicted, probabilities=[0.5, 0.4, 0.1])
+    sweep = invented.load()
+    (score,) = finals_of(sweep, leaderboard(sweep)).scores
+    assert score.score.interval is not None
+    assert not pd.isna(score.macro_f1.mean)
