@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Iterable, Mapping
 
 import optuna
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from storage.identity import derive_seed
@@ -28,6 +29,7 @@ class Studies:
         self._studies = {
             architecture: optuna.create_study(direction="maximize") for architecture in plan.settings.architectures
         }
+        self._compared = {name: IntersectionSearchSpace(include_pruned=True) for name in plan.settings.architectures}
         self._trial_ids: set[str] = set()
         self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
 
@@ -90,9 +92,20 @@ class Studies:
         seed = derive_seed("searcher", self._plan.settings.searcher_seed, architecture, place, attempt) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=num_random, multivariate=True, constant_liar=True
-            )
+            return _Tpe(self._compared[architecture], seed=seed, num_random=num_random)
+
+
+class _Tpe(optuna.samplers.TPESampler):
+    """A sampler for one suggestion, which need not compare the spaces of all trials for it: what was compared before is
+    known. With 3,000 trials that was half of a suggestion's 78 ms (optuna 5.0, 2026-11-21)."""
+
+    def __init__(self, compared: IntersectionSearchSpace, *, seed: int, num_random: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=num_random, multivariate=True, constant_liar=True)
+        self._compared = compared
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        found = self._compared.calculate(study, use_cache=True)
+        return {name: kind for name, kind in found.items() if not kind.single()}
 
 
 def _frozen(

@@ -6,6 +6,7 @@ import optuna
 import pytest
 from sweep_toys import make_plan
 
+from storage.identity import derive_seed
 from sweeps.ledger import Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
 from sweeps.studies import Studies
@@ -116,3 +117,27 @@ def test_results_guide_the_search_at_the_size_of_the_presets() -> None:
     assert high is not None
     assert low is not None
     assert high.config != low.config
+
+
+def test_suggestions_are_those_of_a_sampler_that_knows_nothing_before() -> None:
+    plan = make_plan(num_trials=20)
+    studies, records = ask_and_tell(plan, 16)
+    ours = studies.suggest(16)
+    assert ours is not None
+    space = plan.space("cnn").distributions
+    states = {"finished": optuna.trial.TrialState.COMPLETE, "stopped": optuna.trial.TrialState.PRUNED}
+    study = optuna.create_study(direction="maximize")
+    for record in records:
+        assert record.state in states
+        study.add_trial(
+            optuna.create_trial(
+                state=states[record.state],
+                params=dict(record.suggestion.parameters),
+                distributions=dict(space),
+                value=record.objective if record.state == "finished" else None,
+                intermediate_values=dict(record.objectives),
+            )
+        )
+    seed = derive_seed("searcher", plan.settings.searcher_seed, "cnn", 16, 0) % 2**32
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6, multivariate=True, constant_liar=True)
+    assert study.ask(dict(space)).params == ours.parameters
