@@ -62,7 +62,7 @@ class DriverTime:
 @contextmanager
 def actors_in_process(make: MakeTrainable, spent: DriverTime) -> Iterator[None]:
     """Every Tune run in this block trains what `make` makes."""
-    with mock.patch(_MANAGER, lambda resource_manager: _Actors(make, spent)):
+    with mock.patch(_MANAGER, side_effect=lambda resource_manager: _Actors(make, spent)):
         yield
 
 

@@ -1,5 +1,6 @@
 """Suggestions: the default first, reproducible from the ledger, pruned trials told as pruned."""
 
+import dataclasses
 from typing import Any
 
 import optuna
@@ -141,3 +142,24 @@ def test_suggestions_are_those_of_a_sampler_that_knows_nothing_before() -> None:
     seed = derive_seed("searcher", plan.settings.searcher_seed, "cnn", 16, 0) % 2**32
     study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6, multivariate=True, constant_liar=True)
     assert study.ask(dict(space)).params == ours.parameters
+
+
+def test_after_a_correction_suggestions_are_as_if_nothing_else_had_ever_been_told() -> None:
+    plan = make_plan(num_trials=30)
+    _, records = ask_and_tell(plan, 12)
+    corrected = Studies(plan)
+    corrected.restore(records)
+    now = [
+        dataclasses.replace(records[1], state="finished", objective=0.99, objectives={1: 0.4, 2: 0.5, 3: 0.99}),
+        dataclasses.replace(records[2], state="stopped"),
+        dataclasses.replace(records[4], state=None, objective=None),
+    ]
+    for record in now:
+        corrected.correct(record)
+    fresh = Studies(plan)
+    fresh.restore([{record.suggestion.number: record for record in now}.get(r.suggestion.number, r) for r in records])
+    expected = [fresh.suggest(number) for number in range(12, 16)]
+    assert [corrected.suggest(number) for number in range(12, 16)] == expected
+    unchanged = Studies(plan)
+    unchanged.restore(records)
+    assert [unchanged.suggest(number) for number in range(12, 16)] != expected
