@@ -34,13 +34,19 @@ class DriverTime:
     """Seconds and number of the driver's turns, by what they dealt with.
 
     Attributes:
-        seconds_of: `start`, `report`, `end` (a trial's last result) and `stop`; without what trials did in it.
+        seconds_of: `start`, `report` (after which a trial goes on) and `end`; without what trials did in it.
+        of_trials_s: what trials did.
     """
 
     seconds_of: Counter[str] = field(default_factory=Counter)
+    of_trials_s: float = 0.0
     num_of: Counter[str] = field(default_factory=Counter)
-    _last_turn: float = field(default_factory=time.perf_counter)
+    _last_turn: float = 0.0
     _elsewhere_s: float = 0.0
+
+    def begin(self) -> None:
+        """The first turn begins: what a run needs once, however many trials it has, is not counted."""
+        self._last_turn, self._elsewhere_s = time.perf_counter(), 0.0
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
@@ -50,6 +56,14 @@ class DriverTime:
             yield
         finally:
             self._elsewhere_s += time.perf_counter() - began
+
+    @contextmanager
+    def in_trial(self) -> Iterator[None]:
+        """What happens in this block a trial's own process would do."""
+        before = self._elsewhere_s
+        with self.elsewhere():
+            yield
+        self.of_trials_s += self._elsewhere_s - before
 
     def turn(self, kind: str) -> None:
         """Ends a turn: all since the last one belongs to it."""
@@ -85,6 +99,7 @@ class _Actors:
 
     def __init__(self, make: MakeTrainable, spent: DriverTime) -> None:
         self._make, self._spent = make, spent
+        spent.begin()
         self._ids = itertools.count()
         self._waiting: deque[tuple[TrackedActor, Mapping[str, Any]]] = deque()
         self._tasks: deque[tuple[TrackedActor, Callable[..., None]]] = deque()
@@ -114,7 +129,7 @@ class _Actors:
         """Deals with one event, as Tune's manager does: starts come first."""
         if self._waiting:
             actor, config = self._waiting.popleft()
-            with self._spent.elsewhere():
+            with self._spent.in_trial():
                 handle = _Handle(self._make(config))
             self._live_actors_to_ray_actors_resources[actor] = handle, None
             actor._on_start(actor)
@@ -123,7 +138,7 @@ class _Actors:
         if not self._tasks:
             return False
         actor, on_result = self._tasks.popleft()
-        with self._spent.elsewhere():
+        with self._spent.in_trial():
             result = self._live_actors_to_ray_actors_resources[actor][0].trainable.train()
         on_result(actor, result)
         self._spent.turn("report" if actor in self._live_actors_to_ray_actors_resources else "end")
