@@ -201,6 +201,7 @@ def moto() -> Iterator[ObjectStore]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             os.environ[name] = "benchmark"
         os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+        os.environ["AWS_ENDPOINT_URL"] = endpoint_url  # for processes that this one starts
         boto3.session.Session().client("s3", endpoint_url=endpoint_url).create_bucket(Bucket="benchmark")
         yield open_store("s3://benchmark/prefix", endpoint_url=endpoint_url)
     finally:
