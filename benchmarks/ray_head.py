@@ -41,7 +41,11 @@ class Head:
         token = self._folder / "token"
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
-        self.environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        self.environment = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # nobody takes 127.0.0.1 for the machine's outer address
+        }
         ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
         self.address = f"127.0.0.1:{ports['port']}"
         words = [
@@ -56,8 +60,7 @@ class Head:
         with (self._folder / "head.log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", *words],
-                # The node's address is then 127.0.0.1.
-                env={**os.environ, **self.environment, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
+                env={**os.environ, **self.environment},
                 cwd=self._folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
