@@ -195,7 +195,7 @@ class _Marks:
         self.found.append(
             Mark(
                 num_trials=num_ended,
-                num_reports=self._spent.num_of["report"] + self._spent.num_of["end"],
+                num_reports=self._spent.num_of["report"],
                 reports_s=reports_s,
                 trials_s=seconds.total() - reports_s - self._optuna_time[0],
                 optuna_s=self._optuna_time[0],

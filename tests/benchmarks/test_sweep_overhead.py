@@ -50,6 +50,17 @@ class TestDriving:
         assert min(spent.seconds_of.values()) > 0
         assert spent.of_trials_s > 0
 
+    def test_no_scheduler_of_ours_goes_through_all_trials_at_every_report(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr("ray.tune.schedulers.FIFOScheduler.choose_trial_to_run")
+        for scheduler in ("seed_epochs", "adaptive"):
+            store, plan = open_store(str(tmp_path / scheduler)), stub_plan(3, _EPOCHS, scheduler=scheduler)
+            ledger = ledger_of(store, plan)
+            with actors_in_process(lambda config, ledger=ledger: StubTrial(config, ledger), DriverTime()):
+                outcome = run_sweep(plan, None, store, sweep_row=SWEEP_ROW)  # type: ignore[arg-type]
+            assert outcome.num_trials_run == 3
+
     def test_there_is_a_mark_for_every_size_and_reading_leaves_the_table_as_it_was(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -59,7 +70,7 @@ class TestDriving:
         plain = sweep_overhead.measure_plain(str(tmp_path / "plain"), 10, _EPOCHS)
         for marks in (ours, plain):
             assert [mark.num_trials for mark in marks] == [2, 4, 10]
-            assert marks[-1].num_reports == 10 * (_EPOCHS + 1)
+            assert marks[-1].num_reports == 10 * _EPOCHS
             assert all(0 < mark.reports_s < math.inf for mark in marks)
         assert all(mark.restart_s and mark.again_s and mark.board_s for mark in ours)
         assert ResultsTable(store).read("epochs").num_rows == 10 * _EPOCHS
