@@ -7,7 +7,7 @@ first out. What a process costs (a second of start, a remote call a report) is m
 
 import itertools
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class DriverTime:
         of_trials_s: what trials did.
     """
 
-    seconds_of: Counter[str] = field(default_factory=Counter)
+    seconds_of: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     of_trials_s: float = 0.0
     num_of: Counter[str] = field(default_factory=Counter)
     _last_turn: float = 0.0

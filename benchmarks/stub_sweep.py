@@ -71,8 +71,8 @@ class StubTrial:
         objective = score_of(self._number)
         metrics = _metrics(self._epoch, objective)
         ended = [_seed_result(self._epoch)] if self._epoch == self._config.epochs else []
-        for result in ended:
-            self._ledger.seed(self._config, result)
+        for seed in ended:
+            self._ledger.seed(self._config, seed)
         self._ledger.epoch(self._config, seed=SEED, seed_epoch=self._epoch, objective=objective, metrics=metrics)
         result = {"seed": SEED, "seed_epoch": self._epoch, "objective": objective, "epoch": self._epoch}
         return {**result, **told(metrics, ended), "training_iteration": self._epoch, "done": False}

@@ -197,7 +197,7 @@ class _Marks:
                 num_trials=num_ended,
                 num_reports=self._spent.num_of["report"],
                 reports_s=reports_s,
-                trials_s=seconds.total() - reports_s - self._optuna_time[0],
+                trials_s=sum(seconds.values()) - reports_s - self._optuna_time[0],
                 optuna_s=self._optuna_time[0],
                 commits_s=self._spent.of_trials_s,
                 grown_mib=grown_mib,
@@ -251,7 +251,8 @@ def _memory_mib() -> float:
 def growth(marks: Sequence[Mark], seconds: Callable[[Mark], float | None]) -> float:
     """Slope of log seconds over log trials, by least squares."""
     points = [(math.log(mark.num_trials), math.log(max(value, 1e-9))) for mark in marks if (value := seconds(mark))]
-    return float(np.polyfit(*zip(*points, strict=True), deg=1)[0])
+    num_trials, spent = np.array(points).T
+    return float(np.polyfit(num_trials, spent, deg=1)[0])
 
 
 _GROWING: dict[str, Callable[[Mark], float | None]] = {

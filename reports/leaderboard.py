@@ -72,11 +72,12 @@ def leaderboard(sweep: SweepResults) -> list[LeaderboardRow]:
     that count are those that the configuration itself names; a configuration with one of them missing has no row.
     """
     rows = []
-    seeds_of = dict(list(sweep.seeds.groupby("trial_id")))  # looked for trial by trial, thousands would take minutes
+    # Looked for trial by trial, the seeds of thousands take minutes.
+    seeds_of = {str(trial_id): seeds for trial_id, seeds in sweep.seeds.groupby("trial_id")}
     nothing = sweep.seeds.iloc[:0]
     for suggestion in sweep.suggestions.itertuples():
         planned = planned_seeds(str(suggestion.configuration))
-        seeds = seeds_of.get(suggestion.trial_id, nothing)
+        seeds = seeds_of.get(str(suggestion.trial_id), nothing)
         completed = seeds[seeds["seed"].isin(planned)].sort_values("seed")
         if planned and set(completed["seed"]) == set(planned):
             rows.append(_row(sweep, suggestion, completed))

@@ -1,5 +1,6 @@
 """The benchmark of a sweep's driver on a few stub trials: a row for every size, and reading leaves the table alone."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class TestDriving:
         for scheduler in ("seed_epochs", "adaptive"):
             store, plan = open_store(str(tmp_path / scheduler)), stub_plan(3, _EPOCHS, scheduler=scheduler)
             ledger = ledger_of(store, plan)
-            with actors_in_process(lambda config, ledger=ledger: StubTrial(config, ledger), DriverTime()):
+            with actors_in_process(functools.partial(StubTrial, ledger=ledger), DriverTime()):
                 outcome = run_sweep(plan, None, store, sweep_row=SWEEP_ROW)  # type: ignore[arg-type]
             assert outcome.num_trials_run == 3
 
