@@ -204,6 +204,7 @@ class _Marks:
                 **read,
             )
         )
+        print(f"{time.strftime('%H:%M:%S')} {self.found[-1]}", file=sys.stderr, flush=True)
 
 
 def _readers(store: ObjectStore, plan: SweepPlan) -> dict[str, float]:
