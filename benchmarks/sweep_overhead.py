@@ -1,6 +1,6 @@
 """What a sweep of thousands of trials costs beside its training: each report, each trial, memory, restart, leaderboard.
 
-python benchmarks/sweep_overhead.py [--quick] [--trials 5000] [--epochs 20] [--s3-trials 500] [--process-trials 12]
+python benchmarks/sweep_overhead.py [--quick] [--trials 5000] [--epochs 20] [--s3-trials 500]
 
 Trials train nothing. `run_sweep` runs as ever, with Tune's own controller, our searcher, rungs, ledger and watch; only
 the actors are objects of the driver's process (actors_in_process.py), so that thousands of trials take minutes. Plain
@@ -95,16 +95,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--s3-trials", type=int, default=500)
+    parser.add_argument("--adaptive-trials", type=int, default=1000, help="of an adaptive sweep; 0 for none")
     parser.add_argument("--process-trials", type=int, default=12, help="with a process each; 0 for none")
     arguments = parser.parse_args(argv)
     num_epochs, num_trials = arguments.epochs, arguments.trials
     num_s3_trials, num_process_trials = arguments.s3_trials, arguments.process_trials
+    num_adaptive_trials = arguments.adaptive_trials
     if arguments.quick:
-        num_trials, num_epochs, num_s3_trials, num_process_trials = 60, 5, 20, 0
+        num_trials, num_epochs, num_s3_trials, num_process_trials, num_adaptive_trials = 60, 5, 20, 0, 0
     print_machine(("ray", "optuna", "pyarrow", "boto3", "moto"), num_cores=len(os.sched_getaffinity(0)))
     with tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
         local = _in_own_process(measure_ours, open_store(f"{folder}/ours"), num_trials, num_epochs)
         print_marks(f"ours, local folder, {num_epochs} epochs a trial", local)
+        if num_adaptive_trials:
+            store = open_store(f"{folder}/adaptive")
+            adaptive = _in_own_process(measure_ours, store, num_adaptive_trials, num_epochs, "adaptive")
+            print_marks(f"ours, adaptive, local folder, budget of {num_epochs} epochs a trial", adaptive)
         plain = _in_own_process(measure_plain, f"{folder}/plain", num_trials, num_epochs)
         print_marks(f"plain Ray Tune with ASHA, {num_epochs} epochs a trial", plain)
     with moto() as store:
@@ -125,7 +131,7 @@ def _in_own_process(work: Callable[..., T], *arguments: Any) -> T:
         return pool.submit(work, *arguments).result()
 
 
-def measure_ours(store: ObjectStore, num_trials: int, num_epochs: int, *, scheduler: str = "seed_epochs") -> list[Mark]:
+def measure_ours(store: ObjectStore, num_trials: int, num_epochs: int, scheduler: str = "seed_epochs") -> list[Mark]:
     """One sweep of ours with actors in process; a mark at each size. Leaves the sweep in the store."""
     plan = stub_plan(num_trials, num_epochs, scheduler=scheduler)
     ledger, spent = ledger_of(store, plan), DriverTime()
