@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="melsweep-benchmark-") as folder:
         local = _measure(open_store(folder), num_trials, arguments.epochs, rounds, folder=Path(folder))
     _print_table("disk", local, num_trials, arguments.epochs)
-    with _moto() as store:
+    with moto() as store:
         s3 = _measure(store, num_s3_trials, arguments.epochs, rounds, folder=None)
     _print_table("S3 (moto)", s3, num_s3_trials, arguments.epochs)
     for name, found in {"local": local, "s3": s3}.items():
@@ -186,7 +186,7 @@ _SEED_ROW = {
 
 
 @contextmanager
-def _moto() -> Iterator[ObjectStore]:
+def moto() -> Iterator[ObjectStore]:
     """A store in an empty bucket of a server of its own."""
     process = subprocess.Popen(
         [sys.executable, "-c", _MOTO],
@@ -201,6 +201,7 @@ def _moto() -> Iterator[ObjectStore]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             os.environ[name] = "benchmark"
         os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+        os.environ["AWS_ENDPOINT_URL"] = endpoint_url  # for processes that this one starts
         boto3.session.Session().client("s3", endpoint_url=endpoint_url).create_bucket(Bucket="benchmark")
         yield open_store("s3://benchmark/prefix", endpoint_url=endpoint_url)
     finally:

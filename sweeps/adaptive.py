@@ -32,6 +32,7 @@ class _Trial:
     until: to which it is being trained; None while it is put down.
     ends: score of every seed that came to its end.
     state: how it ended; None while it is open.
+    told: what its study has heard of it last.
     """
 
     suggestion: Suggestion
@@ -40,6 +41,7 @@ class _Trial:
     objectives: dict[int, float] = field(default_factory=dict)
     ends: list[float] = field(default_factory=list)
     state: TrialState | None = None
+    told: tuple[TrialState | None, bool, int] | None = None
 
     def record(self) -> TrialRecord:
         return TrialRecord(
@@ -72,7 +74,7 @@ class AdaptiveSearch:
         earlier: Sequence[TrialRecord] = (),
     ) -> None:
         settings = plan.settings
-        self._plan, self._ledger, self._earlier = plan, ledger, earlier
+        self._plan, self._ledger = plan, ledger
         self._scores = Scores(
             seed_milestones(
                 grace_epochs=settings.grace_epochs,
@@ -86,6 +88,7 @@ class AdaptiveSearch:
         self._trials: list[_Trial] = []
         self._row_of: dict[str, int] = {}
         self._exhausted: set[int] = set()
+        self._studies = Studies(plan, earlier)
         self._num_decisions = 0
         self._sent: list[int] = []  # rows that were on their way when an earlier process ended
         for record in records:
@@ -179,12 +182,19 @@ class AdaptiveSearch:
         """A configuration that has not been tried; None where the space has no other."""
         name = self._plan.settings.architectures[architecture]
         of_study = [trial for trial in self._trials if trial.suggestion.config.architecture == name]
-        studies = Studies(self._plan, self._earlier)
-        studies.restore(trial.as_told() for trial in of_study)
-        suggestion = studies.suggest_for(name, place=len(of_study), number=len(self._trials))
+        for trial in of_study:
+            self._tell(trial)
+        suggestion = self._studies.suggest_for(name, place=len(of_study), number=len(self._trials))
         if suggestion is None:
             self._exhausted.add(architecture)
         return suggestion
+
+    def _tell(self, trial: _Trial) -> None:
+        """Lets its study know where a trial stands, if that has changed."""
+        now = (trial.state, trial.until is None, trial.reached)
+        if trial.told != now:
+            self._studies.correct(trial.as_told())
+            trial.told = now
 
     def _add(self, suggestion: Suggestion) -> int:
         row = self._scores.add(self._plan.settings.architectures.index(suggestion.config.architecture))
@@ -243,6 +253,7 @@ class AdaptiveSearch:
         if record.state is None and trial.reached >= self._whole:  # its end, or rows of it, are missing
             trial.until = self._whole
             self._sent.append(row)
+        self._studies.restore([trial.as_told()])
 
     def _remember(self, decision: Decision) -> None:
         row = self._row_of.get(decision.trial_id)

@@ -6,12 +6,13 @@ A turn is a Tune trial; a trial of ours that is taken up again is another Tune t
 from collections.abc import Callable
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeps.adaptive import AdaptiveSearch, Turn
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
+from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
 
 
@@ -68,7 +69,7 @@ class AdaptiveSearcher(TableSearcher):
             self._on_end(self._search.end(ours, "finished"))
 
 
-class AdaptiveScheduler(FIFOScheduler):
+class AdaptiveScheduler(TableScheduler):
     """Ends a trial's turn, unless the next one is its, too."""
 
     def __init__(self, search: AdaptiveSearch, searcher: AdaptiveSearcher) -> None:

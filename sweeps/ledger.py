@@ -4,6 +4,7 @@ Enters: suggestions, epochs, seeds, ends and failures, each as one commit with a
 `TrialRecord`s from which a new process rebuilds the searcher and the scheduler.
 """
 
+import contextlib
 import datetime
 import json
 import math
@@ -13,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from storage.compaction import compact
 from storage.errors import StorageError
+from storage.generations import Partition
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.objectives import Measured
@@ -21,6 +24,10 @@ from sweeps.plan import Parameters
 from training import SeedResult, TrialConfig
 from training.metrics import Evaluation
 from training.progress import EpochMetrics
+
+# Reading so many commits takes a second and more; brought together, a tenth of it (benchmarks/sweep_overhead.py).
+_MANY_COMMITS = 1000
+_GATHERED = ("suggestions", "decisions", "trials", "seeds", "epochs")
 
 TrialState = Literal["finished", "stopped", "failed"]
 
@@ -130,6 +137,15 @@ class Ledger:
     def warm_start(self) -> list[dict[str, Any]]:
         return self._rows("warm_starts")
 
+    def gather(self) -> None:
+        """Brings many small commits together in large objects, so that the next reader has few to fetch.
+
+        Deletes nothing. Others may read, write and gather meanwhile; whoever is interrupted has changed nothing.
+        """
+        for table in _GATHERED:
+            with contextlib.suppress(StorageError):  # rows of a later version, or damaged ones: readers tell of those
+                compact(self.store, Partition(table=table, sweep_id=self.sweep_id), min_commits=_MANY_COMMITS)
+
     def suggest(self, suggestion: Suggestion) -> None:
         """Records a suggestion before its trial starts.
 
@@ -149,7 +165,7 @@ class Ledger:
         }
         if self._commit("suggestions", f"number{suggestion.number:05d}", [row]):
             return
-        stored = {row["number"]: row["trial_id"] for row in self._rows("suggestions")}
+        stored = {row["number"]: row["trial_id"] for row in self._rows("suggestions", "number", "trial_id")}
         if stored[suggestion.number] != suggestion.config.trial_id:
             raise StorageError(
                 f"another process is running the sweep {self.sweep_id} on this store. Wait for it to end, or stop it, "
@@ -282,9 +298,9 @@ class Ledger:
         of_seeds = self._rows("seeds")
         whole, measured = self._whole_seeds(of_seeds), _measured(of_seeds)
         objectives: dict[str, dict[int, float]] = defaultdict(dict)
-        for row in self._rows("epochs"):
+        for row in self._rows("epochs", "trial_id", "seed_epoch", "objective"):
             objectives[row["trial_id"]][row["seed_epoch"]] = row["objective"]
-        ended = {row["trial_id"]: row for row in self._rows("trials")}
+        ended = {row["trial_id"]: row for row in self._rows("trials", "trial_id", "state", "objective")}
         suggested = self._rows("suggestions")
         lost = ended.keys() - {row["trial_id"] for row in suggested}
         if lost:
@@ -337,8 +353,9 @@ class Ledger:
         rows = [{"sweep_id": self.sweep_id, **row} for row in rows]
         return self._results.commit(table, sweep_id=self.sweep_id, commit=commit, rows=rows)
 
-    def _rows(self, table: str) -> list[dict[str, Any]]:
-        return self._results.read(table, sweep_id=self.sweep_id).to_pylist()
+    def _rows(self, table: str, *columns: str) -> list[dict[str, Any]]:
+        """Of these columns; of all where none is named."""
+        return self._results.read(table, sweep_id=self.sweep_id, columns=columns or None).to_pylist()
 
 
 def _measured(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[int, dict[str, float]]]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from search_spaces import SearchSpace, get_space, list_spaces
@@ -167,7 +168,7 @@ class SweepSettings:
         return len(self.architectures) * len(self.seeds)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots, so that its id is found once: every report asks for it
 class SweepPlan:
     """A sweep over one split of one data set's features, on one kind of device.
 
@@ -183,7 +184,7 @@ class SweepPlan:
     device: Literal["cpu", "cuda"]
     quarantine_hash: str = ""
 
-    @property
+    @cached_property
     def sweep_id(self) -> str:
         """Name and hash of everything that decides what the sweep computes; the same plan is the same sweep."""
         return f"{self.settings.name}-{content_hash(self.identity, length=12)}"

@@ -90,10 +90,10 @@ def run_sweep(
     """
     ledger = Ledger(ResultsTable(store), plan.sweep_id)
     plan, earlier = begin(plan, ledger, sweep_row, say=say)
+    ledger.gather()
     records = ledger.records()
     ended = [record for record in records if record.state is not None]
-    for record in ended:  # a process that died between a trial's row and its clean-up left checkpoints behind
-        _clean_up(plan, store, record)
+    _clean_up_after_others(plan, store, ended)
     fault = Fault()
     watch = _Watch(plan, ended, on_progress, fault, logs)
 
@@ -119,6 +119,7 @@ def run_sweep(
                 logs.close("stopped")
     if fault.error:
         raise fault.error
+    ledger.gather()
     return SweepOutcome(
         sweep_id=plan.sweep_id,
         num_trials_found=len(ended),
@@ -158,6 +159,7 @@ def _tune(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows, and the report tells them
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Ctrl-C would look like the end of the sweep
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the results table is the log
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # likewise: no snapshot of all trials every few seconds
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a banner even at verbosity 0
     trainable = tune.with_resources(tune.with_parameters(train_trial, context=context), resources)
     with tempfile.TemporaryDirectory(prefix="melsweep-tune-") as folder:
@@ -189,6 +191,16 @@ def _clean_up(plan: SweepPlan, store: ObjectStore, record: TrialRecord) -> None:
         delete_models(store, plan.sweep_id, trial_id)
 
 
+def _clean_up_after_others(plan: SweepPlan, store: ObjectStore, ended: list[TrialRecord]) -> None:
+    """The same after processes that died between a trial's row and its clean-up: two listings, however many ended."""
+    state_of = {record.suggestion.config.trial_id: record.state for record in ended}
+    for prefix, kept in ((checkpoint_prefix(plan.sweep_id, ""), None), (f"models/{plan.sweep_id}/", "finished")):
+        for info in list(store.list(prefix)):
+            state = state_of.get(info.key.removeprefix(prefix).partition("/")[0])
+            if state is not None and state != kept:
+                store.delete(info.key)
+
+
 class _Watch(tune.Callback):
     """Counts what happens and tells the caller."""
 
@@ -203,6 +215,7 @@ class _Watch(tune.Callback):
         self._plan, self._on_progress, self._fault, self._logs = plan, on_progress, fault, logs
         self.num_ended, self.num_failed, self._seed_epochs = 0, 0, 0
         self._best: float | None = None
+        self._runs: dict[int, RunInfo] = {}  # by number, of trials that train
         for record in ended:
             self._count(record)
 
@@ -211,11 +224,17 @@ class _Watch(tune.Callback):
     ) -> None:
         if "objective" in result and not self._fault.error:
             self._seed_epochs += 1
-            run = run_info(self._plan, trial.config["number"], trial.config["configuration"])
             with self._fault.kept():
+                run = self._run(trial.config)
                 self._log(run, result)
                 name = run.name
                 self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
+
+    def _run(self, tune_config: Mapping[str, Any]) -> RunInfo:
+        number = tune_config["number"]
+        if number not in self._runs:
+            self._runs[number] = run_info(self._plan, number, tune_config["configuration"])
+        return self._runs[number]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self._logs:
@@ -224,6 +243,7 @@ class _Watch(tune.Callback):
     def end(self, record: TrialRecord) -> None:
         self._count(record)
         suggestion = record.suggestion
+        self._runs.pop(suggestion.number, None)
         if self._logs and record.state:
             self._logs.end(_run_id(self._plan, suggestion.number), record.state)
         self._tell(f"{suggestion.config.architecture} #{suggestion.number} {record.state}")

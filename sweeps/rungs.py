@@ -5,6 +5,7 @@ The resource is seed-epochs: a trial trains its first seed through the lower run
 epochs decide who earns the further seeds. At a rung all trials have trained the same (seed, epoch) cells.
 """
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -42,9 +43,11 @@ class Rungs:
     reduction_factor: int
     recorded: dict[int, dict[str, float]] = field(default_factory=dict)
     undecided: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _ascending: dict[int, list[float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.recorded = {milestone: {} for milestone in self.milestones} | self.recorded
+        self._ascending = {milestone: sorted(found.values()) for milestone, found in self.recorded.items()}
 
     def restore(self, trial_id: str, objectives: Iterable[tuple[int, float]], *, undecided_at: int | None) -> None:
         """Takes up what a trial reported in an earlier process.
@@ -57,18 +60,22 @@ class Rungs:
             if seed_epoch == undecided_at:
                 self.undecided[trial_id] = (seed_epoch, objective)
             elif seed_epoch in self.recorded:
-                self.recorded[seed_epoch][trial_id] = objective
+                self._record(trial_id, seed_epoch, objective)
 
     def goes_on(self, trial_id: str, seed_epoch: int, objective: float) -> bool:
         """Records a trial at a rung and decides; between rungs, and for a rung it has passed, it goes on."""
         stood_at, had = self.undecided.pop(trial_id, (seed_epoch, objective))
         if stood_at < seed_epoch and stood_at in self.recorded:
             # Its checkpoint was newer than its last row: it had been sent on from there before the interruption.
-            self.recorded[stood_at][trial_id] = had
+            self._record(trial_id, stood_at, had)
         rung = self.recorded.get(seed_epoch)
         if rung is None or trial_id in rung:
             return True
-        rung[trial_id] = objective
+        self._record(trial_id, seed_epoch, objective)
         num_kept = max(1, len(rung) // self.reduction_factor)
-        threshold = sorted(rung.values(), reverse=True)[num_kept - 1]
-        return objective >= threshold
+        return objective >= self._ascending[seed_epoch][-num_kept]
+
+    def _record(self, trial_id: str, milestone: int, objective: float) -> None:
+        if trial_id not in self.recorded[milestone]:
+            self.recorded[milestone][trial_id] = objective
+            insort(self._ascending[milestone], objective)

@@ -4,7 +4,10 @@ import warnings
 from collections.abc import Callable, Mapping
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial
 
 from sweeps.sampler_settings import SamplerSettings
 
@@ -12,10 +15,13 @@ from sweeps.sampler_settings import SamplerSettings
 _TRIES_OF_GP = 3
 
 
-def make_sampler(settings: SamplerSettings, *, num_trials: int, seed: int, attempt: int) -> BaseSampler:
+def make_sampler(
+    settings: SamplerSettings, *, compared: IntersectionSearchSpace, num_trials: int, seed: int, attempt: int
+) -> BaseSampler:
     """The sampler of a suggestion; for what is not given to the trial beforehand.
 
     Args:
+        compared: of the study, which remembers the names that all its trials have in common.
         num_trials: configurations that the sweep plans per architecture.
         seed: of this attempt alone.
         attempt: how many were suggested in vain, as they had been tried.
@@ -25,11 +31,20 @@ def make_sampler(settings: SamplerSettings, *, num_trials: int, seed: int, attem
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         kind = "random" if settings.kind == "gp" and attempt >= _TRIES_OF_GP else settings.kind
-        return _KINDS[kind](seed, num_random)
+        return _Tpe(compared, seed=seed, num_random=num_random) if kind == "tpe" else _KINDS[kind](seed, num_random)
 
 
-def _tpe(seed: int, num_random: int) -> BaseSampler:
-    return TPESampler(seed=seed, n_startup_trials=num_random, multivariate=True, constant_liar=True)
+class _Tpe(TPESampler):
+    """TPE over all names together, which need not compare the spaces of all trials: what was compared before is known.
+    With 3,000 trials that was half of a suggestion's 78 ms (optuna 5.0, 2026-11-21)."""
+
+    def __init__(self, compared: IntersectionSearchSpace, *, seed: int, num_random: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=num_random, multivariate=True, constant_liar=True)
+        self._compared = compared
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        found = self._compared.calculate(study, use_cache=True)
+        return {name: kind for name, kind in found.items() if not kind.single()}
 
 
 def _tpe_by_name(seed: int, num_random: int) -> BaseSampler:
@@ -46,7 +61,6 @@ def _random(seed: int, num_random: int) -> BaseSampler:
 
 
 _KINDS: Mapping[str, Callable[[int, int], BaseSampler]] = {
-    "tpe": _tpe,
     "gp": _gp,
     "cmaes": _tpe_by_name,
     "random": _random,

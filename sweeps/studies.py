@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 
 import optuna
 from optuna.distributions import json_to_distribution
+from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces.values import Value
 from storage.identity import derive_seed
 from sweeps.cma_es import next_numbers
+from sweeps.correctable_trials import CorrectableTrials
 from sweeps.grid import Grid
 from sweeps.ledger import Suggestion, TrialRecord
 from sweeps.objectives import DIRECTIONS, values_of
@@ -40,12 +42,14 @@ class Studies:
         self._plan = plan
         architectures = plan.settings.architectures
         directions = [DIRECTIONS[name] for name in plan.settings.objectives]
-        self._studies = {name: optuna.create_study(directions=directions) for name in architectures}
+        self._studies = {
+            name: optuna.create_study(directions=directions, storage=CorrectableTrials()) for name in architectures
+        }
+        self._compared = {name: IntersectionSearchSpace(include_pruned=True) for name in architectures}
         self._grids = {name: self._grid(name) for name in architectures if plan.settings.sampler.kind == "grid"}
         self._grid_places = dict.fromkeys(architectures, 0)  # all points before have been tried
-        self._told: dict[str, list[TrialRecord]] = {name: [] for name in architectures}
-        self._trial_ids: set[str] = set()
-        self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
+        self._told: dict[str, dict[str, TrialRecord]] = {name: {} for name in architectures}  # those that have ended
+        self._number_of: dict[str, int] = {}  # trial_id → number in its study
         for record in earlier:
             self._studies[record.suggestion.config.architecture].add_trial(self._frozen(record))
 
@@ -54,13 +58,17 @@ class Studies:
         for record in records:
             suggestion = record.suggestion
             study = self._studies[suggestion.config.architecture]
-            trial_id = suggestion.config.trial_id
-            self._trial_ids.add(trial_id)
+            self._number_of[suggestion.config.trial_id] = len(study.get_trials(deepcopy=False))
             study.add_trial(self._frozen(record))
-            if record.state is None:
-                self._asked[trial_id] = study.get_trials(deepcopy=False)[-1].number
-            else:
-                self._told[suggestion.config.architecture].append(record)
+            self._remember(record)
+
+    def correct(self, record: TrialRecord) -> None:
+        """Says what a trial that was restored or suggested is now, whatever was said before: one that was told as
+        stopped may run again. The suggestions that follow are those of studies that had never heard anything else."""
+        storage = self._studies[record.suggestion.config.architecture]._storage
+        assert isinstance(storage, CorrectableTrials)
+        storage.correct(self._number_of[record.suggestion.config.trial_id], self._frozen(record))
+        self._remember(record)
 
     def suggest(self, number: int) -> Suggestion | None:
         """The sweep's trial `number`, or None if the space offers nothing that has not been tried."""
@@ -76,9 +84,8 @@ class Studies:
             study.sampler = self._sampler(architecture, place, attempt)
             trial = study.ask(dict(space.distributions))
             config = self._plan.trial_config(architecture, trial.params)
-            if config.trial_id not in self._trial_ids:
-                self._trial_ids.add(config.trial_id)
-                self._asked[config.trial_id] = trial.number
+            if config.trial_id not in self._number_of:
+                self._number_of[config.trial_id] = trial.number
                 return Suggestion(
                     number=number,
                     config=config,
@@ -93,13 +100,20 @@ class Studies:
         """Tells how a trial ended: stopped ones as PRUNED with their curve, so that an objective of epoch 3 is never
         compared with one of epoch 75; failed ones as FAIL, which no sampler takes for a bad score."""
         study = self._studies[record.suggestion.config.architecture]
-        number = self._asked.pop(record.suggestion.config.trial_id)
+        number = self._number_of[record.suggestion.config.trial_id]
         frozen = self._frozen(record)
         trial = optuna.Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
         for step, value in frozen.intermediate_values.items():
             trial.report(value, step)
         study.tell(number, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
-        self._told[record.suggestion.config.architecture].append(record)
+        self._remember(record)
+
+    def _remember(self, record: TrialRecord) -> None:
+        of_study, trial_id = self._told[record.suggestion.config.architecture], record.suggestion.config.trial_id
+        if record.state is None:
+            of_study.pop(trial_id, None)
+        else:
+            of_study[trial_id] = record
 
     def _given(self, architecture: str, place: int) -> Iterator[dict[str, Value]]:
         """What is given to a trial, attempt by attempt, until one has not been tried; the sampler draws the rest."""
@@ -112,15 +126,21 @@ class Studies:
             yield from self._untried(architecture)
             return
         for attempt in range(_ATTEMPTS):
-            yield self._numbers(architecture, place, attempt) if self._plan.settings.sampler.kind == "cmaes" else {}
+            yield self._cma_es(architecture, place, attempt) if self._plan.settings.sampler.kind == "cmaes" else {}
 
     def _sampler(self, architecture: str, place: int, attempt: int) -> optuna.samplers.BaseSampler:
         settings = self._plan.settings
         seed = derive_seed("searcher", settings.searcher_seed, architecture, place, attempt) % 2**32
-        return make_sampler(settings.sampler, num_trials=settings.num_trials, seed=seed, attempt=attempt)
+        return make_sampler(
+            settings.sampler,
+            compared=self._compared[architecture],
+            num_trials=settings.num_trials,
+            seed=seed,
+            attempt=attempt,
+        )
 
-    def _numbers(self, architecture: str, place: int, attempt: int) -> dict[str, Value]:
-        told = sorted(self._told[architecture], key=lambda record: record.told_at)
+    def _cma_es(self, architecture: str, place: int, attempt: int) -> dict[str, Value]:
+        told = sorted(self._told[architecture].values(), key=lambda record: record.told_at)
         seed = derive_seed("cmaes", self._plan.settings.searcher_seed, architecture, place, attempt)
         return {**next_numbers(self._plan.space(architecture), told, seed=seed)}
 
@@ -134,7 +154,7 @@ class Studies:
         while self._grid_places[architecture] < len(grid):
             point = grid[self._grid_places[architecture]]
             self._grid_places[architecture] += 1
-            if self._plan.trial_config(architecture, point).trial_id not in self._trial_ids:
+            if self._plan.trial_config(architecture, point).trial_id not in self._number_of:
                 yield point
 
     def _frozen(self, record: TrialRecord) -> FrozenTrial:

@@ -6,7 +6,7 @@ Both are thin, and both write to the ledger before anything follows from what th
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeps.fault import Fault
@@ -14,6 +14,7 @@ from sweeps.ledger import Ledger, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
 from sweeps.rungs import Rungs, milestones
 from sweeps.studies import Studies
+from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_news import measured
 
@@ -115,7 +116,7 @@ class LedgerSearcher(TableSearcher):
         return None
 
 
-class SeedEpochHalving(FIFOScheduler):
+class SeedEpochHalving(TableScheduler):
     """Stops trials at the rungs of their own architecture."""
 
     def __init__(self, plan: SweepPlan, records: list[TrialRecord], searcher: LedgerSearcher) -> None:

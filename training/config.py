@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from storage.errors import hold_rules
@@ -30,7 +31,7 @@ GROUPS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots, so that its id is found once: every report asks for it
 class TrialConfig:
     """Everything that decides what a trial computes. Submitting the same one again is resuming it.
 
@@ -90,7 +91,7 @@ class TrialConfig:
         hold_rules("trial.augment", self.augment, {"gain_db": (is_heard, "0 with unit scaling, which takes it out")})
         hold_rules("trial.loop", self.loop, {"swa_epochs": (self.loop.swa_epochs <= self.epochs, "at most epochs")})
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """The trial's identity (16 hexadecimal digits).
 

@@ -104,10 +104,9 @@ class TestTransfer:
         assert not asked.trial_config("cnn", {}).augment.roll
 
     def test_other_weights_by_the_same_name_are_another_sweep(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        plan = make_plan(architectures=("timm/test_resnet",), trial={})
-        before = plan.sweep_id
+        before = make_plan(architectures=("timm/test_resnet",), trial={}).sweep_id
         monkeypatch.setattr("sweeps.configurations.name_of_published", lambda config: "timm/test_resnet.newer")
-        assert plan.sweep_id != before
+        assert make_plan(architectures=("timm/test_resnet",), trial={}).sweep_id != before
 
     def test_a_name_that_timm_does_not_have_is_told_before_anything_is_computed(self) -> None:
         plan = make_plan(architectures=("timm/test_resnett",), trial={"weights": "", "freeze": "none"})

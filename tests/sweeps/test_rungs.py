@@ -88,3 +88,17 @@ def test_a_trial_whose_checkpoint_is_newer_than_its_last_row_had_gone_on_from_th
     assert rungs.goes_on("a", 3, 0.9)  # heard of at 3: it was sent on at 2 before the interruption
     assert rungs.recorded[2] == {"a": 0.9}
     assert not rungs.goes_on("b", 2, 0.1)
+
+
+@given(objectives, objectives, st.integers(2, 5))
+def test_decisions_are_those_of_the_papers_rule_after_a_restart_too(
+    before: list[float], after: list[float], factor: int
+) -> None:
+    rungs = Rungs(milestones=(1,), reduction_factor=factor)
+    for index, value in enumerate(before):
+        rungs.restore(f"before {index}", [(1, value)], undecided_at=None)
+    seen = list(before)
+    for index, value in enumerate(after):
+        seen.append(value)
+        best = sorted(seen, reverse=True)[: max(1, len(seen) // factor)]
+        assert rungs.goes_on(f"after {index}", 1, value) == (value >= best[-1])

@@ -1,5 +1,6 @@
 """Suggestions: the default first, reproducible from the ledger, pruned trials told as pruned."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sweep_toys import make_plan
 
 from search_spaces import get_space
+from storage.identity import derive_seed
 from sweeps.ledger import Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
 from sweeps.sampler_settings import SamplerSettings
@@ -201,3 +203,48 @@ def test_results_guide_the_search_at_the_size_of_the_presets() -> None:
     assert high is not None
     assert low is not None
     assert high.config != low.config
+
+
+def test_suggestions_are_those_of_a_sampler_that_knows_nothing_before() -> None:
+    plan = make_plan(num_trials=20)
+    studies, records = ask_and_tell(plan, 16)
+    ours = studies.suggest(16)
+    assert ours is not None
+    space = plan.space("cnn").distributions
+    states = {"finished": optuna.trial.TrialState.COMPLETE, "stopped": optuna.trial.TrialState.PRUNED}
+    study = optuna.create_study(direction="maximize")
+    for record in records:
+        assert record.state in states
+        study.add_trial(
+            optuna.create_trial(
+                state=states[record.state],
+                params=dict(record.suggestion.parameters),
+                distributions=dict(space),
+                value=record.objective if record.state == "finished" else None,
+                intermediate_values=dict(record.objectives),
+            )
+        )
+    seed = derive_seed("searcher", plan.settings.searcher_seed, "cnn", 16, 0) % 2**32
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=6, multivariate=True, constant_liar=True)
+    assert study.ask(dict(space)).params == ours.parameters
+
+
+def test_after_a_correction_suggestions_are_as_if_nothing_else_had_ever_been_told() -> None:
+    plan = make_plan(num_trials=30)
+    _, records = ask_and_tell(plan, 12)
+    corrected = Studies(plan)
+    corrected.restore(records)
+    now = [
+        dataclasses.replace(records[1], state="finished", objective=0.99, objectives={1: 0.4, 2: 0.5, 3: 0.99}),
+        dataclasses.replace(records[2], state="stopped"),
+        dataclasses.replace(records[4], state=None, objective=None),
+    ]
+    for record in now:
+        corrected.correct(record)
+    fresh = Studies(plan)
+    fresh.restore([{record.suggestion.number: record for record in now}.get(r.suggestion.number, r) for r in records])
+    expected = [fresh.suggest(number) for number in range(12, 16)]
+    assert [corrected.suggest(number) for number in range(12, 16)] == expected
+    unchanged = Studies(plan)
+    unchanged.restore(records)
+    assert [unchanged.suggest(number) for number in range(12, 16)] != expected
