@@ -300,7 +300,7 @@ class Ledger:
         objectives: dict[str, dict[int, float]] = defaultdict(dict)
         for row in self._rows("epochs", "trial_id", "seed_epoch", "objective"):
             objectives[row["trial_id"]][row["seed_epoch"]] = row["objective"]
-        ended = {row["trial_id"]: row for row in self._rows("trials", "trial_id", "state", "objective")}
+        ended = {row["trial_id"]: row for row in self._rows("trials", "trial_id", "state", "objective", "known_from")}
         suggested = self._rows("suggestions")
         lost = ended.keys() - {row["trial_id"] for row in suggested}
         if lost:
