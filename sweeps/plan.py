@@ -40,9 +40,10 @@ _LATER: Mapping[str, Any] = {
 # Settings that decide how a sweep is run, not what it searches; changing them resumes the same sweep. (The number of
 # threads and the GPU's model still decide the last bits of a trial's numbers; `seeds.device` records the model.) And
 # `extend`, which makes it longer.
-EXECUTION = ("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models", "extend")
-# What follows the search, under ids of its own.
-_FOLLOW_UPS = ("confirm", "audit")
+EXECUTION = (
+    *("max_concurrent_trials", "cpus_per_trial", "gpus_per_trial", "max_failures", "keep_models", "extend"),
+    *("confirm", "audit"),  # what follows the search, under ids of its own
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,8 +193,7 @@ class SweepPlan:
     @property
     def identity(self) -> dict[str, Any]:
         """What the id is the hash of: settings that differ from those of older versions' sweeps, spaces, data, code."""
-        left_out = {*EXECUTION, *_FOLLOW_UPS}
-        searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in left_out}
+        searched = {name: value for name, value in dataclasses.asdict(self.settings).items() if name not in EXECUTION}
         as_ever = dataclasses.asdict(SamplerSettings())
         searched["sampler"] = {name: value for name, value in searched["sampler"].items() if value != as_ever[name]}
         for name, default in _LATER.items():
