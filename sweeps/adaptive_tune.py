@@ -9,10 +9,11 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeps.adaptive import AdaptiveSearch, Turn
+from sweeps.adaptive import AdaptiveSearch
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
 from sweeps.table_searcher import TableSearcher
+from sweeps.turns import Turn
 
 
 class AdaptiveSearcher(TableSearcher):
