@@ -128,6 +128,10 @@ TABLE_DOCS: dict[str, TableDoc] = {
                 "score per epoch",
             ),
             "decided_at": ColumnDoc("When it was decided.", "UTC"),
+            "heard": ColumnDoc(
+                "How far trials on their way had been heard of: trial → seed-epoch, JSON; others stood where their "
+                "last turn ended. With it, decisions can be made again from the rows. Null in older rows."
+            ),
         },
     ),
     "trials": TableDoc(
@@ -150,7 +154,7 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "ended_at": ColumnDoc("When it ended.", "UTC"),
             "known_from": ColumnDoc(
                 "Suggestions from this number on were made with this end in mind, earlier ones without: the order of "
-                "suggestions and results. Null in older rows, in an experiment and in an adaptive sweep."
+                "suggestions and results. In an adaptive sweep, decisions. Null in older rows and in an experiment."
             ),
         },
     ),

@@ -93,6 +93,7 @@ DECISIONS = pa.schema(
         _required("until", pa.int32()),  # the seed-epoch to which the trial is trained
         pa.field("rate", pa.float64()),  # expected rise of the best mean per epoch; null for opening steps
         _required("decided_at", _STAMP),
+        pa.field("heard", pa.string()),  # trial → seed-epoch of those on their way, as far as was known, JSON
     ]
 )
 

@@ -5,56 +5,16 @@ trial that has come to the end of its turn is put down and may be taken up again
 budget is spent. Rebuilt from the ledger it decides as it would have; knows no Ray.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from sweeps.allocation import Allocator, Scores, Step
-from sweeps.ledger import Decision, Ledger, Suggestion, TrialRecord, TrialState
+from sweeps.ledger import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
 from sweeps.rungs import seed_milestones
 from sweeps.studies import Studies
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
-    """Attributes: until: seed-epoch to which the trial is trained."""
-
-    suggestion: Suggestion
-    until: int
-
-
-@dataclass(slots=True)
-class _Trial:
-    """Attributes:
-    reached: the last seed-epoch that was heard of.
-    until: to which it is being trained; None while it is put down.
-    ends: score of every seed that came to its end.
-    state: how it ended; None while it is open.
-    told: what its study has heard of it last.
-    """
-
-    suggestion: Suggestion
-    reached: int = 0
-    until: int | None = None
-    objectives: dict[int, float] = field(default_factory=dict)
-    ends: list[float] = field(default_factory=list)
-    state: TrialState | None = None
-    told: tuple[TrialState | None, bool, int] | None = None
-
-    def record(self) -> TrialRecord:
-        return TrialRecord(
-            suggestion=self.suggestion,
-            state=self.state,
-            objective=self.objectives.get(self.reached),
-            objectives=self.objectives,
-        )
-
-    def as_told(self) -> TrialRecord:
-        """As its study hears of it: what is put down counts as stopped where it stands, until it goes on."""
-        record = self.record()
-        return replace(record, state="stopped") if self.state is None and self.until is None else record
+from sweeps.turns import SearchedTrial, SearchLedger, Turn
 
 
 class AdaptiveSearch:
@@ -68,7 +28,7 @@ class AdaptiveSearch:
     def __init__(
         self,
         plan: SweepPlan,
-        ledger: Ledger,
+        ledger: SearchLedger,
         records: Iterable[TrialRecord],
         decisions: Iterable[Decision],
         earlier: Sequence[TrialRecord] = (),
@@ -85,7 +45,7 @@ class AdaptiveSearch:
             num_architectures=len(settings.architectures),
         )
         self._allocator = Allocator(self._scores)
-        self._trials: list[_Trial] = []
+        self._trials: list[SearchedTrial] = []
         self._row_of: dict[str, int] = {}
         self._exhausted: set[int] = set()
         self._studies = Studies(plan, earlier)
@@ -145,7 +105,13 @@ class AdaptiveSearch:
         trial = self._trials[self._row_of[trial_id]]
         trial.until, trial.state = None, state
         record = trial.record()
-        self._ledger.end(trial.suggestion, state=state, seed_epochs=trial.reached, objective=record.objective)
+        self._ledger.end(
+            trial.suggestion,
+            state=state,
+            seed_epochs=trial.reached,
+            objective=record.objective,
+            known_from=self._num_decisions,
+        )
         return record
 
     def give_up(self, trial_id: str) -> None:
@@ -161,6 +127,24 @@ class AdaptiveSearch:
         for trial in self._trials:
             if trial.state is None and trial.until is None:
                 yield self.end(trial.suggestion.config.trial_id, "stopped")
+
+    def stand_as_at(self, decision: Decision, records: Mapping[str, TrialRecord], sent: Mapping[str, int]) -> None:
+        """Brings the trials to where they stood when a decision was made; for `replay`, which knows what came of them.
+
+        Args:
+            records: by trial.
+            sent: trial → the seed-epoch to which it had been sent.
+        """
+        for trial in self._trials:
+            record, heard = records[trial.trial_id], decision.heard.get(trial.trial_id)
+            has_ended = record.known_from is not None and record.known_from <= decision.number
+            stands_at = sent[trial.trial_id] if heard is None else heard
+            reached = max(record.objectives, default=0) if has_ended else stands_at
+            for seed_epoch, objective in record.objectives.items():
+                if seed_epoch <= reached:
+                    self.hear(trial.trial_id, seed_epoch=seed_epoch, objective=objective)
+            trial.state = record.state if has_ended else None
+            trial.until = None if has_ended or heard is None else sent[trial.trial_id]
 
     @property
     def _whole(self) -> int:
@@ -189,7 +173,7 @@ class AdaptiveSearch:
             self._exhausted.add(architecture)
         return suggestion
 
-    def _tell(self, trial: _Trial) -> None:
+    def _tell(self, trial: SearchedTrial) -> None:
         """Lets its study know where a trial stands, if that has changed."""
         now = (trial.state, trial.until is None, trial.reached)
         if trial.told != now:
@@ -198,7 +182,7 @@ class AdaptiveSearch:
 
     def _add(self, suggestion: Suggestion) -> int:
         row = self._scores.add(self._plan.settings.architectures.index(suggestion.config.architecture))
-        self._trials.append(_Trial(suggestion))
+        self._trials.append(SearchedTrial(suggestion))
         self._row_of[suggestion.config.trial_id] = row
         return row
 
@@ -216,6 +200,7 @@ class AdaptiveSearch:
             seed=self._plan.settings.seeds[step.seed],
             until=until,
             rate=step.rate,
+            heard={trial.trial_id: trial.reached for trial in self._trials if trial.until is not None},
         )
         self._ledger.decide(decision)
         self._num_decisions += 1

@@ -9,11 +9,12 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeps.adaptive import AdaptiveSearch, Turn
+from sweeps.adaptive import AdaptiveSearch
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger, TrialRecord
 from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
+from sweeps.turns import Turn
 
 
 class AdaptiveSearcher(TableSearcher):

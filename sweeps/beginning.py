@@ -34,7 +34,7 @@ def begin(
     """
     reason = why_new(plan, ResultsTable(ledger.store))
     if reason:
-        say(f"a new sweep: {reason}")
+        say(reason)
     earlier = take_earlier(plan, ledger, say=say)
     ledger.start({"identity": canonical_json(plan.identity), **row})
     extended = _extended(plan, ledger, say)

@@ -60,8 +60,8 @@ class TrialRecord:
         objective: of its end; None if it failed before the first epoch, or has not ended.
         objectives: seed-epoch → objective, of every epoch that was reported.
         measured: seed → what its row says of the model (`objectives.Measured`), of seeds trained to their end.
-        known_from: the first number that was suggested with this end in mind; None while it has not ended, in older
-            rows, and in an adaptive sweep.
+        known_from: the first number that was suggested with this end in mind, or in an adaptive sweep the first such
+            decision; None while it has not ended, and in older rows.
     """
 
     suggestion: Suggestion
@@ -87,6 +87,7 @@ class Decision:
         seed: that is trained.
         until: seed-epoch to which.
         rate: by how much the best posterior mean was expected to rise per epoch; None for what every sweep begins with.
+        heard: trial → seed-epoch, of those that were on their way; others stood where their turn had ended.
     """
 
     number: int
@@ -94,6 +95,7 @@ class Decision:
     seed: int
     until: int
     rate: float | None
+    heard: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +183,7 @@ class Ledger:
             "until": decision.until,
             "rate": decision.rate,
             "decided_at": _now(),
+            "heard": json.dumps(dict(decision.heard)),
         }
         self._commit("decisions", f"decision{decision.number:06d}-{decision.trial_id}-{decision.until:05d}", [row])
 
@@ -193,6 +196,7 @@ class Ledger:
                 seed=row["seed"],
                 until=row["until"],
                 rate=row["rate"],
+                heard=json.loads(row["heard"] or "{}"),
             )
             for row in sorted(self._rows("decisions"), key=lambda row: row["decision"])
         ]

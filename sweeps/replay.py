@@ -6,9 +6,11 @@ knew is in the rows: all smaller numbers had been suggested, and of their ends i
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sweeps.ledger import Suggestion, TrialRecord
+from sweeps.adaptive import AdaptiveSearch
+from sweeps.ledger import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
 from sweeps.studies import Studies
+from sweeps.turns import Turn
 
 
 class ReplayDiffers(Exception):
@@ -19,13 +21,34 @@ class ReplayDiffers(Exception):
         super().__init__(f"number {recorded.number}: {dict(recorded.parameters)} then, {told} now")
 
 
+class _NoLedger:
+    """For what is recorded already."""
+
+    def decide(self, decision: Decision) -> None:
+        """Nothing."""
+
+    def suggest(self, suggestion: Suggestion) -> None:
+        """Nothing."""
+
+    def end(
+        self,
+        suggestion: Suggestion,
+        *,
+        state: TrialState,
+        seed_epochs: int,
+        objective: float | None,
+        known_from: int | None,
+    ) -> None:
+        """Nothing."""
+
+
 def replay(
     plan: SweepPlan, records: Sequence[TrialRecord], earlier: Iterable[TrialRecord] = ()
 ) -> Iterator[Suggestion]:
     """The sweep's suggestions, each made again and found equal to the recorded one.
 
     Args:
-        records: of the whole sweep, in the order of their numbers; of no adaptive one.
+        records: of the whole sweep, in the order of their numbers; of an adaptive one, see `replay_adaptive`.
         earlier: what the sweep started with (`warm_start.take_earlier`).
 
     Raises:
@@ -41,3 +64,30 @@ def replay(
         if again != record.suggestion:
             raise ReplayDiffers(record.suggestion, again)
         yield again
+
+
+def replay_adaptive(
+    plan: SweepPlan,
+    records: Sequence[TrialRecord],
+    decisions: Sequence[Decision],
+    earlier: Sequence[TrialRecord] = (),
+) -> Iterator[Turn]:
+    """Likewise the turns of an adaptive sweep, each decided again.
+
+    Of a sweep with trials that were given up it may differ: that a process leaves a trial alone is not recorded.
+
+    Raises:
+        ReplayDiffers: another trial is sent on, another one is begun, or it is sent elsewhere.
+    """
+    by_id = {record.suggestion.config.trial_id: record for record in records}
+    search = AdaptiveSearch(plan, _NoLedger(), (), (), earlier)
+    sent: dict[str, int] = {}
+    for decision in decisions:
+        if decision.trial_id not in by_id:  # void: its process died before the suggestion
+            continue
+        search.stand_as_at(decision, by_id, sent)
+        recorded, turn = by_id[decision.trial_id].suggestion, search.next_turn()
+        if turn is None or (turn.suggestion, turn.until) != (recorded, decision.until):
+            raise ReplayDiffers(recorded, turn.suggestion if turn else None)
+        sent[decision.trial_id] = decision.until
+        yield turn

@@ -1,7 +1,7 @@
 """Why a command makes a new sweep: in what its plan differs from the newest sweep of the same name.
 
 Enters: a plan and the results table. Leaves: a sentence for people, such as
-`sweep-0123456789ab is another sweep: training_version 2 → 3; sweep.epochs 25 → 50`.
+`a new sweep, and not sweep-0123456789ab taken up: training_version 2 → 3; sweep.epochs 25 → 50`.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ def why_new(plan: SweepPlan, results: ResultsTable) -> str | None:
         return None
     changed = differences(_facts_of_row(newest), _facts(plan.identity))
     told = "; ".join(changed) or "nothing that it recorded; older versions did not record theirs"
-    return f"{newest['sweep_id']} of the same name is another sweep: {told}"
+    return f"a new sweep, and not {newest['sweep_id']} taken up: {told}"
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

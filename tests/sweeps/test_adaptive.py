@@ -12,9 +12,11 @@ from sweep_toys import SWEEP_ROW, make_plan
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
-from sweeps.adaptive import AdaptiveSearch, Turn
+from sweeps.adaptive import AdaptiveSearch
 from sweeps.allocation import Step
 from sweeps.ledger import Decision, Ledger, TrialRecord
+from sweeps.replay import ReplayDiffers, replay_adaptive
+from sweeps.turns import Turn
 from training.progress import EpochMetrics
 
 _SEEDS, _EPOCHS = (1, 2), 4
@@ -246,6 +248,24 @@ class TestSeveralAtOnce:
         toy.run(concurrency=4)
         spent = sum(max(record.objectives) for record in toy.ledger.records())
         assert _plan().budget_epochs - _EPOCHS < spent <= _plan().budget_epochs
+
+
+class TestReplayed:
+    def test_three_at_once_with_kills_are_decided_again_from_their_rows(self, tmp_path: Path) -> None:
+        store = LocalObjectStore(tmp_path / "store")
+        for dies_after in (20, 31, 43):
+            with pytest.raises(Killed):
+                Toy(_plan(), store, dies_after=dies_after).run(concurrency=3)
+        toy = Toy(_plan(), store)
+        toy.run(concurrency=3)
+        records, decisions = toy.ledger.records(), toy.ledger.decisions()
+        begun = {record.suggestion.config.trial_id for record in records}
+        turns = list(replay_adaptive(_plan(), records, decisions))
+        assert len(turns) == sum(decision.trial_id in begun for decision in decisions) > 20
+        assert {turn.suggestion.number for turn in turns} == set(range(len(records)))
+        at_rest = [dataclasses.replace(decision, heard={}) for decision in decisions]  # as if none had been on its way
+        with pytest.raises(ReplayDiffers):
+            list(replay_adaptive(_plan(), records, at_rest))
 
 
 class TestFailures:

@@ -70,8 +70,8 @@ class TestWhyNew:
         monkeypatch.setattr("sweeps.plan.TRAINING_VERSION", 999)
         said: list[str] = []
         _begin(make_plan(epochs=50, scheduler="fifo", trial={"model.width": 4, "batch_size": 8}), tmp_path, said)
-        assert said[0].startswith(f"a new sweep: {make_plan_id(tmp_path)} of the same name is another sweep: ")
-        changed = said[0].partition("another sweep: ")[2]
+        assert said[0].startswith(f"a new sweep, and not {make_plan_id(tmp_path)} taken up: ")
+        changed = said[0].partition(" taken up: ")[2]
         for told in (
             "sweep.epochs 3 → 50",
             "sweep.scheduler seed_epochs → fifo",
@@ -93,13 +93,13 @@ class TestWhyNew:
         )
         said: list[str] = []
         _begin(make_plan(), tmp_path, said)
-        assert said[0].endswith("another sweep: space.cnn.default.batch_size 16 → 32")
+        assert said[0].endswith(" taken up: space.cnn.default.batch_size 16 → 32")
 
     def test_spaces_are_compared_of_architectures_that_both_search(self, tmp_path: Path) -> None:
         _begin(make_plan(), tmp_path)
         said: list[str] = []
         _begin(make_plan(architectures=("cnn", "alexnet")), tmp_path, said)
-        assert said[0].endswith('another sweep: sweep.architectures ["cnn"] → ["cnn", "alexnet"]')
+        assert said[0].endswith(' taken up: sweep.architectures ["cnn"] → ["cnn", "alexnet"]')
 
     def test_it_is_compared_with_the_newest(self, tmp_path: Path) -> None:
         _begin(make_plan(epochs=5), tmp_path)
@@ -115,7 +115,7 @@ class TestWhyNew:
         Ledger(results, "toy-0123456789ab").start(row)
         said: list[str] = []
         _begin(make_plan(), tmp_path, said)
-        changed = said[0].partition("another sweep: ")[2].split("; ")
+        changed = said[0].partition(" taken up: ")[2].split("; ")
         assert changed == [f"split_hash {'7' * 16} → {'5' * 16}", "sweep.epochs 9 → 3"]
 
 

@@ -25,8 +25,12 @@ def test_the_command_line_names_samplers_grids_and_points() -> None:
         "sweep.sampler.grid.model.dropout=[0.1,0.2]",
         "sweep.sampler.grid.optimizer.learning_rate=[1e-3]",
         "sweep.points=[{model.dropout: 0.25, batch_size: 32},{loss.label_smoothing: 0.05}]",
+        "sweep.objectives=[score,latency_ms]",
+        "sweep.extend=3",
     ]
     sweep = parse_settings(JobSettings, words).sweep
+    assert (sweep.objectives, sweep.extend) == (("score", "latency_ms"), 3)
+    assert parse_settings(JobSettings, ["sweep.warm_start=[a-0123456789ab]"]).sweep.warm_start == ("a-0123456789ab",)
     assert sweep.sampler.grid == {"model.dropout": [0.1, 0.2], "optimizer.learning_rate": [1e-3]}
     assert sweep.points == ({"model.dropout": 0.25, "batch_size": 32}, {"loss.label_smoothing": 0.05})
 
