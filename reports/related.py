@@ -3,6 +3,7 @@
 from typing import Literal
 
 from reports.sweep_results import SweepResults, load_sweep
+from storage.results_table import ResultsTable
 
 Kind = Literal["confirmation", "audit"]
 
@@ -19,3 +20,9 @@ def newest_related(sweep: SweepResults, kind: Kind) -> SweepResults | None:
     """The newest confirmation or audit; None where there is none."""
     ids = related_ids(sweep, kind)
     return load_sweep(sweep.results, ids[0]) if ids else None
+
+
+def sweep_of(results: ResultsTable, sweep_id: str) -> str:
+    """The sweep that a confirmation or an audit belongs to; any other id as it is, known or not."""
+    rows = results.read("sweeps", sweep_id=sweep_id, columns=["of_sweep"]).column("of_sweep").to_pylist()
+    return str(rows[0]) if rows and rows[0] else sweep_id

@@ -23,6 +23,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from reports.parameter_axes import common_scores
 from reports.sweep_results import SweepResults
 from reports.trials import TrialSummary, trial_summaries
 from storage.errors import InvalidInput
@@ -63,25 +64,6 @@ class Importances:
     num_trials: int
     seed_epochs: int
     parameters: tuple[Importance, ...]
-
-
-def common_scores(sweep: SweepResults, architecture: str) -> tuple[int, dict[str, float]]:
-    """(seed-epoch, trial → objective there): the last one that every ended trial came to, failed ones left out.
-
-    Final scores would compare a trial that was stopped after three epochs with one that was trained for 75; and those
-    that were trained to the end are the best ones, among which hardly anything differs.
-    """
-    ended = sweep.trials[
-        (sweep.trials["architecture"] == architecture) & sweep.trials["state"].isin(("finished", "stopped"))
-    ]
-    rows = sweep.epochs[sweep.epochs["trial_id"].isin(list(ended["trial_id"]))]
-    if rows.empty:
-        return 0, {}
-    common = int(rows.groupby("trial_id")["seed_epoch"].max().min())
-    there = rows[(rows["seed_epoch"] == common) & np.isfinite(rows["objective"])]
-    return common, {
-        str(trial_id): float(score) for trial_id, score in zip(there["trial_id"], there["objective"], strict=True)
-    }
 
 
 def importances(sweep: SweepResults, architecture: str, *, num_shuffles: int = _SHUFFLES) -> Importances | None:

@@ -97,8 +97,14 @@ def hostile_page(new_sweep: "Callable[..., InventedSweep]") -> str:
     invented.fail("t1", reason=HOSTILE[2], detail=HOSTILE[3])
     invented.end("t1", "failed", number=1, architecture=HOSTILE[3], seed_epochs=0, objective=None)
     kind = json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": [HOSTILE[0], HOSTILE[3]]}})
-    searched = {"parameters": {HOSTILE[4]: HOSTILE[3]}, "distributions": {HOSTILE[4]: kind}}
-    invented.suggest("t2", number=2, architecture=HOSTILE[3], seeds=(1,), **searched)
+    invented.suggest(
+        "t2",
+        number=2,
+        architecture=HOSTILE[3],
+        seeds=(1,),
+        parameters={HOSTILE[4]: HOSTILE[3]},
+        distributions={HOSTILE[4]: kind},
+    )
     invented.train("t2", 1, (0.3, 0.5), architecture=HOSTILE[3])
     invented.complete_seed("t2", 1, architecture=HOSTILE[3])
     invented.end("t2", "finished", number=2, architecture=HOSTILE[3], seed_epochs=2)

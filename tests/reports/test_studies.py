@@ -11,9 +11,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from reports import trial_summaries
-from reports.parameter_axes import parameter_axes, score_axis
+from reports.parameter_axes import common_scores, parameter_axes, score_axis
 from reports.parameter_sections import parameters_section
-from reports.studies import common_scores, export_studies, importances
+from reports.studies import export_studies, importances
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
