@@ -30,7 +30,7 @@ def told(invented: "InventedSweep", cubes: dict[str, ScoreCube], *pairs: tuple[s
 
 def test_a_clear_difference_is_told_from_either_side(invented: "InventedSweep") -> None:
     text = told(invented, {"a": cube(0.9), "b": cube(0.6, rng=1)}, ("a", "b"), ("b", "a"))
-    assert "a is better than b: +28.7 points (+22.3 to +35.0), p < 0.001" in text
+    assert "a is better than b: +28.7 points (+22.3 to +35.0), p &lt; 0.001" in text
     assert "b is worse than a: -28.7 points (-35.0 to -22.3)" in text
     assert "undecided:" not in text
 
