@@ -24,6 +24,7 @@ from reports import (
     render_comparison,
     to_json,
 )
+from reports.related import sweep_of
 from storage.errors import InvalidInput
 from storage.experiments import find_experiment
 from storage.identity import content_hash
@@ -79,7 +80,10 @@ def _report(words: Sequence[str]) -> None:
         sweep = load_sweep(results, sweep_id)
         print(to_json(fold_rows(sweep) if is_experiment(sweep) else leaderboard(sweep)))
         return
-    sweep, path = write_report(store, sweep_id, settings.report)
+    whole = sweep_of(results, sweep_id)
+    if whole != sweep_id:
+        say(f"{sweep_id} is told on the page of its sweep, {whole}")
+    sweep, path = write_report(store, whole, settings.report)
     print_scores(sweep)
     say(f"report: {path}")
 

@@ -1,6 +1,6 @@
-"""How far the best can be trusted: intervals over clips, folds and seeds, and tests of every pair.
+"""How far the best can be trusted: every seed, and intervals over clips, folds and seeds.
 
-Enters: finalists and their scores. Leaves: sections of the page. docs/statistics.md says what each number means.
+Enters: finalists and their scores. Leaves: a section of the page. docs/statistics.md says what each number means.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,19 +8,17 @@ from collections.abc import Mapping, Sequence
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
 from reports.chosen_by import ChosenBy, chosen_by
-from reports.evidence import Comparison, Estimate, McNemar
-from reports.final_scores import FinalScore, PairedTests
+from reports.evidence import Estimate
+from reports.final_scores import FinalScore
 from reports.finalists import Finalist
 from reports.leaderboard import part_scores
 from reports.markup import Markup, element
 from reports.plots.strips import Strip
 from reports.sweep_results import SweepResults
-from reports.tables import folded, parameters, table
-from reports.text import NO_VALUE, counted, p_text
+from reports.tables import folded, table
+from reports.text import NO_VALUE, counted
 
-INTERVALS, PAIRS = "Leaderboard with 95 % intervals", "Is one better than another?"
-_LEVEL = 0.05
-_MANY_SEEDS = 100  # what would need more is not told to the seed
+INTERVALS = "Leaderboard with 95 % intervals"
 _NONE = "Shown once a configuration has all its seeds complete."
 
 
@@ -48,7 +46,8 @@ def intervals_section(
         plots.seed_strips(strips, score),
         f"Test {score.name}. A dot per seed"
         f"{', the mean of its folds' if finalists[0].num_folds > 1 else ''}; an upright bar at the mean; grey: the "
-        "95 % interval. In the order of the mean validation score.",
+        "95 % interval. In the order of the mean validation score. The number is the trial's, under which the table of "
+        "all trials has its parameters.",
     )
     has_untouched = any(found.untouched is not None for found in scores)
     rows = [
@@ -57,48 +56,7 @@ def intervals_section(
     ]
     text = f"{origin} {_what_an_interval_says(finalists, scores)}"
     as_table = table(INTERVALS, _header(score, has_untouched=has_untouched), rows)
-    return section(INTERVALS, caption(text), figure, as_table, _missing(reasons))
-
-
-def pairs_section(
-    sweep: SweepResults,
-    tests: PairedTests | None,
-    *,
-    in_words: Sequence[tuple[str, str]],
-    reasons: Mapping[str, str],
-    of_what: str = "",
-) -> Markup:
-    """The matrix of differences, some of them in words, and every test as a table.
-
-    Args:
-        sweep: that the scores are of.
-        in_words: pairs that are told in a sentence each.
-        reasons: name of a configuration → why it is in no pair.
-        of_what: which configurations these are, in a sentence.
-    """
-    if tests is None:
-        return section(
-            PAIRS, empty("Two configurations with stored predictions of the same clips are needed."), _missing(reasons)
-        )
-    score = chosen_by(sweep)
-    clear = {pair for pair, found in tests.comparisons.items() if found.p_adjusted < _LEVEL}
-    means = {pair: found.estimate.mean for pair, found in tests.comparisons.items()}
-    unit = "points of percent" if score.is_share else "its own units"
-    figure = plotted(
-        "By how much the line is ahead of the column",
-        plots.difference_matrix(tests.names, means, clear, score),
-        f"Mean difference in test {score.name}, in {unit}; blue: the line is ahead, orange: the column is. A star: "
-        f"p < {_LEVEL} after Holm's correction over {counted(len(means), 'pair')}.",
-        min_width_pixels=plots.difference_width_pixels(len(tests.names)),
-    )
-    text = (
-        f"{of_what} The same clips, folds and seeds are compared, clip by clip. Undecided is not equal: the table "
-        "below tells which difference could have been found, and how many more seeds might decide. Decided is p < "
-        f"{_LEVEL} after Holm's correction over {counted(len(means), 'pair')}; in brackets the 95 % interval of "
-        "the difference, which is not corrected."
-    )
-    as_table = folded("Every pair: p-values, effect sizes, seeds still needed", _how_read(), _pairs_table(tests, score))
-    return section(PAIRS, caption(text.strip()), _verdicts(tests, in_words, score), figure, as_table, _missing(reasons))
+    return section(INTERVALS, caption(text), figure, as_table, left_out(reasons))
 
 
 def _strip(finalist: Finalist, found: FinalScore | None) -> Strip:
@@ -124,10 +82,8 @@ def _header(score: ChosenBy, *, has_untouched: bool) -> list[tuple[str, str]]:
     columns += ["on the sweep's own test clips", "95 % interval"] if has_untouched else []
     return [
         ("rank", "number"),
-        ("architecture", "name"),
-        ("trial", "number"),
+        ("configuration", "name"),
         *((name, "number") for name in columns),
-        ("configuration", ""),
     ]
 
 
@@ -143,12 +99,10 @@ def _cells(
         numbers[0] = element("strong", numbers[0])
     return (
         rank,
-        finalist.architecture,
-        finalist.number,
+        finalist.name,
         f"{len(finalist.seeds)} × {finalist.num_folds}",
         score.told(finalist.validation_mean, finalist.validation_std),
         *numbers,
-        parameters(finalist.configuration),
     )
 
 
@@ -179,108 +133,9 @@ def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[Final
     return "".join(parts)
 
 
-def _missing(reasons: Mapping[str, str]) -> Markup | None:
+def left_out(reasons: Mapping[str, str]) -> Markup | None:
     """Who is left out, and why."""
     if not reasons:
         return None
     lines = [element("li", f"{name}: {reason}") for name, reason in reasons.items()]
     return folded(f"Left out: {counted(len(reasons), 'configuration')}", element("ul", *lines))
-
-
-def _verdicts(tests: PairedTests, pairs: Sequence[tuple[str, str]], score: ChosenBy) -> Markup:
-    """A sentence for each of these pairs, whichever way round it was tested."""
-    lines = []
-    for first, second in pairs:
-        found = tests.comparisons.get((first, second)) or tests.comparisons.get((second, first))
-        if found is not None:
-            is_turned = (first, second) not in tests.comparisons
-            lines.append(element("li", _verdict(first, second, found, score, sign=-1.0 if is_turned else 1.0)))
-    return element("ul", *lines)
-
-
-def _verdict(first: str, second: str, found: Comparison, score: ChosenBy, *, sign: float) -> str:
-    mean, interval = sign * found.estimate.mean, found.estimate.interval
-    ends = sorted(sign * end for end in (interval.low, interval.high)) if interval else []
-    told = " to ".join(score.told_difference(end) for end in ends)
-    size = f"{score.told_difference(mean)}{score.points}{f' ({told})' if told else ''}, p {_told_p(found.p_adjusted)}"
-    if not mean and not any(ends):
-        return f"{first} and {second} are right about the same clips."
-    if found.p_adjusted < _LEVEL:
-        return f"{first} is {'better' if mean > 0 else 'worse'} than {second}: {size}."
-    return f"{first} against {second} is undecided: {size}{_what_would_decide(found)}."
-
-
-def _what_would_decide(found: Comparison) -> str:
-    if found.detectable is None:
-        return "; a single seed does not tell how many would decide"
-    if found.more_seeds is None:
-        return "; more seeds cannot decide, more test clips might"
-    if found.more_seeds == 0:
-        return f"; decided if it were the only pair (p {_told_p(found.p_value)})"
-    if found.more_seeds > _MANY_SEEDS:
-        return f"; not even {_MANY_SEEDS} more seeds of each would decide"
-    return f"; {counted(found.more_seeds, 'more seed')} of each might decide"
-
-
-def _told_p(p_value: float) -> str:
-    text = p_text(p_value)
-    return text if text.startswith("<") else f"= {text}"
-
-
-def _how_read() -> Markup:
-    return caption(
-        "p (interval): the smallest level at which the difference's interval leaves 0 out; p (permutation): groups of "
-        "clips change sides at random. Both are about other clips and other seeds, and are Holm-adjusted over all "
-        "pairs. McNemar speaks of two trained models alone: clips that only the first got right to clips that only the "
-        "second did, Holm-adjusted over all pairs and seeds, with Cohen's g. Hedges' g: mean difference of seeds ÷ its "
-        "deviation. Superiority: how often a seed of the first beats one of the second. Detectable: the smallest true "
-        "difference that such a study finds in 80 of 100 cases. Seeds needed: how many more of each would decide, if "
-        "the difference is what it seems, and were it the only pair; never: clips and folds alone hide it."
-    )
-
-
-def _pairs_table(tests: PairedTests, score: ChosenBy) -> Markup:
-    unit = ", points" if score.is_share else ""
-    header = [
-        ("first", "name"),
-        ("second", "name"),
-        *((name, "number") for name in (f"difference{unit}", "95 % interval", "p (interval)", "p (permutation)")),
-        ("McNemar", "words"),
-        *((name, "number") for name in ("Hedges' g", "superiority", f"detectable{unit}", "seeds needed")),
-    ]
-    return table(PAIRS, header, [_pair_cells(pair, tests, score) for pair in tests.comparisons])
-
-
-def _pair_cells(pair: tuple[str, str], tests: PairedTests, score: ChosenBy) -> tuple[object, ...]:
-    found = tests.comparisons[pair]
-    interval = found.estimate.interval
-    ends = NO_VALUE
-    if interval is not None:
-        ends = f"{score.told_difference(interval.low)} to {score.told_difference(interval.high)}"
-    mcnemar = [_mcnemar(seed, test, tests.p_mcnemar[pair][seed]) for seed, test in found.mcnemar.items()]
-    return (
-        *pair,
-        score.told_difference(found.estimate.mean),
-        ends,
-        p_text(found.p_adjusted),
-        p_text(tests.p_permutation[pair]),
-        "\n".join(mcnemar) or NO_VALUE,
-        NO_VALUE if found.standardised is None else f"{found.standardised:.2f}",
-        f"{100 * found.superiority:.0f} %",
-        NO_VALUE if found.detectable is None else score.told_difference(found.detectable).removeprefix("+"),
-        _seeds_needed(found),
-    )
-
-
-def _mcnemar(seed: int, test: McNemar, p_value: float) -> str:
-    return f"seed {seed}: {test.first_only} to {test.second_only}, p {_told_p(p_value)}, g = {test.cohens_g:.2f}"
-
-
-def _seeds_needed(found: Comparison) -> str:
-    if found.detectable is None:  # a single seed does not tell how others differ
-        return NO_VALUE
-    if found.more_seeds is None:
-        return "never"
-    if found.more_seeds > _MANY_SEEDS:
-        return f"over {_MANY_SEEDS} more"
-    return "none" if found.more_seeds == 0 else f"{found.more_seeds} more"

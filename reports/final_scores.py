@@ -91,11 +91,11 @@ def final_scores(
 
 
 def paired_tests(scores: Sequence[FinalScore]) -> tuple[PairedTests | None, dict[str, str]]:
-    """(tests of all pairs, name → why it is in none); see `tests_of`."""
-    return tests_of({score.finalist.name: score.cube for score in scores})
+    """(tests of all pairs, name → why it is in none); see `compare_cubes`."""
+    return compare_cubes({score.finalist.name: score.cube for score in scores})
 
 
-def tests_of(cubes: Mapping[str, ScoreCube]) -> tuple[PairedTests | None, dict[str, str]]:
+def compare_cubes(cubes: Mapping[str, ScoreCube]) -> tuple[PairedTests | None, dict[str, str]]:
     """(tests of all pairs, name → why it is in none); no tests with fewer than two that can be compared.
 
     A configuration is left out if it cannot be compared with one before it: other clips, or no seed in common.

@@ -6,7 +6,7 @@ Enters: a sweep and its leaderboard. Leaves: `Finals`, and the two sections that
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.evidence_sections import intervals_section, pairs_section
+from reports.evidence_sections import intervals_section
 from reports.final_scores import FinalScore, PairedTests, final_scores, paired_tests
 from reports.finalists import (
     MOST_OF_AN_ARCHITECTURE,
@@ -17,6 +17,7 @@ from reports.finalists import (
 )
 from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup
+from reports.pair_sections import pairs_section
 from reports.related import newest_related
 from reports.sweep_results import SweepResults
 from reports.text import counted

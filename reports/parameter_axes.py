@@ -1,4 +1,4 @@
-"""Hyperparameters on axes from 0 to 1: where in its range each trial's value lies. Enters: a sweep. Leaves: axes.
+"""Hyperparameters on axes from 0 to 1, and the scores by which trials are compared. Enters: a sweep. Leaves: both.
 
 Ranges are those that the searcher drew from, so that a region that was never tried is seen to be empty.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports.sweep_results import SweepResults
@@ -31,6 +32,25 @@ class Axis:
     places: dict[str, float]
     values: dict[str, str]
     ticks: tuple[tuple[float, str], ...]
+
+
+def common_scores(sweep: SweepResults, architecture: str) -> tuple[int, dict[str, float]]:
+    """(seed-epoch, trial → objective there): the last one that every ended trial came to, failed ones left out.
+
+    Final scores would compare a trial that was stopped after three epochs with one that was trained for 75; and those
+    that were trained to the end are the best ones, among which hardly anything differs.
+    """
+    ended = sweep.trials[
+        (sweep.trials["architecture"] == architecture) & sweep.trials["state"].isin(("finished", "stopped"))
+    ]
+    rows = sweep.epochs[sweep.epochs["trial_id"].isin(list(ended["trial_id"]))]
+    if rows.empty:
+        return 0, {}
+    common = int(rows.groupby("trial_id")["seed_epoch"].max().min())
+    there = rows[(rows["seed_epoch"] == common) & np.isfinite(rows["objective"])]
+    return common, {
+        str(trial_id): float(score) for trial_id, score in zip(there["trial_id"], there["objective"], strict=True)
+    }
 
 
 def parameter_axes(sweep: SweepResults, architecture: str) -> list[Axis]:

@@ -10,8 +10,8 @@ from reports.blocks import caption, empty, plotted, section
 from reports.chosen_by import chosen_by
 from reports.leaderboard import LeaderboardRow, best_of_each_architecture
 from reports.markup import Markup, element
-from reports.parameter_axes import parameter_axes, score_axis
-from reports.studies import LEAST_TRIALS, common_scores, importances
+from reports.parameter_axes import common_scores, parameter_axes, score_axis
+from reports.studies import LEAST_TRIALS, importances
 from reports.sweep_results import SweepResults
 from reports.tables import folded, table
 from reports.text import counted, decimal, percent

@@ -21,8 +21,10 @@ from optuna.distributions import json_to_distribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from reports.parameter_axes import common_scores
 from reports.sweep_results import SweepResults
 from reports.trials import TrialSummary, trial_summaries
 from storage.errors import InvalidInput
@@ -31,6 +33,12 @@ LEAST_TRIALS = 8  # fewer say nothing about half a dozen parameters
 _TOP = 0.25  # whose parameters are compared with all others'
 _SHUFFLES, _QUANTILE = 59, 0.95
 _STATES = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
+# Of objectives beside the score, which is higher when better.
+_DIRECTIONS = {
+    "score": StudyDirection.MAXIMIZE,
+    "num_parameters": StudyDirection.MINIMIZE,
+    "latency_ms": StudyDirection.MINIMIZE,
+}
 _SQLITE, _JOURNAL = (".db", ".sqlite", ".sqlite3"), (".log", ".journal")
 
 
@@ -65,25 +73,6 @@ class Importances:
     parameters: tuple[Importance, ...]
 
 
-def common_scores(sweep: SweepResults, architecture: str) -> tuple[int, dict[str, float]]:
-    """(seed-epoch, trial → objective there): the last one that every ended trial came to, failed ones left out.
-
-    Final scores would compare a trial that was stopped after three epochs with one that was trained for 75; and those
-    that were trained to the end are the best ones, among which hardly anything differs.
-    """
-    ended = sweep.trials[
-        (sweep.trials["architecture"] == architecture) & sweep.trials["state"].isin(("finished", "stopped"))
-    ]
-    rows = sweep.epochs[sweep.epochs["trial_id"].isin(list(ended["trial_id"]))]
-    if rows.empty:
-        return 0, {}
-    common = int(rows.groupby("trial_id")["seed_epoch"].max().min())
-    there = rows[(rows["seed_epoch"] == common) & np.isfinite(rows["objective"])]
-    return common, {
-        str(trial_id): float(score) for trial_id, score in zip(there["trial_id"], there["objective"], strict=True)
-    }
-
-
 def importances(sweep: SweepResults, architecture: str, *, num_shuffles: int = _SHUFFLES) -> Importances | None:
     """By PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255): how much the best quarter's parameters differ from all.
 
@@ -98,7 +87,7 @@ def importances(sweep: SweepResults, architecture: str, *, num_shuffles: int = _
         study = optuna.create_study(direction="maximize")
         for row in rows.itertuples():
             scores.append(score_of[str(row.trial_id)])
-            study.add_trial(_frozen(row, TrialState.COMPLETE, value=scores[-1]))
+            study.add_trial(_frozen(row, TrialState.COMPLETE, values=[scores[-1]]))
         found = _values(study, np.array(scores))
         rng = np.random.default_rng(0)
         shuffled = [_values(study, rng.permutation(scores)) for _ in range(num_shuffles)]
@@ -164,7 +153,8 @@ def _add_studies(sweep: SweepResults, storage: BaseStorage) -> list[tuple[str, i
     found = []
     for architecture in sorted(set(sweep.suggestions["architecture"])):
         name = f"{sweep.sweep_id}: {architecture}"
-        study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        directions = [_DIRECTIONS[objective] for objective in _objectives(sweep)]
+        study = optuna.create_study(study_name=name, storage=storage, directions=directions)
         study.set_user_attr("sweep_id", sweep.sweep_id)
         study.set_user_attr("dataset", str(sweep.sweep["dataset"]))
         rows = sweep.suggestions[sweep.suggestions["architecture"] == architecture]
@@ -186,33 +176,43 @@ def _exported(
 ) -> FrozenTrial:
     """A trial with its learning curve, its fate in words and its times; a trial that has not ended counts as
     running."""
-    state = TrialState.RUNNING if end is None else _STATES[end.state]
-    value = None if end is None or pd.isna(end.objective) else float(end.objective)
-    if value is not None and not np.isfinite(value):
-        value = None
-    if state == TrialState.COMPLETE and value is None:
-        state = TrialState.FAIL
     seeds = sweep.seeds[sweep.seeds["trial_id"] == row.trial_id]
-    trial = _frozen(
-        row,
-        state,
-        value=value if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
-        curve={}
-        if epochs is None
-        else dict(zip(map(int, epochs["seed_epoch"]), map(float, epochs["objective"]), strict=True)),
-        about={
-            "trial_id": str(row.trial_id),
-            "number in the sweep": int(row.number),
-            "untuned default": bool(row.untuned_default),
-            "fate": summary.why,
-            **{
-                f"validation accuracy, seed {seed}": float(accuracy)
-                for seed, accuracy in zip(seeds["seed"], seeds["validation_accuracy"], strict=True)
-            },
-        },
+    state, values = _end(sweep, end, seeds)
+    curve = (
+        {} if epochs is None else dict(zip(epochs["seed_epoch"].tolist(), epochs["objective"].tolist(), strict=True))
     )
+    accuracies = zip(seeds["seed"], seeds["validation_accuracy"], strict=True)
+    about = {
+        "trial_id": str(row.trial_id),
+        "number in the sweep": int(row.number),
+        "untuned default": bool(row.untuned_default),
+        "fate": summary.why,
+        **{f"validation accuracy, seed {seed}": float(accuracy) for seed, accuracy in accuracies},
+    }
+    trial = _frozen(row, state, values=values, curve=curve, about=about)
     _set_times(trial, sweep, end, epochs)
     return trial
+
+
+def _end(sweep: SweepResults, end: Any, seeds: pd.DataFrame) -> tuple[TrialState, list[float] | None]:
+    """State, and the values of all objectives. Of a pruned trial Optuna keeps the last score where there is no other
+    objective; one that finished without a finite value of each counts as failed."""
+    if end is None:
+        return TrialState.RUNNING, None
+    names = _objectives(sweep)
+    score = float("nan") if end.objective is None else float(end.objective)
+    latency_ms = seeds["latency_ms"].median() if "latency_ms" in seeds else float("nan")
+    known = {"score": score, "num_parameters": seeds["num_parameters"].max(), "latency_ms": latency_ms}
+    values = [float(known[name]) for name in names]
+    state, is_whole = _STATES[end.state], bool(np.isfinite(values).all())
+    if state == TrialState.COMPLETE:
+        return (state, values) if is_whole else (TrialState.FAIL, None)
+    return state, values if state == TrialState.PRUNED and is_whole and len(names) == 1 else None
+
+
+def _objectives(sweep: SweepResults) -> list[str]:
+    """Older sweeps looked for the score alone."""
+    return list(sweep.settings.get("sweep", {}).get("objectives", ["score"]))
 
 
 def _set_times(trial: FrozenTrial, sweep: SweepResults, end: Any, epochs: pd.DataFrame | None) -> None:
@@ -232,7 +232,7 @@ def _frozen(
     row: Any,
     state: TrialState,
     *,
-    value: float | None,
+    values: list[float] | None,
     curve: dict[int, float] | None = None,
     about: dict[str, Any] | None = None,
 ) -> FrozenTrial:
@@ -243,7 +243,7 @@ def _frozen(
         state=state,
         params={name: parameters[name] for name in searched},
         distributions=searched,
-        value=value,
+        values=values,
         intermediate_values=curve or {},
         user_attrs=about or {},
     )

@@ -14,11 +14,11 @@ from reports.chosen_by import chosen_by
 from reports.cost_sections import told_hours
 from reports.costs import costs, machine_of
 from reports.document import document
-from reports.evidence_sections import pairs_section
-from reports.final_scores import FinalScore, tests_of
+from reports.final_scores import FinalScore, compare_cubes
 from reports.finals import MOST_IN_PAIRS, Finals, finals_of
 from reports.leaderboard import LeaderboardRow, leaderboard
 from reports.markup import Markup, element, join
+from reports.pair_sections import pairs_section
 from reports.style import DRAW_SCRIPT
 from reports.sweep_results import SweepResults
 from reports.tables import parameters, table
@@ -160,7 +160,7 @@ def _pairs_section(compared: Sequence[Compared]) -> Markup:
             if found is not None:
                 named[f"{one.letter}: {best.name}"] = found
     chosen = dict(list(named.items())[:MOST_IN_PAIRS])
-    tests, reasons = tests_of({name: found.cube for name, found in chosen.items()})
+    tests, reasons = compare_cubes({name: found.cube for name, found in chosen.items()})
     return pairs_section(
         compared[0].sweep,
         tests,

@@ -48,6 +48,18 @@ def test_one_sweep_in_the_list_is_that_sweep(store: str, tmp_path: Path) -> None
     assert (tmp_path / "pages" / "first.html").exists()
 
 
+def test_a_confirmation_is_told_on_the_page_of_its_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = SampleSweep(root=tmp_path / "store", architectures=("cnn",), num_trials=2, num_clips=20, seeds=(42,))
+    sample.write()
+    confirmed = sample.confirm(seeds=(1,))
+    words = [f"storage.uri={tmp_path / 'store'}", f"report.folder={tmp_path / 'pages'}"]
+    assert report.main([*words, f"sweep_id={confirmed}"]) == 0
+    assert f"{confirmed} is told on the page of its sweep, sample-1" in capsys.readouterr().out
+    assert confirmed in (tmp_path / "pages" / "sample-1.html").read_text()
+    assert report.main(words) == 0  # the newest sweep is no confirmation
+    assert "sample-1.html" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "words", [["sweep=[first,first]"], ["sweep=[first]", "sweep_id=second"], ["sweep=[first,none]"], ["sweep=first"]]
 )

@@ -187,10 +187,12 @@ class InventedSweep:
         self.end(trial_id, "finished", number=number, architecture=architecture, seed_epochs=9)
         return trial_id
 
-    def several_labels(self, trial_id: str = "t0", *, seeds: Sequence[int] = (1, 2), num_clips: int = 40) -> None:
+    def several_labels(
+        self, trial_id: str = "t0", *, number: int = 0, seeds: Sequence[int] = (1, 2), num_clips: int = 40
+    ) -> None:
         """A finished trial whose clips have one to three labels; the first label is told best, the last by chance."""
         num_labels = len(self.labels)
-        self.suggest(trial_id, seeds=seeds, loss="bce")
+        self.suggest(trial_id, number=number, seeds=seeds, loss="bce")
         for seed in seeds:
             self.train(trial_id, seed, (0.4, 0.5), scores=(0.6, 0.7 + 0.01 * seed))
             self.complete_seed(trial_id, seed)

@@ -1,6 +1,7 @@
 """Who enters the statistics of a sweep, and from which rows; what the page says of it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from reports import leaderboard, load_sweep
 from reports.evidence import accuracy, answers_of, compare, estimate
 from reports.finalists import best_and_defaults, finalists_of_sweep
 from reports.finals import Finals, finals_of, finals_sections
+from reports.related import related_ids
 from reports.sweep_results import SweepResults
+from tests.reports.conftest import START
 from tests.reports.sample_sweep import SampleSweep
 
 if TYPE_CHECKING:
@@ -132,8 +135,9 @@ def test_a_configuration_whose_confirmation_lacks_a_seed_is_left_out_and_counted
 
 def test_a_confirmation_that_has_just_begun_changes_nothing_yet(sample: SampleSweep) -> None:
     sample.write()
-    sample.begin("later", {}, kind="confirmation", of_sweep=sample.sweep_id)
-    sample.suggest("later", "t0c", "cnn", 0, {}, seeds=(1, 2), of_trial="t0")
+    later = f"{sample.sweep_id}-confirmation-1"
+    sample.begin(later, {}, kind="confirmation", of_sweep=sample.sweep_id)
+    sample.suggest(later, "t0c", "cnn", 0, {}, seeds=(1, 2), of_trial="t0")
     finals, sweep = finals_and_sweep(sample)
     assert finals.confirmation is None
     assert "A confirmation has begun" in "".join(finals_sections(sweep, finals))
@@ -186,3 +190,36 @@ def test_a_class_without_a_test_clip_has_a_dash_and_disturbs_no_interval(invente
     (score,) = finals_of(sweep, leaderboard(sweep)).scores
     assert score.score.interval is not None
     assert not pd.isna(score.macro_f1.mean)
+
+
+def test_of_several_labels_macro_auc_has_the_interval_and_no_clip_is_right_or_wrong(
+    new_sweep: "Callable[..., InventedSweep]",
+) -> None:
+    invented = new_sweep(labels=[f"l{number}" for number in range(5)])
+    for number in (0, 1):
+        invented.several_labels(f"t{number}", number=number)
+    sweep = invented.load()
+    finals = finals_of(sweep, leaderboard(sweep))
+    assert finals.scores[0].score.interval is not None
+    assert 0.5 < finals.scores[0].score.mean < 1.0
+    text = "".join(finals_sections(sweep, finals))
+    assert "Test macro ROC-AUC" in text
+    assert "McNemar" not in text
+
+
+def test_only_follow_ups_of_the_sweep_itself_are_taken_the_newest_first(
+    new_sweep: "Callable[..., InventedSweep]",
+) -> None:
+    sweep = new_sweep()
+    for place, (sweep_id, kind, of_sweep) in enumerate(
+        [
+            ("sweep-1-confirmation-a", "confirmation", "sweep-1"),
+            ("sweep-1-confirmation-b", "confirmation", "sweep-1"),
+            ("sweep-1-audit", "audit", "sweep-1"),
+            ("sweep-10-confirmation-a", "confirmation", "sweep-10"),
+            ("sweep-1-confirmation-x", "confirmation", "sweep-1-confirmation"),
+        ]
+    ):
+        new_sweep(sweep_id=sweep_id, kind=kind, of_sweep=of_sweep, started_at=START + timedelta(hours=place))
+    assert related_ids(sweep.load(), "confirmation") == ["sweep-1-confirmation-b", "sweep-1-confirmation-a"]
+    assert related_ids(sweep.load(), "audit") == ["sweep-1-audit"]

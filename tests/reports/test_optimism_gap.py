@@ -1,10 +1,12 @@
 """The optimism gap on the page: which experiments are compared, on what, and what is said where there is none."""
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reports import render_page
 from reports.optimism import gaps_of_experiment, optimism_section
 
 if TYPE_CHECKING:
@@ -28,7 +30,10 @@ def experiment(
         )
         for seed in (1, 2):
             invented.train(trial_id, seed, (0.5, 0.8, 0.7 + 0.01 * seed))
-            invented.complete_seed(trial_id, seed, test_accuracy=accuracy + 0.01 * seed * fold)
+            score = accuracy + 0.01 * seed * fold
+            invented.complete_seed(
+                trial_id, seed, test_accuracy=score, scores=json.dumps({"test": {"accuracy": score}})
+            )
             for clip in range(clips):
                 is_right = clip < accuracy * clips
                 invented.predict(trial_id, seed, f"c{fold}{clip}", label=0, predicted=0 if is_right else 1)
@@ -76,3 +81,14 @@ def test_a_literature_run_that_has_just_begun_says_when_there_will_be_numbers(
     text = optimism_section(sweep, [], is_expected=True)
     assert text is not None
     assert "Shown once all folds are complete" in text
+
+
+def test_an_experiments_page_has_the_interval_over_all_folds_and_the_gap(
+    new_sweep: "Callable[..., InventedSweep]",
+) -> None:
+    literature = experiment(new_sweep, "lit", protocol="literature", accuracy=0.9, clips=10)
+    experiment(new_sweep, "own", protocol="honest", accuracy=0.8, clips=10)
+    page = render_page(literature.load(), [])
+    assert "Over all folds and seeds: test accuracy 90.0 %, 95 % interval" in page
+    assert "over 20 clips in 20 groups, 2 folds and 2 seeds" in page
+    assert "+10.0" in page.partition("Optimism gap")[2]

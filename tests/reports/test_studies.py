@@ -1,6 +1,7 @@
 """Studies rebuilt from the rows: which parameter mattered, and what Optuna reads from an exported file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from reports import trial_summaries
-from reports.parameter_axes import parameter_axes, score_axis
+from reports.parameter_axes import common_scores, parameter_axes, score_axis
 from reports.parameter_sections import parameters_section
-from reports.studies import common_scores, export_studies, importances
+from reports.studies import export_studies, importances
 from storage.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -121,6 +122,21 @@ def test_optuna_reads_back_parameters_states_curves_and_times(
     assert running.intermediate_values == pytest.approx({1: 0.4})
     assert study.best_trial.number == 3
     assert [path.name for path in path.parent.iterdir()] == [name]
+
+
+def test_a_sweep_of_several_objectives_is_a_study_of_several(
+    new_sweep: "Callable[..., InventedSweep]", tmp_path: Path
+) -> None:
+    invented = new_sweep(settings=json.dumps({"sweep": {"objectives": ["score", "num_parameters"]}}))
+    search(invented, 3)
+    for seed in (1, 2, 3):
+        invented.complete_seed("t00", seed, num_parameters=500)
+    export_studies(invented.load(), str(tmp_path / "study.db"))
+    study = optuna.load_study(study_name="sweep-1: cnn", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert study.trials[0].values == pytest.approx([0.6, 500.0])
+    assert study.trials[1].state == TrialState.PRUNED
+    assert study.trials[1].values is None
 
 
 def test_an_exported_file_is_never_written_over(invented: "InventedSweep", tmp_path: Path) -> None:
