@@ -15,6 +15,7 @@ take the longer the more objects a bucket has, which S3's do not, hence fewer tr
 """
 
 import argparse
+import gc
 import math
 import multiprocessing
 import os
@@ -32,6 +33,7 @@ from unittest import mock
 import numpy as np
 import optuna
 import psutil
+import pyarrow as pa
 from ray import tune
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
@@ -222,6 +224,8 @@ def _readers(store: ObjectStore, plan: SweepPlan) -> dict[str, float]:
     finally:
         for info in list(store.list("compacted/")):
             store.delete(info.key)
+        gc.collect()  # or the memory of readers would count as the driver's
+        pa.default_memory_pool().release_unused()
 
 
 def _take_up(store: ObjectStore, plan: SweepPlan) -> None:
