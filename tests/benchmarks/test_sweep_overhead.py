@@ -67,8 +67,8 @@ class TestDriving:
     ) -> None:
         monkeypatch.setattr("sweeps.ledger._MANY_COMMITS", 3)
         store = open_store(str(tmp_path / "ours"))
-        ours = sweep_overhead.measure_ours(store, 10, _EPOCHS)
-        plain = sweep_overhead.measure_plain(str(tmp_path / "plain"), 10, _EPOCHS)
+        ours = sweep_overhead.measure_ours(store, 10, _EPOCHS, "cpu")
+        plain = sweep_overhead.measure_plain(str(tmp_path / "plain"), 10, _EPOCHS, "wall")
         for marks, num_reports in ((ours, _EPOCHS), (plain, _EPOCHS - 1)):  # with its last one ASHA ends a trial
             assert [mark.num_trials for mark in marks] == [2, 4, 10]
             assert marks[-1].num_reports == 10 * num_reports
