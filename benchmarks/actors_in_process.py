@@ -36,26 +36,28 @@ class DriverTime:
     Attributes:
         seconds_of: `start`, `report` (after which a trial goes on) and `end`; without what trials did in it.
         of_trials_s: what trials did.
+        clock: in seconds; of the process's CPU where other work on the machine should not count.
     """
 
     seconds_of: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     of_trials_s: float = 0.0
+    clock: Callable[[], float] = time.perf_counter
     num_of: Counter[str] = field(default_factory=Counter)
     _last_turn: float = 0.0
     _elsewhere_s: float = 0.0
 
     def begin(self) -> None:
         """The first turn begins: what a run needs once, however many trials it has, is not counted."""
-        self._last_turn, self._elsewhere_s = time.perf_counter(), 0.0
+        self._last_turn, self._elsewhere_s = self.clock(), 0.0
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
         """What happens in this block is not the driver's."""
-        began = time.perf_counter()
+        began = self.clock()
         try:
             yield
         finally:
-            self._elsewhere_s += time.perf_counter() - began
+            self._elsewhere_s += self.clock() - began
 
     @contextmanager
     def in_trial(self) -> Iterator[None]:
@@ -67,7 +69,7 @@ class DriverTime:
 
     def turn(self, kind: str) -> None:
         """Ends a turn: all since the last one belongs to it."""
-        now = time.perf_counter()
+        now = self.clock()
         self.seconds_of[kind] += now - self._last_turn - self._elsewhere_s
         self.num_of[kind] += 1
         self._last_turn, self._elsewhere_s = now, 0.0

@@ -116,6 +116,8 @@ def settings(scheduler: str, concurrency: int) -> list[str]:
         f"sweep.reduction_factor={_REDUCTION_FACTOR}",
         f"sweep.scheduler={scheduler}",
         f"sweep.max_concurrent_trials={concurrency}",
+        # A trial whose process dies more often is given up, the sweep goes on without it, and other trials follow.
+        "sweep.max_failures=100",
         "sweep.trial.model.width=8",
         "pipeline.clips_per_shard=10",
     ]
