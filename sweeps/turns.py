@@ -23,7 +23,7 @@ class SearchedTrial:
         until: to which it is being trained; None while it is put down.
         ends: score of every seed that came to its end.
         state: how it ended; None while it is open.
-    told: what its study has heard of it last.
+        told: what its study has heard of it last.
     """
 
     suggestion: Suggestion
@@ -32,6 +32,7 @@ class SearchedTrial:
     objectives: dict[int, float] = field(default_factory=dict)
     ends: list[float] = field(default_factory=list)
     state: TrialState | None = None
+    told: tuple[TrialState | None, bool, int] | None = None
 
     @property
     def trial_id(self) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import optuna
 import pytest
+from sample_sweep import SampleSweep
 
 from jobs import export_study, report
-from tests.reports.sample_sweep import SampleSweep
 
 
 @pytest.fixture

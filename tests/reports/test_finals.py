@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from sample_sweep import SampleSweep
 
 from reports import leaderboard, load_sweep
 from reports.evidence import accuracy, answers_of, compare, estimate
@@ -15,7 +16,6 @@ from reports.finals import Finals, finals_of, finals_sections
 from reports.related import related_ids
 from reports.sweep_results import SweepResults
 from tests.reports.conftest import START
-from tests.reports.sample_sweep import SampleSweep
 
 if TYPE_CHECKING:
     from tests.reports.conftest import InventedSweep

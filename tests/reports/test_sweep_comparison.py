@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sample_sweep import SampleSweep
 
 from reports import load_sweep, render_comparison
 from reports.sweep_comparison import differing
-from tests.reports.sample_sweep import SampleSweep
 from tests.reports.test_page import HOSTILE, OWN_TAGS, PageReader
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, Browser
+from sample_sweep import SampleSweep
 
 from reports import leaderboard, load_sweep, render_comparison, render_page
-from tests.reports.browser import CHROMIUM, Browser
-from tests.reports.sample_sweep import SampleSweep
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no browser at {CHROMIUM}")
 SECTIONS = (
