@@ -12,6 +12,7 @@ from storage.errors import InvalidInput
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
+from sweeps.adaptive import AdaptiveSearch
 from sweeps.ledger import Ledger, Suggestion, TrialState
 from sweeps.sampler_settings import SamplerSettings
 from sweeps.studies import Studies
@@ -96,6 +97,22 @@ def test_a_search_goes_on_from_what_they_found(store: Store) -> None:
     assert pairs[0][0] == pairs[0][1]  # the untuned default
     assert pairs[1][0] != pairs[1][1]
     assert all(mine == theirs for mine, _, theirs in pairs)
+
+
+def test_an_adaptive_search_goes_on_from_what_they_found(store: Store) -> None:
+    store.trial("finished")
+    plan = store.plan(num_trials=3, scheduler="adaptive")
+    ledger = Ledger(store.results, plan.sweep_id)
+    taken = take_earlier(plan, ledger, say=lambda line: None)
+    second = []
+    for earlier in (taken, []):
+        search = AdaptiveSearch(plan, Ledger(store.results, f"{plan.sweep_id}-{len(earlier)}"), [], [], earlier)
+        turns = [search.next_turn() for _ in range(2)]
+        assert turns[0] is not None
+        assert turns[0].suggestion.untuned_default
+        second.append(turns[1])
+    assert None not in second
+    assert second[0] != second[1]
 
 
 def test_it_is_part_of_which_sweep_it_is(store: Store) -> None:
