@@ -50,4 +50,10 @@ class TestTwoNodes:
 
 @pytest.mark.usefixtures("ray_local")
 def test_a_session_tells_what_its_nodes_have() -> None:
-    assert cluster_resources().nodes == (NodeResources(num_cpus=2, num_gpus=0),)
+    (node,) = cluster_resources().nodes
+    assert (node.num_cpus, node.num_gpus, node.in_words) == (2, 0, "2 CPUs")
+    assert node.memory_bytes > 0
+
+
+def test_a_node_tells_its_gpus_by_name() -> None:
+    assert NodeResources(num_cpus=16, num_gpus=1, accelerators=("H200",)).in_words == "16 CPUs, 1 GPU H200"
