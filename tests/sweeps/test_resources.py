@@ -6,8 +6,8 @@ import pytest
 
 from cluster.session import ClusterResources, NodeResources, cluster_resources
 from storage.errors import InvalidInput
-from sweeps import ExperimentSettings
-from sweeps.resources import trial_resources
+from sweeps import ExperimentSettings, SweepSettings
+from sweeps.resources import choose_device, trial_resources
 
 
 @pytest.fixture
@@ -46,6 +46,12 @@ class TestTwoNodes:
     )
     def test_what_one_node_has_is_given(self, asked: dict[str, Any], device: str, given: tuple[float, float]) -> None:
         assert trial_resources(ExperimentSettings(**asked), device=device, section="train") == given
+
+    def test_what_is_left_to_a_measurement_is_a_cpu_and_a_whole_gpu_without_one(self) -> None:
+        needs = SweepSettings(cpus_per_trial="auto", gpus_per_trial="auto")
+        assert choose_device(needs) == "cuda"
+        assert trial_resources(needs, device="cuda", section="sweep") == (1.0, 1.0)
+        assert trial_resources(needs, device="cpu", section="sweep") == (1.0, 0.0)
 
 
 @pytest.mark.usefixtures("ray_local")
