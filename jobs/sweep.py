@@ -116,7 +116,15 @@ def _search(
 
         spec = dataclasses.asdict(settings.features)
         outcome = run_sweep(
-            plan, data, store, sweep_row=row, feature_spec=spec, on_progress=on_progress, embedded=embedded, logs=logs
+            plan,
+            data,
+            store,
+            sweep_row=row,
+            feature_spec=spec,
+            on_progress=on_progress,
+            embedded=embedded,
+            logs=logs,
+            say=say,
         )
     failed = f", {outcome.num_failed} failed" if outcome.num_failed else ""
     say(f"sweep {plan.sweep_id}: {outcome.num_trials_run} trials run now, {outcome.num_trials_found} found{failed}")

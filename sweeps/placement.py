@@ -1,7 +1,7 @@
 """What Ray reserves for a trial, by what was measured of its architecture: plain arithmetic, without any device.
 
-Enters: measurements (`measuring.py`). Leaves: shares. Whatever trials Ray puts together on one GPU, their peaks fit into
-its memory: a trial's share is never smaller than the part of the memory that it needs.
+Enters: measurements (`measuring.py`). Leaves: shares. Whatever trials Ray puts together on one GPU, their peaks fit
+into its memory: a trial's share is never smaller than the part of the memory that it needs.
 """
 
 import math
@@ -109,7 +109,7 @@ def gpu_share(measured: Measurement, *, num_cpus: float | Literal["auto"]) -> Sh
 
 
 def cpu_share(measured: Measurement) -> Share:
-    """The number of CPUs with which the trials on a node take the most steps together, and the memory that one takes."""
+    """The number of CPUs with which the trials on a node take the most steps together, and the memory of one."""
     best = _best_on_cpus(measured.paces)
     needed = math.ceil(measured.peak_bytes * _RESERVE)
     return Share(

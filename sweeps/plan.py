@@ -46,9 +46,9 @@ class SweepSettings:
             the same in every configuration; a name that a space would search is fixed by it.
         first: likewise, but of the first configuration alone where a space searches them; it goes on from there.
         max_concurrent_trials: 0 for as many as the cluster holds.
-        cpus_per_trial: what Ray reserves for one. `auto`: of each architecture, without a GPU the number with which a node
-            takes the most training steps, as a few show before the search, and memory for it; beside a GPU one at most.
-        gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any. `auto`: of
+        cpus_per_trial: what Ray reserves for one. `auto`: for each architecture, the number with which a node takes the
+            most training steps, as a few show before the search, and memory, too; beside a GPU one CPU at most.
+        gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any. `auto`: for
             each architecture, the fraction with which a GPU takes the most steps and its memory suffices.
         max_failures: times a trial whose process died goes on from its checkpoint before it counts as failed.
         keep_models: `finished` stores the model of every seed and deletes those of trials that are stopped or fail, so

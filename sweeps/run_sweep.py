@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
@@ -25,7 +26,7 @@ from sweeps.ledger import Ledger, TrialRecord
 from sweeps.loggers import RunInfo, TrialLogs
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
-from sweeps.resources import trial_resources
+from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.trial_news import heard
@@ -72,6 +73,7 @@ def run_sweep(
     on_progress: Callable[[SweepProgress], None] = lambda progress: None,
     embedded: tuple[TrialData, ...] = (),
     logs: TrialLogs | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> SweepOutcome:
     """Plans, trains and records every trial that has not ended yet.
 
@@ -81,6 +83,7 @@ def run_sweep(
         on_progress: called after every epoch and every end of a trial.
         embedded: of `embeddings.embed_for_plan`; trials that these fit train their heads alone.
         logs: hear of every trial that trains; those that do not end here are told as stopped.
+        say: is told, a line at a time, what was measured before the search.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -100,7 +103,6 @@ def run_sweep(
 
     searcher, scheduler = _search(plan, ledger, records, on_end=on_end, fault=fault)
     if searcher.has_more():
-        num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
         context = TrialContext(
             sweep_id=plan.sweep_id,
             store=store,
@@ -108,8 +110,10 @@ def run_sweep(
             feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
             embedded=embedded,
         )
+        shared = ray.put(context)  # one copy a node
+        shares = find_shares(plan, shared, ResultsTable(store), say=say)
         try:
-            _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})
+            _tune(plan, shared, shares, searcher, scheduler, watch)
         finally:
             if logs:
                 logs.close("stopped")
@@ -143,18 +147,21 @@ def _search(
 
 def _tune(
     plan: SweepPlan,
-    context: TrialContext,
+    context: ray.ObjectRef,
+    shares: Shares,
     searcher: TableSearcher,
     scheduler: TrialScheduler,
     watch: "_Watch",
-    resources: dict[str, float],
 ) -> None:
     settings = plan.settings
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows, and the report tells them
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Ctrl-C would look like the end of the sweep
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the results table is the log
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a banner even at verbosity 0
-    trainable = tune.with_resources(tune.with_parameters(train_trial, context=context), resources)
+    trainable = tune.with_resources(
+        tune.with_parameters(train_trial, context=context, shares=shares),
+        lambda tune_config: tune.PlacementGroupFactory([shares.of(tune_config).bundle]),
+    )
     with tempfile.TemporaryDirectory(prefix="melsweep-tune-") as folder:
         tuner = tune.Tuner(
             trainable,
@@ -211,6 +218,10 @@ class _Watch(tune.Callback):
                 self._log(run, result)
                 name = run.name
                 self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
+        if result.get("out_of_memory"):
+            name = run_info(self._plan, trial.config["number"], trial.config["configuration"]).name
+            with self._fault.kept():
+                self._tell(f"{name} had too little memory beside others, and is trained alone")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self._logs:

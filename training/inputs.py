@@ -96,7 +96,7 @@ def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:
-    """Shares the array's memory, also where it is read-only: all processes of a node have one copy in Ray's object store.
+    """Shares the array's memory, also where it is read-only: a node has one copy for all processes, in Ray's object store.
 
     torch warns of such arrays, as a tensor cannot refuse to be written to; batches are copies of its rows.
     """

@@ -27,7 +27,7 @@ _SCORED_ROWS = 256  # the most that are answered at once
 
 
 class TrialProbe:
-    """A trial that has begun: its data, model, optimizer and a second copy of the weights, as of a best epoch, are there.
+    """A trial that has begun: its data, model and optimizer are there, and the weights once more, as of a best epoch.
 
     Args:
         config: of whose seeds the first one is trained, always on the first batch of its first epoch.

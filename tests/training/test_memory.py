@@ -45,7 +45,10 @@ def caused_by(error: Exception) -> Exception:
     [
         (OutOfMemory("one clip"), True),
         (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            True,
+        ),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
         (caused_by(torch.OutOfMemoryError("CUDA out of memory")), True),
@@ -62,7 +65,9 @@ def test_errors_of_too_little_memory_are_told_from_others(error: Exception, expe
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells shared pages")
 def test_a_peak_stays_when_the_memory_is_let_go_and_shared_memory_is_none() -> None:
     def grown(kind: str) -> int:
-        done = subprocess.run([sys.executable, "-c", _GROWN, kind], capture_output=True, text=True, check=True, cwd=_ROOT)
+        done = subprocess.run(
+            [sys.executable, "-c", _GROWN, kind], capture_output=True, text=True, check=True, cwd=_ROOT
+        )
         return int(done.stdout)
 
     assert grown("own") > 60 * _MB

@@ -1,4 +1,4 @@
-"""A trial's cost, measured on toys: that it is a trial's, that it leaves nothing behind, that too little memory is told."""
+"""A trial's cost, measured on toys: it is a trial's, it leaves nothing behind, and too little memory is told."""
 
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,7 @@ def test_a_trial_after_it_trains_to_the_same_numbers(
 
 
 @pytest.mark.parametrize("values", [{"loop.ema_decay": 0.9}, {"optimizer.accumulate": 2}, {"batch_size": 10_000}])
-def test_every_recipe_can_be_measured(
-    trial_config: TrialConfig, trial_data: TrialData, values: dict[str, Any]
-) -> None:
+def test_every_recipe_can_be_measured(trial_config: TrialConfig, trial_data: TrialData, values: dict[str, Any]) -> None:
     assert TrialProbe(with_values(trial_config, values), trial_data).steps_per_second(for_s=0.0) > 0
 
 
