@@ -86,7 +86,7 @@ def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch
     """On the device; on the CPU it shares the array's memory where it may."""
     try:
         return _tensor(log_mel).to(device)
-    except torch.OutOfMemoryError as e:  # not OutOfMemory, which ends a trial for good: a neighbour may be to blame
+    except torch.OutOfMemoryError as e:  # `ran_out_of_memory` knows it by its cause
         raise InvalidInput(
             "the features",
             given=f"{len(log_mel)} rows of together {log_mel.nbytes:,} bytes",
@@ -96,7 +96,7 @@ def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:
-    """Shares the array's memory, also where it is read-only: a node has one copy for all processes, in Ray's object store.
+    """Shares the array's memory, also where it is read-only: all processes of a node read one copy of Ray's.
 
     torch warns of such arrays, as a tensor cannot refuse to be written to; batches are copies of its rows.
     """

@@ -1,7 +1,7 @@
 """How much memory a process takes for itself, and which errors say that there was too little.
 
 What is counted is what another trial beside this one would take as well: a CUDA context with everything on the device,
-or a process's own pages. Features that lie in memory shared with others are not counted on the CPU.
+or a process's own pages. On the CPU features in memory that is shared, and libraries, are there once for all.
 """
 
 import sys
@@ -29,11 +29,11 @@ def peak_bytes(device: torch.device) -> int:
     """The most that this process has taken so far.
 
     On a GPU what torch's allocator held at its peak, and the context: all else that is in use on the device now, so
-    this is right where nobody else uses the device. On the CPU the peak of the resident pages less those shared with
-    other processes now; elsewhere than on Linux these are not known, and count.
+    this is right where nobody else uses the device. On the CPU the peak of the resident pages less those that are of
+    files or shared with other processes now; elsewhere than on Linux these are not known, and count.
     """
     if device.type != "cuda":
-        return _peak_resident_bytes() - _status_bytes("RssShmem")
+        return _peak_resident_bytes() - _status_bytes("RssShmem") - _status_bytes("RssFile")
     free, total = torch.cuda.mem_get_info(device)
     context = max(0, total - free - torch.cuda.memory_reserved(device))
     return torch.cuda.max_memory_reserved(device) + context
@@ -51,6 +51,7 @@ def _peak_resident_bytes() -> int:
 
 
 def _status_bytes(name: str) -> int:
+    """A line of what Linux tells of this process; 0 elsewhere."""
     if not _STATUS.exists():
         return 0
     for line in _STATUS.read_text().splitlines():

@@ -14,12 +14,12 @@ from training.config import TrialConfig
 from training.data import TrialData
 from training.first_weights import first_weights
 from training.inputs import DeviceData, device_data
-from training.memory import peak_bytes
+from training.memory import peak_bytes, ran_out_of_memory
 from training.modes import device_of, modes
 from training.row_batches import RowBatches
 from training.scoring import answers
 from training.seed_run import SeedRun
-from training.steps import OutOfMemory, told_as_out_of_memory
+from training.steps import OutOfMemory
 
 _WARM_UP_STEPS = 3  # the first plan kernels, take memory and make the optimizer's state
 _LEAST_STEPS = 3
@@ -39,7 +39,7 @@ class TrialProbe:
 
     def __init__(self, config: TrialConfig, data: TrialData) -> None:
         self._config, self._device = config, device_of(config)
-        with self._as_a_trial(), told_as_out_of_memory("a trial", self._device):
+        with self._as_a_trial():
             on_device = device_data(data, config, self._device)
             self._run = SeedRun(config, seed=config.seeds[0], data=on_device, weights=first_weights(config))
             self._kept = {name: tensor.clone() for name, tensor in self._run.model.state_dict().items()}
@@ -59,7 +59,7 @@ class TrialProbe:
         """
         if num_threads is not None:
             torch.set_num_threads(num_threads)
-        with self._as_a_trial(), told_as_out_of_memory("a trial", self._device):
+        with self._as_a_trial():
             self._take(1)
             started, num_steps = time.perf_counter(), 0
             while num_steps < _LEAST_STEPS or time.perf_counter() - started < for_s:
@@ -99,6 +99,11 @@ class TrialProbe:
 
     @contextmanager
     def _as_a_trial(self) -> Iterator[None]:
-        """torch's state is as in a trial within, and as it was afterwards."""
-        with torch.random.fork_rng(), modes(self._config):
-            yield
+        """torch's state is as in a trial within, and as it was afterwards; all errors of too little memory are one."""
+        try:
+            with torch.random.fork_rng(), modes(self._config):
+                yield
+        except Exception as e:
+            if ran_out_of_memory(e) and not isinstance(e, OutOfMemory):
+                raise OutOfMemory(f"a trial has no room on {self._device}") from e
+            raise

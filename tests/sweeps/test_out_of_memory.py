@@ -62,7 +62,7 @@ def test_it_comes_again_alone_and_the_others_do_not(
 
 
 def test_the_last_trial_that_runs_may_still_come_back(searcher: TableSearcher) -> None:
-    running = []
+    running: list[dict[str, Any]] = []
     while (asked := searcher.suggest(f"tune-{len(running)}")) is not None:
         assert asked != Searcher.FINISHED
         running.append(asked)
