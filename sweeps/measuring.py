@@ -10,6 +10,7 @@ import math
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import ray
@@ -53,29 +54,76 @@ def kind_of_node(nodes: Sequence[NodeResources], *, device: Literal["cpu", "cuda
     return max(fitting_nodes, key=lambda node: kinds[node.in_words], default=None)
 
 
-def measure(
-    config: TrialConfig, context: ray.ObjectRef, node: NodeResources, *, cpus_per_trial: float | Literal["auto"]
-) -> Measurement:
-    """What a trial costs on a kind of node.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spot:
+    """Where it is measured: a node, or a GPU of it with its part of the CPUs.
+
+    Attributes:
+        most_at_once: how many trials the settings allow there.
+    """
+
+    node: NodeResources
+    device: Literal["cpu", "cuda"]
+    most_at_once: int
+
+    @property
+    def cpus(self) -> float:
+        """A GPU's part of the node's; all of them without one."""
+        return self.node.num_cpus / self.node.num_gpus if self.device == "cuda" else self.node.num_cpus
+
+    @property
+    def in_words(self) -> str:
+        limit = f", at most {self.most_at_once} at once" if self.most_at_once < self._most else ""
+        return f"{self.node.in_words}{limit}"
+
+    @property
+    def _most(self) -> int:
+        return _MOST_ON_A_GPU if self.device == "cuda" else math.floor(self.node.num_cpus)
+
+
+def find_spot(
+    nodes: Sequence[NodeResources],
+    *,
+    device: Literal["cpu", "cuda"],
+    cpus_per_trial: float | Literal["auto"],
+    max_concurrent_trials: int,
+) -> Spot | None:
+    """A node of the kind that most are of, and how many trials it will have; None where there is none for the device.
+
+    Args:
+        cpus_per_trial, max_concurrent_trials: of the settings; the latter are dealt to all nodes, or all GPUs.
+    """
+    node = kind_of_node(nodes, device=device)
+    if node is None:
+        return None
+    if device == "cuda":
+        num_places, most = sum(math.floor(other.num_gpus) for other in nodes), _MOST_ON_A_GPU
+        if cpus_per_trial != "auto":
+            most = min(most, max(1, math.floor(node.num_cpus / node.num_gpus / cpus_per_trial)))
+    else:
+        num_places, most = sum(other.num_cpus >= 1 for other in nodes), math.floor(node.num_cpus)
+    if max_concurrent_trials:
+        most = min(most, math.ceil(max_concurrent_trials / num_places))
+    return Spot(node=node, device=device, most_at_once=most)
+
+
+def measure(config: TrialConfig, context: ray.ObjectRef, spot: Spot) -> Measurement:
+    """What a trial costs there.
 
     Args:
         config: the largest of what is searched.
         context: a `TrialContext` in Ray's object store.
-        cpus_per_trial: which limits how many can share a GPU; `auto` for any number.
 
     Raises:
         CannotMeasure: no such node is free within a minute, or the trial itself fails.
     """
-    with _reserved(node, config.device) as group:
+    with _reserved(spot) as group:
         fleet = _Fleet(config, context, group)
         try:
             peak_bytes, total_bytes = fleet.grow(to=1)
-            total_bytes = total_bytes or node.memory_bytes
-            room = fitting(total_bytes=total_bytes, peak_bytes=peak_bytes)
-            if config.device == "cuda":
-                paces = _on_a_gpu(fleet, room, node, cpus_per_trial)
-            else:
-                paces = _on_cpus(fleet, room, math.floor(node.num_cpus))
+            total_bytes = total_bytes or spot.node.memory_bytes
+            most = min(spot.most_at_once, fitting(total_bytes=total_bytes, peak_bytes=peak_bytes))
+            paces = _on_a_gpu(fleet, most, spot) if spot.device == "cuda" else _on_cpus(fleet, most, spot)
         except (ray.exceptions.RayError, _MemoryEnded) as e:
             raise CannotMeasure(_in_words(e)) from e
         finally:
@@ -83,19 +131,15 @@ def measure(
     return Measurement(
         architecture=config.architecture,
         configuration_id=config.trial_id,
-        device=config.device,
-        hardware=node.in_words,
+        device=spot.device,
+        hardware=spot.in_words,
         total_bytes=total_bytes,
         peak_bytes=peak_bytes,
         paces=tuple(paces),
     )
 
 
-def _on_a_gpu(fleet: "_Fleet", room: int, node: NodeResources, cpus_per_trial: float | Literal["auto"]) -> list[Pace]:
-    cpus = node.num_cpus / node.num_gpus
-    most = min(room, _MOST_ON_A_GPU)
-    if cpus_per_trial != "auto":
-        most = min(most, max(1, math.floor(cpus / cpus_per_trial)))
+def _on_a_gpu(fleet: "_Fleet", most: int, spot: Spot) -> list[Pace]:
     paces: list[Pace] = []
     for at_once in doublings(most):
         try:
@@ -105,16 +149,16 @@ def _on_a_gpu(fleet: "_Fleet", room: int, node: NodeResources, cpus_per_trial: f
             if not paces:
                 raise
             break
-        paces.append(Pace(cpus_each=cpus / at_once, at_once=at_once, steps_per_second=together))
+        paces.append(Pace(cpus_each=spot.cpus / at_once, at_once=at_once, steps_per_second=together))
         if not is_worth_more(paces):
             break
     return paces
 
 
-def _on_cpus(fleet: "_Fleet", room: int, num_cpus: int) -> list[Pace]:
+def _on_cpus(fleet: "_Fleet", most: int, spot: Spot) -> list[Pace]:
     with contextlib.suppress(_MemoryEnded):
-        fleet.grow(to=min(num_cpus, room))
-    paces = []
+        fleet.grow(to=most)
+    paces, num_cpus = [], math.floor(spot.cpus)
     for cpus in doublings(num_cpus):
         at_once = min(num_cpus // cpus, fleet.size)
         together = fleet.steps_per_second(at_once, num_threads=cpus)
@@ -200,14 +244,13 @@ def _get(reference: ray.ObjectRef) -> Any:
 
 
 @contextlib.contextmanager
-def _reserved(node: NodeResources, device: str) -> Iterator[PlacementGroup]:
-    """A whole node, or a GPU of it with its part of the CPUs, for nobody else."""
-    cpus = math.floor(node.num_cpus / node.num_gpus) if device == "cuda" else math.floor(node.num_cpus)
-    bundle = {"CPU": float(max(1, cpus)), **({"GPU": 1.0} if device == "cuda" else {})}
-    group = placement_group([bundle])
+def _reserved(spot: Spot) -> Iterator[PlacementGroup]:
+    """For nobody else."""
+    gpus = {"GPU": 1.0} if spot.device == "cuda" else {}
+    group = placement_group([{"CPU": float(max(1, math.floor(spot.cpus))), **gpus}])
     try:
         if not group.wait(_WAIT_FOR_NODE_S):
-            raise CannotMeasure(f"no node of {node.in_words} was free for {_WAIT_FOR_NODE_S:.0f} s")
+            raise CannotMeasure(f"no node with {spot.node.in_words} was free for {_WAIT_FOR_NODE_S:.0f} s")
         yield group
     finally:
         remove_placement_group(group)

@@ -38,7 +38,7 @@ class Measurement:
 
     Attributes:
         configuration_id: of what was measured, as `TrialConfig.trial_id`.
-        hardware: the kind of node, in words (`NodeResources.in_words`).
+        hardware: the kind of node, in words, and where the settings limit how many trials it has, to how many.
         total_bytes: memory of the GPU, or of the node; 0 for unknown.
         peak_bytes: what one trial takes of it, with a GPU's context and its copy of the features; on CPUs without the
             features, which all trials of a node share.
@@ -108,14 +108,19 @@ def gpu_share(measured: Measurement, *, num_cpus: float | Literal["auto"]) -> Sh
     )
 
 
-def cpu_share(measured: Measurement) -> Share:
-    """The number of CPUs with which the trials on a node take the most steps together, and the memory of one."""
+def cpu_share(measured: Measurement, *, node_bytes: int) -> Share:
+    """The number of CPUs with which the trials on a node take the most steps together, and the memory of one.
+
+    Args:
+        node_bytes: that such a node has to give now, which is never quite what it had when it was measured; 0 for
+            unknown, where none is reserved.
+    """
     best = _best_on_cpus(measured.paces)
     needed = math.ceil(measured.peak_bytes * _RESERVE)
     return Share(
         num_cpus=best.cpus_each,
         num_gpus=0.0,
-        memory_bytes=min(needed, measured.total_bytes) if measured.total_bytes else 0,
+        memory_bytes=min(needed, node_bytes),
     )
 
 

@@ -15,7 +15,7 @@ from cluster.session import NodeResources, cluster_resources
 from search_spaces.largest import largest_values
 from storage.results_table import ResultsTable
 from sweeps.measurements import Measurements
-from sweeps.measuring import CannotMeasure, kind_of_node, measure
+from sweeps.measuring import CannotMeasure, Spot, find_spot, kind_of_node, measure
 from sweeps.placement import Measurement, Share, alone, cpu_share, gpu_share, told
 from sweeps.plan import SweepPlan
 from sweeps.resources import trial_resources
@@ -102,32 +102,34 @@ def _measured_share(
     given: Share,
     say: Callable[[str], None],
 ) -> Share:
+    settings = plan.settings
+    spot = find_spot(
+        nodes,
+        device=plan.device,
+        cpus_per_trial=settings.cpus_per_trial,
+        max_concurrent_trials=settings.max_concurrent_trials,
+    )
     try:
-        measured = _measurement(plan, architecture, context, nodes, recorded)
+        if spot is None:
+            raise CannotMeasure(f"no node with a whole {plan.device.upper()} is there")
+        measured = _measurement(plan, architecture, context, spot, recorded)
     except CannotMeasure as e:
         say(f"{architecture}: {given.num_cpus:g} CPUs and {given.num_gpus:g} GPUs a trial; not measured: {e}")
         return given
-    if measured.device == "cuda":
-        share = gpu_share(measured, num_cpus=plan.settings.cpus_per_trial)
+    if plan.device == "cuda":
+        share = gpu_share(measured, num_cpus=settings.cpus_per_trial)
     else:
-        share = cpu_share(measured)
+        share = cpu_share(measured, node_bytes=spot.node.memory_bytes)
     say(told(measured, share))
     return share
 
 
 def _measurement(
-    plan: SweepPlan,
-    architecture: str,
-    context: ray.ObjectRef,
-    nodes: Sequence[NodeResources],
-    recorded: Measurements,
+    plan: SweepPlan, architecture: str, context: ray.ObjectRef, spot: Spot, recorded: Measurements
 ) -> Measurement:
-    node = kind_of_node(nodes, device=plan.device)
-    if node is None:
-        raise CannotMeasure(f"no node with a whole {plan.device.upper()} is there")
     config = plan.trial_config(architecture, largest_values(plan.space(architecture)))
-    found = recorded.recorded().get((config.trial_id, node.in_words))
+    found = recorded.recorded().get((config.trial_id, spot.in_words))
     if found is None:
-        found = measure(config, context, node, cpus_per_trial=plan.settings.cpus_per_trial)
+        found = measure(config, context, spot)
         recorded.record(found)
     return found

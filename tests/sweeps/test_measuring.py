@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from cluster.session import NodeResources, cluster_resources
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import run_sweep
-from sweeps.measuring import CannotMeasure, doublings, kind_of_node, measure
+from sweeps.measuring import CannotMeasure, Spot, doublings, find_spot, kind_of_node, measure
 from sweeps.placement import Measurement, gpu_share
 from sweeps.shares import find_shares
 from sweeps.trial_actor import TrialContext
@@ -41,6 +41,37 @@ def test_numbers_at_once_are_doubled_up_to_the_most(most: int, expected: list[in
     assert doublings(most) == expected
 
 
+class TestSpot:
+    def _most(self, nodes: tuple[NodeResources, ...], device: Literal["cpu", "cuda"], **settings: Any) -> int:
+        values = {"cpus_per_trial": "auto", "max_concurrent_trials": 0, **settings}
+        spot = find_spot(nodes, device=device, **values)
+        assert spot is not None
+        return spot.most_at_once
+
+    def test_a_node_has_as_many_trials_as_cpus_and_a_gpu_as_many_as_have_cpus_beside_it(self) -> None:
+        assert self._most((node(8), node(8)), "cpu") == 8
+        assert self._most((node(8, 2),), "cuda") == 16
+        assert self._most((node(8, 2),), "cuda", cpus_per_trial=2.0) == 2
+        assert self._most((node(8, 2),), "cuda", cpus_per_trial=8.0) == 1
+
+    def test_no_more_than_the_settings_allow_are_dealt_to_all_places(self) -> None:
+        assert self._most((node(8), node(8)), "cpu", max_concurrent_trials=4) == 2
+        assert self._most((node(8, 2), node(8, 2)), "cuda", max_concurrent_trials=6) == 2
+        assert self._most((node(2),), "cpu", max_concurrent_trials=100) == 2
+
+    def test_what_was_measured_under_a_limit_is_not_taken_for_what_has_none(self) -> None:
+        spots = [
+            find_spot((node(8),), device="cpu", cpus_per_trial="auto", max_concurrent_trials=most) for most in (0, 1, 8)
+        ]
+        assert [spot.in_words for spot in spots if spot] == ["8 CPUs", "8 CPUs, at most 1 at once", "8 CPUs"]
+
+
+def spot_for(device: Literal["cpu", "cuda"]) -> Spot:
+    spot = find_spot(cluster_resources().nodes, device=device, cpus_per_trial="auto", max_concurrent_trials=0)
+    assert spot is not None
+    return spot
+
+
 def context_of(data: TrialData, folder: Path) -> ray.ObjectRef:
     return ray.put(TrialContext(sweep_id="toy", store=LocalObjectStore(folder), data=data))
 
@@ -57,7 +88,7 @@ class TestOnARay:
     ) -> None:
         config = make_plan(trial={"model.width": "wide"}).trial_config("cnn", {})
         with pytest.raises(CannotMeasure, match="width"):
-            measure(config, context_of(make_data(), tmp_path), cluster_resources().nodes[0], cpus_per_trial="auto")
+            measure(config, context_of(make_data(), tmp_path), spot_for("cpu"))
 
         @ray.remote(num_cpus=2)
         def with_all_cpus() -> int:
@@ -80,7 +111,9 @@ class TestOnARay:
                 return float(group.bundle_specs[0]["memory"])
 
         store, said = Full(tmp_path), list[str]()
-        plan = make_plan(num_trials=1, seeds=(1,), epochs=1, cpus_per_trial="auto", max_failures=0)
+        plan = make_plan(
+            num_trials=1, seeds=(1,), epochs=1, cpus_per_trial="auto", max_failures=0, max_concurrent_trials=0
+        )
         outcome = run_sweep(plan, make_data(), store, sweep_row=SWEEP_ROW, say=said.append)
 
         def table(name: str) -> list[dict[str, Any]]:
@@ -136,10 +169,8 @@ class TestOnARay:
 class TestOnAGPU:
     def test_trials_share_a_gpu_as_measured_and_leave_it_free(self, tmp_path: Path) -> None:
         plan = replace(make_plan(gpus_per_trial="auto", cpus_per_trial="auto"), device="cuda")
-        of_gpu = kind_of_node(cluster_resources().nodes, device="cuda")
-        assert of_gpu is not None
         config = plan.trial_config("cnn", {})
-        measured = measure(config, context_of(make_data(), tmp_path), of_gpu, cpus_per_trial="auto")
+        measured = measure(config, context_of(make_data(), tmp_path), spot_for("cuda"))
         assert [pace.at_once for pace in measured.paces][:2] == [1, 2]
         assert 50 * _MB < measured.peak_bytes < measured.total_bytes
         share = gpu_share(measured, num_cpus="auto")

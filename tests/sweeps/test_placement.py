@@ -103,19 +103,22 @@ class TestSharesOfAGPU:
 
 class TestSharesOfCPUs:
     def test_that_number_of_cpus_is_taken_with_which_the_machine_takes_the_most_steps(self) -> None:
-        share = cpu_share(on_cpu({1: (8, 200.0), 2: (4, 260.0), 4: (2, 180.0), 8: (1, 100.0)}))
+        share = cpu_share(on_cpu({1: (8, 200.0), 2: (4, 260.0), 4: (2, 180.0), 8: (1, 100.0)}), node_bytes=0)
         assert (share.num_cpus, share.num_gpus) == (2.0, 0.0)
 
     def test_of_two_that_are_as_good_fewer_trials_at_once_are_taken(self) -> None:
-        assert cpu_share(on_cpu({1: (8, 200.0), 2: (4, 195.0), 4: (2, 150.0)})).num_cpus == 2.0
+        assert cpu_share(on_cpu({1: (8, 200.0), 2: (4, 195.0), 4: (2, 150.0)}), node_bytes=0).num_cpus == 2.0
 
     def test_memory_is_reserved_so_that_no_more_are_placed_than_fit(self) -> None:
-        share = cpu_share(on_cpu({1: (8, 200.0)}, peak_gb=4.0, total_gb=16.0))
+        share = cpu_share(on_cpu({1: (8, 200.0)}, peak_gb=4.0), node_bytes=16 * _GB)
         assert share.memory_bytes > 4 * _GB
         assert 16 * _GB // share.memory_bytes == fitting(total_bytes=16 * _GB, peak_bytes=4 * _GB) == 3
 
-    def test_no_more_memory_is_asked_for_than_a_node_has(self) -> None:
-        assert cpu_share(on_cpu({1: (1, 2.0)}, peak_gb=15.9, total_gb=16.0)).memory_bytes == 16 * _GB
+    def test_no_more_memory_is_asked_for_than_a_node_has_now(self) -> None:
+        """Or Ray would wait for it without a word."""
+        measured = on_cpu({1: (1, 2.0)}, peak_gb=15.9, total_gb=16.0)
+        assert cpu_share(measured, node_bytes=15 * _GB).memory_bytes == 15 * _GB
+        assert cpu_share(measured, node_bytes=0).memory_bytes == 0
 
 
 class TestAlone:
@@ -156,11 +159,11 @@ class TestInWords:
 
     def test_what_was_measured_of_cpus_is_one_line(self) -> None:
         measured = on_cpu({1: (8, 300.0), 8: (1, 100.0)})
-        assert told(measured, cpu_share(measured)) == (
+        assert told(measured, cpu_share(measured, node_bytes=0)) == (
             "cnn: 1 CPU a trial (0.6 GB of 16.0; 8 at once take 3.0 times the steps of 1 with 8 CPUs)"
         )
         measured = on_cpu({1: (2, 100.0), 2: (1, 120.0)})
-        assert told(measured, cpu_share(measured)) == (
+        assert told(measured, cpu_share(measured, node_bytes=0)) == (
             "cnn: 2 CPUs a trial (0.6 GB of 16.0; 1 at once takes 1.2 times the steps of 2 with 1 CPU)"
         )
 
