@@ -15,10 +15,11 @@ from cluster.session import NodeResources, cluster_resources
 from search_spaces.largest import largest_values
 from storage.results_table import ResultsTable
 from sweeps.measurements import Measurements
-from sweeps.measuring import CannotMeasure, Spot, find_spot, kind_of_node, measure
+from sweeps.measuring import CannotMeasure, measure
 from sweeps.placement import Measurement, Share, alone, cpu_share, gpu_share, told
 from sweeps.plan import SweepPlan
 from sweeps.resources import trial_resources
+from sweeps.spots import Spot, find_spot, kind_of_node
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
