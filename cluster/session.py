@@ -13,22 +13,37 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 
+_ACCELERATOR = "accelerator_type:"  # what Ray calls a node's kind of GPU
 _ANSWER_S = 5.0  # ray.init itself waits half a minute for a cluster that is not there
 _OPTIONS = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeResources:
-    """What one node has. A task or actor has to fit into a single one."""
+    """What one node has. A task or actor has to fit into a single one.
+
+    Attributes:
+        memory_bytes: that Ray may reserve: what was free when the node started, less its object store; 0 for unknown.
+        accelerators: what its GPUs are called.
+    """
 
     num_cpus: float
     num_gpus: float
+    memory_bytes: int = 0
+    accelerators: tuple[str, ...] = ()
+
+    @property
+    def in_words(self) -> str:
+        """What decides how fast a trial is, as far as Ray knows: `16 CPUs, 1 GPU H200`."""
+        gpus = f"{self.num_gpus:g} GPU{'' if self.num_gpus == 1 else 's'}"
+        parts = [f"{self.num_cpus:g} CPU{'' if self.num_cpus == 1 else 's'}"]
+        return ", ".join([*parts, " ".join([gpus, *self.accelerators])] if self.num_gpus else parts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,9 +101,16 @@ def cluster_resources() -> ClusterResources:
         num_gpus=float(total.get("GPU", 0.0)),
         num_nodes=len(alive),
         num_cpus_beside_gpus=sum(float(node.get("CPU", 0.0)) for node in alive if node.get("GPU", 0.0)),
-        nodes=tuple(
-            NodeResources(num_cpus=float(node.get("CPU", 0.0)), num_gpus=float(node.get("GPU", 0.0))) for node in alive
-        ),
+        nodes=tuple(_node(node) for node in alive),
+    )
+
+
+def _node(resources: Mapping[str, float]) -> NodeResources:
+    return NodeResources(
+        num_cpus=float(resources.get("CPU", 0.0)),
+        num_gpus=float(resources.get("GPU", 0.0)),
+        memory_bytes=int(resources.get("memory", 0.0)),
+        accelerators=tuple(sorted(name.removeprefix(_ACCELERATOR) for name in resources if _ACCELERATOR in name)),
     )
 
 

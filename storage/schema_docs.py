@@ -255,6 +255,33 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "failed_at": ColumnDoc("When it was recorded.", "UTC"),
         },
     ),
+    "measurements": TableDoc(
+        "One row per architecture and kind of node whose cost was measured before a search, for a sweep that leaves "
+        "`gpus_per_trial` or `cpus_per_trial` to a measurement.",
+        "`<hash of configuration_id and hardware>`",
+        {
+            "sweep_id": ColumnDoc(_SWEEP_ID),
+            "architecture": ColumnDoc("The model's registered name."),
+            "configuration_id": ColumnDoc(
+                "Hash of the configuration that was measured: the default, but as large as any of the search; it need "
+                "not be one of the sweep's trials."
+            ),
+            "device": ColumnDoc("What it trained on: `cpu` or `cuda`."),
+            "hardware": ColumnDoc("The kind of node, in words: its CPUs, and its GPUs with their name."),
+            "total_bytes": ColumnDoc(
+                "Memory of the GPU, or what Ray may reserve of the node's; 0 for unknown.", "bytes"
+            ),
+            "peak_bytes": ColumnDoc(
+                "The most that one trial took of it: on a GPU with its context and its copy of the features, on CPUs "
+                "without the features, which all trials of a node share.",
+                "bytes",
+            ),
+            "cpus_each": ColumnDoc("CPUs that each trial could use; one entry per try, as in the next two columns."),
+            "at_once": ColumnDoc("How many trials ran side by side."),
+            "steps_per_second": ColumnDoc("Training steps of all of them together.", "1/s"),
+            "measured_at": ColumnDoc("When it was measured.", "UTC"),
+        },
+    ),
 }
 
 

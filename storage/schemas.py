@@ -173,6 +173,23 @@ FAILURES = pa.schema(
     ]
 )
 
+# One row per architecture and kind of node whose cost was measured before a search (sweeps/placement.py).
+MEASUREMENTS = pa.schema(
+    [
+        _required("sweep_id", pa.string()),
+        _required("architecture", pa.string()),
+        _required("configuration_id", pa.string()),  # a trial_id; the largest configuration, not one of the sweep's
+        _required("device", pa.string()),  # cpu or cuda
+        _required("hardware", pa.string()),  # the kind of node, in words
+        _required("total_bytes", pa.int64()),  # of the GPU, or of the node; 0 for unknown
+        _required("peak_bytes", pa.int64()),  # what one trial takes of it
+        _required("cpus_each", pa.list_(pa.float64())),  # one entry per try, as in the next two
+        _required("at_once", pa.list_(pa.int32())),  # trials side by side
+        _required("steps_per_second", pa.list_(pa.float64())),  # of all of them together
+        _required("measured_at", _STAMP),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "sweeps": SWEEPS,
     "extensions": EXTENSIONS,
@@ -184,4 +201,5 @@ TABLES: dict[str, pa.Schema] = {
     "epochs": EPOCHS,
     "predictions": PREDICTIONS,
     "failures": FAILURES,
+    "measurements": MEASUREMENTS,
 }

@@ -31,6 +31,8 @@ class AdaptiveSearcher(TableSearcher):
         self._search = search
         self.trial_of: dict[str, str] = {}
         self._next: Turn | None = None  # asked for, and not yet handed out
+        self._turns: dict[str, Turn] = {}  # of our trials that are being trained
+        self._again: list[Turn] = []  # whose memory ran out beside others
 
     def has_more(self) -> bool:
         """Whether there is anything to train; where not, all that was left on the way is ended."""
@@ -44,11 +46,15 @@ class AdaptiveSearcher(TableSearcher):
     def suggest(self, trial_id: str) -> Any:
         if self.fault.error:
             return Searcher.FINISHED
-        turn, self._next = (self._next, None) if self.has_more() else (None, None)
+        if self._again:
+            turn: Turn | None = self._again.pop(0)
+        else:
+            turn, self._next = (self._next, None) if self.has_more() else (None, None)
         if turn is None:
             return None if self.trial_of and not self.fault.error else Searcher.FINISHED
-        self.trial_of[trial_id] = turn.suggestion.config.trial_id
-        return {"configuration": turn.suggestion.config.to_dict(), "number": turn.suggestion.number}
+        ours = turn.suggestion.config.trial_id
+        self.trial_of[trial_id], self._turns[ours] = ours, turn
+        return self._tune_config(turn.suggestion)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the scheduler, which is asked first, has told the search."""
@@ -57,8 +63,13 @@ class AdaptiveSearcher(TableSearcher):
         ours = self.trial_of.pop(trial_id, None)
         if ours is None or self.fault.error:
             return
+        turn = self._turns.pop(ours)
         with self.fault.kept():
-            self._end(ours, result or {}, error=error)
+            if result and result.get("out_of_memory") and not error:
+                self._alone.add(ours)
+                self._again.append(turn)
+            else:
+                self._end(ours, result or {}, error=error)
 
     def _end(self, ours: str, result: dict[str, Any], *, error: bool) -> None:
         if error:

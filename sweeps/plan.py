@@ -79,8 +79,10 @@ class SweepSettings:
         objectives: what is looked for: `score`, first, which alone decides at rungs, and with it fewer `num_parameters`
             and a lower `latency_ms`. Only trials that finish are compared in all of them.
         max_concurrent_trials: 0 for as many as the cluster holds.
-        cpus_per_trial: what Ray reserves for one.
-        gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any.
+        cpus_per_trial: what Ray reserves for one. `auto`: for each architecture, the number with which a node takes the
+            most training steps, as a few show before the search, and memory, too; beside a GPU one CPU at most.
+        gpus_per_trial: likewise; a fraction shares a GPU, None takes a whole one where the cluster has any. `auto`: for
+            each architecture, the fraction with which a GPU takes the most steps and its memory suffices.
         max_failures: times a trial whose process died goes on from its checkpoint before it counts as failed.
         keep_models: `finished` stores the model of every seed and deletes those of trials that are stopped or fail, so
             that what stays is what the leaderboard ranks; `none` stores none.
@@ -101,8 +103,8 @@ class SweepSettings:
     trial: dict[str, Any] = field(default_factory=dict)
     first: dict[str, Any] = field(default_factory=dict)
     max_concurrent_trials: int = 0
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float | None = None
+    cpus_per_trial: float | Literal["auto"] = 1.0
+    gpus_per_trial: float | Literal["auto"] | None = None
     max_failures: int = 2
     keep_models: Literal["finished", "none"] = "finished"
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
@@ -121,6 +123,7 @@ class SweepSettings:
                 raise InvalidInput(
                     "sweep.architectures", given=name, allowed=f"{', '.join(list_spaces())}, timm/<name>", remedy=str(e)
                 ) from e
+        gpus = self.gpus_per_trial
         rules: dict[str, tuple[bool, str]] = {
             "architectures": (len(set(self.architectures)) == len(self.architectures) > 0, "at least one, none twice"),
             "num_trials": (self.num_trials >= 1, "1 or more"),
@@ -135,8 +138,8 @@ class SweepSettings:
             "grace_epochs": (self.grace_epochs >= 1, "1 or more"),
             "budget": (self.budget == 0 or self.budget >= self._least_budget, f"0, or {self._least_budget} and more"),
             "reduction_factor": (self.reduction_factor >= 2, "2 or more"),
-            "cpus_per_trial": (self.cpus_per_trial > 0, "above 0"),
-            "gpus_per_trial": (self.gpus_per_trial is None or self.gpus_per_trial >= 0, "null, or 0 and more"),
+            "cpus_per_trial": (self.cpus_per_trial == "auto" or self.cpus_per_trial > 0, "auto, or above 0"),
+            "gpus_per_trial": (gpus is None or gpus == "auto" or gpus >= 0, "auto, null, or 0 and more"),
             "max_concurrent_trials": (self.max_concurrent_trials >= 0, "0 or more"),
             "max_failures": (self.max_failures >= 0, "0 or more"),
             "name": (

@@ -10,20 +10,23 @@ class TrialNeeds(Protocol):
     """The settings of whoever runs trials."""
 
     @property
-    def cpus_per_trial(self) -> float: ...
+    def cpus_per_trial(self) -> float | Literal["auto"]: ...
 
     @property
-    def gpus_per_trial(self) -> float | None: ...
+    def gpus_per_trial(self) -> float | Literal["auto"] | None: ...
 
 
 def choose_device(needs: TrialNeeds) -> Literal["cpu", "cuda"]:
     """The GPUs of the session's cluster, where it has some and the settings do not say otherwise."""
-    num_gpus = cluster_resources().num_gpus if needs.gpus_per_trial is None else needs.gpus_per_trial
+    asked = needs.gpus_per_trial
+    num_gpus = cluster_resources().num_gpus if asked is None or asked == "auto" else asked
     return "cuda" if num_gpus else "cpu"
 
 
 def trial_resources(needs: TrialNeeds, *, device: str, section: str) -> tuple[float, float]:
     """CPUs and GPUs of a trial. Refuses what no node can ever give: Ray would wait without a word.
+
+    Where the settings leave it to a measurement these are what a trial gets without one: a CPU, and a whole GPU.
 
     Args:
         section: what users write before the fields (`sweep`).
@@ -31,13 +34,15 @@ def trial_resources(needs: TrialNeeds, *, device: str, section: str) -> tuple[fl
     Raises:
         InvalidInput: no single node of the cluster has so many of both.
     """
-    num_gpus = needs.gpus_per_trial
-    if num_gpus is None:
+    num_cpus, num_gpus = needs.cpus_per_trial, needs.gpus_per_trial
+    if num_cpus == "auto":
+        num_cpus = 1.0
+    if num_gpus is None or num_gpus == "auto":
         num_gpus = 1.0 if device == "cuda" else 0.0
     nodes = cluster_resources().nodes
-    if not any(node.num_cpus >= needs.cpus_per_trial and node.num_gpus >= num_gpus for node in nodes):
-        _refuse(needs.cpus_per_trial, num_gpus, nodes, section)
-    return needs.cpus_per_trial, num_gpus
+    if not any(node.num_cpus >= num_cpus and node.num_gpus >= num_gpus for node in nodes):
+        _refuse(num_cpus, num_gpus, nodes, section)
+    return num_cpus, num_gpus
 
 
 def _refuse(num_cpus: float, num_gpus: float, nodes: tuple[NodeResources, ...], section: str) -> None:

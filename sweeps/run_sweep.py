@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
@@ -26,7 +27,7 @@ from sweeps.ledger import Ledger, TrialRecord
 from sweeps.loggers import RunInfo, TrialLogs
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
-from sweeps.resources import trial_resources
+from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.trial_news import heard
@@ -83,7 +84,7 @@ def run_sweep(
         on_progress: called after every epoch and every end of a trial.
         embedded: of `embeddings.embed_for_plan`; trials that these fit train their heads alone.
         logs: hear of every trial that trains; those that do not end here are told as stopped.
-        say: is told, a line at a time, what is new about the sweep, before it starts.
+        say: is told, a line at a time, what is new about the sweep and what was measured, before it starts.
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
@@ -103,7 +104,6 @@ def run_sweep(
 
     searcher, scheduler = _search(plan, ledger, records, earlier, on_end=on_end, fault=fault)
     if searcher.has_more():
-        num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
         context = TrialContext(
             sweep_id=plan.sweep_id,
             store=store,
@@ -112,8 +112,10 @@ def run_sweep(
             embedded=embedded,
             measures_latency="latency_ms" in plan.settings.objectives,
         )
+        shared = ray.put(context)  # one copy a node
+        shares = find_shares(plan, shared, ResultsTable(store), say=say)
         try:
-            _tune(plan, context, searcher, scheduler, watch, {"cpu": num_cpus, "gpu": num_gpus})
+            _tune(plan, shared, shares, searcher, scheduler, watch)
         finally:
             if logs:
                 logs.close("stopped")
@@ -149,11 +151,11 @@ def _search(
 
 def _tune(
     plan: SweepPlan,
-    context: TrialContext,
+    context: ray.ObjectRef,
+    shares: Shares,
     searcher: TableSearcher,
     scheduler: TrialScheduler,
     watch: "_Watch",
-    resources: dict[str, float],
 ) -> None:
     settings = plan.settings
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows, and the report tells them
@@ -161,7 +163,10 @@ def _tune(
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the results table is the log
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # likewise: no snapshot of all trials every few seconds
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a banner even at verbosity 0
-    trainable = tune.with_resources(tune.with_parameters(train_trial, context=context), resources)
+    trainable = tune.with_resources(
+        tune.with_parameters(train_trial, context=context, shares=shares),
+        lambda tune_config: tune.PlacementGroupFactory([shares.of(tune_config).bundle]),
+    )
     with tempfile.TemporaryDirectory(prefix="melsweep-tune-") as folder:
         tuner = tune.Tuner(
             trainable,
@@ -229,6 +234,10 @@ class _Watch(tune.Callback):
                 self._log(run, result)
                 name = run.name
                 self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
+        if result.get("out_of_memory"):
+            name = run_info(self._plan, trial.config["number"], trial.config["configuration"]).name
+            with self._fault.kept():
+                self._tell(f"{name} had too little memory beside others, and is trained alone")
 
     def _run(self, tune_config: Mapping[str, Any]) -> RunInfo:
         number = tune_config["number"]

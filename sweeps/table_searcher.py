@@ -6,7 +6,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, TrialRecord
+from sweeps.ledger import Ledger, Suggestion, TrialRecord
 
 
 class TableSearcher(Searcher):
@@ -19,6 +19,7 @@ class TableSearcher(Searcher):
         super().__init__()  # no metric: a trial that fails before its first epoch has none to report
         self._ledger, self._on_end, self.fault = ledger, on_end, fault
         self.num_given_up = 0
+        self._alone: set[str] = set()  # trials of ours whose memory ran out beside others
 
     def has_more(self) -> bool:
         """Whether there is anything to train."""
@@ -33,6 +34,15 @@ class TableSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("searchers are rebuilt from the results table")
+
+    def _tune_config(self, suggestion: Suggestion) -> dict[str, Any]:
+        """What a Tune trial is told: by `alone` it reserves more, and has nobody beside it (`shares.py`)."""
+        config = suggestion.config
+        return {
+            "configuration": config.to_dict(),
+            "number": suggestion.number,
+            "alone": config.trial_id in self._alone,
+        }
 
     def _give_up(self, trial_id: str) -> None:
         """Records an error that is the machine's fault as likely as the trial's, which therefore stays open."""

@@ -6,7 +6,7 @@ import os
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from ray import tune
@@ -22,6 +22,7 @@ from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
 from training.fuse_choice import FuseSeeds
 from training.latency import latency_ms
+from training.memory import ran_out_of_memory
 from training.model_card import model_card
 from training.progress import EpochMetrics
 from training.seed_run import TrainingFailed
@@ -47,6 +48,18 @@ class TrialContext:
     measures_latency: bool = False
 
 
+class TrialShares(Protocol):
+    """What the trials of a sweep reserve, and what follows from it for one of them: `shares.Shares`."""
+
+    def may_be_alone(self, tune_config: Mapping[str, Any]) -> bool:
+        """Whether a trial with this configuration has others beside it, and could do without them."""
+        ...
+
+    def num_threads(self, tune_config: Mapping[str, Any]) -> int | None:
+        """That it computes in; None for what the environment says."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochNews:
     """An epoch of a trial, as told to whoever watches; the ledger has it already."""
@@ -70,13 +83,14 @@ def checkpoint_prefix(sweep_id: str, trial_id: str) -> str:
     return f"checkpoints/{sweep_id}/{trial_id}"
 
 
-def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
+def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: TrialShares) -> None:
     """Ray Tune's function trainable.
 
     Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
-    other errors, memory that runs out among them, are recorded and raised, so that Tune tries again from the newest
-    checkpoint and leaves the trial open in the end. A process runs many trials, one after the other; one in which a
-    trial has raised runs no other.
+    memory that runs out beside others with `out_of_memory`, so that the searcher hands it out once more, alone. Other
+    errors, memory that a trial alone has too little of among them, are recorded and raised, so that Tune tries again
+    from the newest checkpoint and leaves the trial open in the end.
+    A process runs many trials, one after the other; one in which a trial has raised runs no other.
     """
 
     ended: list[SeedResult] = []  # since the last epoch; a seed's result comes before its last epoch
@@ -88,12 +102,18 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
         tune.report({**result, "epoch": news.metrics.epoch, **told(news.metrics, seeds)})
 
     config = TrialConfig.from_dict(tune_config["configuration"])
+    num_threads = shares.num_threads(tune_config)
+    if num_threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(num_threads)
     try:
-        failed = isinstance(train_recorded(config, context, hear, ended.append), FailedTraining)
+        if isinstance(train_recorded(config, context, hear, ended.append), FailedTraining):
+            tune.report({"failed": True})
+    except OutOfMemory:
+        if not shares.may_be_alone(tune_config):
+            raise
+        tune.report({"out_of_memory": True})
     finally:
         _release_memory()
-    if failed:
-        tune.report({"failed": True})
 
 
 def _release_memory() -> None:
@@ -154,11 +174,11 @@ def train_recorded(
     except TrainingFailed as e:
         ledger.failure(config.trial_id, reason="not_finite", detail=str(e))
         return FailedTraining(reason="not_finite", detail=str(e))
-    except (OutOfMemory, torch.OutOfMemoryError) as e:  # the latter outside of a step: data or model do not fit
-        told = str(e).partition("\n")[0]
-        ledger.failure(config.trial_id, reason="out_of_memory", detail=told)
-        raise OutOfMemory(told) from e
     except Exception as e:
+        if ran_out_of_memory(e):
+            told = str(e).partition("\n")[0]
+            ledger.failure(config.trial_id, reason="out_of_memory", detail=told)
+            raise OutOfMemory(told) from e
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise
 

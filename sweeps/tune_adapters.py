@@ -56,11 +56,11 @@ class LedgerSearcher(TableSearcher):
         if not self.fault.error:
             with self.fault.kept():
                 suggestion = self._next()
-        if suggestion is None:
-            return Searcher.FINISHED
+        if suggestion is None:  # what runs may come back, and Tune asks no more once it was told of an end
+            return None if self._running and not self.fault.error else Searcher.FINISHED
         self._running[trial_id] = suggestion
         self._curves.setdefault(suggestion.config.trial_id, {})
-        return {"configuration": suggestion.config.to_dict(), "number": suggestion.number}
+        return self._tune_config(suggestion)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         suggestion = self.suggestion_of(trial_id)
@@ -78,6 +78,10 @@ class LedgerSearcher(TableSearcher):
     def _end(self, suggestion: Suggestion, result: dict[str, Any], *, error: bool, stopped: bool) -> None:
         if error:
             self._give_up(suggestion.config.trial_id)
+            return
+        if result.get("out_of_memory"):
+            self._alone.add(suggestion.config.trial_id)
+            self._unfinished.append(suggestion)
             return
         curve = self._curves.pop(suggestion.config.trial_id)
         if "objective" in result:

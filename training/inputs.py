@@ -5,6 +5,7 @@ B = batch, C = channels, M = mel bands, T = frames, L = labels, D = size of an e
 """
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class DevicePart:
 
     Attributes:
         log_mel: (rows, M, T) in dB, of the stored dtype: half the memory of float32; or embeddings, float32 (rows, D).
+            On the CPU it may lie in memory that other processes read too: nobody writes to it.
         targets: float32 (rows, L), in [0, 1].
         clip_of_row: int64 (rows,), index into `clip_ids`; on the CPU, where orders are drawn.
         clip_ids, groups: one per clip, sorted by clip id.
@@ -49,7 +51,8 @@ class DevicePart:
 
 
 def to_device(data: TrialData, loss: LossConfig, device: torch.device) -> dict[Part, DevicePart]:
-    """Copies every part to the device once.
+    """Brings every part to the device once. On the CPU log-mels stay where they are, and are shared; on a GPU every
+    process has a copy of its own, which counts where a trial's memory is measured (`probe.py`).
 
     Raises:
         InvalidInput: a clip has several labels and the loss takes one, or the log-mels do not fit into the memory.
@@ -83,7 +86,7 @@ def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch
     """On the device; on the CPU it shares the array's memory where it may."""
     try:
         return _tensor(log_mel).to(device)
-    except torch.OutOfMemoryError as e:  # not OutOfMemory, which ends a trial for good: a neighbour may be to blame
+    except torch.OutOfMemoryError as e:  # `ran_out_of_memory` knows it by its cause
         raise InvalidInput(
             "the features",
             given=f"{len(log_mel)} rows of together {log_mel.nbytes:,} bytes",
@@ -93,8 +96,13 @@ def _resident(log_mel: NDArray[np.floating[Any]], device: torch.device) -> torch
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:
-    """Arrays out of Ray's object store are read-only and have to be copied."""
-    return torch.from_numpy(values) if values.flags.writeable else torch.tensor(values)
+    """Shares the array's memory, also where it is read-only: all processes of a node read one copy of Ray's.
+
+    torch warns of such arrays, as a tensor cannot refuse to be written to; batches are copies of its rows.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,8 +4,6 @@ Seeds run one after the other, so a trial that the caller stops early has spent 
 the caller allows it and it is faster, together. What is reported, and in which order, is the same.
 """
 
-import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,20 +11,18 @@ from typing import Protocol
 import torch
 
 from storage.checkpoints import Checkpoints
-from storage.errors import InvalidInput
 from training.config import TrialConfig
 from training.data import TrialData
 from training.embeddings import refuse_other_embeddings
 from training.first_weights import first_weights
 from training.fuse_choice import Choice, FuseSeeds, choose
 from training.inputs import device_data
+from training.modes import device_of, modes
 from training.progress import EpochMetrics
 from training.seed_result import SeedResult
 from training.seed_run import SeedRun
 from training.seed_turns import TOGETHER, Pace, Turn, all_together, checkpoint_name, one_after_the_other
 from training.steps import TrainingFailed, told_as_out_of_memory
-
-_CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 class Report(Protocol):
@@ -98,7 +94,7 @@ def run_trial(
         Paused: `pause` answered True.
     """
     refuse_other_embeddings(config, data)
-    device = _device(config)
+    device = device_of(config)
     with told_as_out_of_memory("the data", device):
         on_device = device_data(data, config, device)
     weights = first_weights(config)
@@ -108,7 +104,7 @@ def run_trial(
             return SeedRun(config, seed=seed, data=on_device, weights=weights)
 
     account = _Account(config, report, on_seed)
-    with torch.random.fork_rng(), _modes(config):
+    with torch.random.fork_rng(), modes(config):
         pace = Pace(checkpoints, pause, checkpoint_every_s)
         for run, epochs in _turns(
             config, make_run, checkpoints, pace, fuse_seeds if data.embedding is None else "never"
@@ -212,38 +208,5 @@ def _turns(
     return one_after_the_other(config.seeds, make_noted, saved, pace)
 
 
-@contextlib.contextmanager
-def _modes(config: TrialConfig) -> Iterator[None]:
-    """torch's switches for the length of a trial."""
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    sets_workspace = config.loop.deterministic and _CUBLAS_WORKSPACE not in os.environ
-    if sets_workspace:
-        os.environ[_CUBLAS_WORKSPACE] = ":4096:8"  # cuBLAS asks for it before its first call
-    if config.loop.deterministic:
-        torch.use_deterministic_algorithms(True)
-    try:
-        with torch.autograd.set_detect_anomaly(config.loop.detect_anomaly):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(was_deterministic)
-        if sets_workspace:
-            del os.environ[_CUBLAS_WORKSPACE]
-
-
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def _device(config: TrialConfig) -> torch.device:
-    if config.device == "cuda":
-        if not torch.cuda.is_available():
-            raise InvalidInput("trial.device", given="cuda", allowed="cpu in this process", remedy="Use device=cpu.")
-        # Emulated bf16 is slower than fp32; and `auto` may not mean another precision on another GPU.
-        if config.precision_resolved == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            raise InvalidInput(
-                "trial.loop.precision",
-                given=config.loop.precision,
-                allowed="fp16 or fp32, as this GPU has no bf16",
-                remedy="Set trial.loop.precision=fp16 or fp32.",
-            )
-    return torch.device(config.device)

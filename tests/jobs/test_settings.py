@@ -154,6 +154,15 @@ def test_numbers_survive_the_way_through_words(count: int, share: float) -> None
     assert settings.sweep.cpus_per_trial == share
 
 
+def test_what_a_trial_reserves_is_a_number_or_auto() -> None:
+    settings = parse_settings(JobSettings, ["sweep.cpus_per_trial=auto", "sweep.gpus_per_trial=auto"])
+    assert (settings.sweep.cpus_per_trial, settings.sweep.gpus_per_trial) == ("auto", "auto")
+    settings = parse_settings(JobSettings, ["sweep.cpus_per_trial=2", "sweep.gpus_per_trial=null"])
+    assert (settings.sweep.cpus_per_trial, settings.sweep.gpus_per_trial) == (2.0, None)
+    with pytest.raises(InvalidInput, match=r"sweep\.gpus_per_trial: got 'half'; allowed: a number or auto or null"):
+        parse_settings(JobSettings, ["sweep.gpus_per_trial=half"])
+
+
 def test_help_lists_every_key() -> None:
     text = describe(JobSettings)
     assert "sweep.seeds=[42,123,999]" in text

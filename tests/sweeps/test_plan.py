@@ -25,6 +25,7 @@ def test_the_same_plan_is_the_same_sweep_and_another_seed_list_another() -> None
 
 def test_how_a_sweep_is_run_does_not_change_which_it_is() -> None:
     assert make_plan(max_concurrent_trials=3, cpus_per_trial=2.0).sweep_id == make_plan().sweep_id
+    assert make_plan(cpus_per_trial="auto", gpus_per_trial="auto").sweep_id == make_plan().sweep_id
 
 
 def test_another_kind_of_device_is_another_sweep_of_other_trials() -> None:
@@ -69,6 +70,7 @@ def test_an_unknown_name_in_sweep_trial_is_told() -> None:
         ("epochs", 0),
         ("reduction_factor", 1),
         ("cpus_per_trial", 0.0),
+        ("gpus_per_trial", -0.5),
         ("name", "../x"),
     ],
 )

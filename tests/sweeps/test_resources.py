@@ -6,8 +6,8 @@ import pytest
 
 from cluster.session import ClusterResources, NodeResources, cluster_resources
 from storage.errors import InvalidInput
-from sweeps import ExperimentSettings
-from sweeps.resources import trial_resources
+from sweeps import ExperimentSettings, SweepSettings
+from sweeps.resources import choose_device, trial_resources
 
 
 @pytest.fixture
@@ -47,7 +47,19 @@ class TestTwoNodes:
     def test_what_one_node_has_is_given(self, asked: dict[str, Any], device: str, given: tuple[float, float]) -> None:
         assert trial_resources(ExperimentSettings(**asked), device=device, section="train") == given
 
+    def test_what_is_left_to_a_measurement_is_a_cpu_and_a_whole_gpu_without_one(self) -> None:
+        needs = SweepSettings(cpus_per_trial="auto", gpus_per_trial="auto")
+        assert choose_device(needs) == "cuda"
+        assert trial_resources(needs, device="cuda", section="sweep") == (1.0, 1.0)
+        assert trial_resources(needs, device="cpu", section="sweep") == (1.0, 0.0)
+
 
 @pytest.mark.usefixtures("ray_local")
 def test_a_session_tells_what_its_nodes_have() -> None:
-    assert cluster_resources().nodes == (NodeResources(num_cpus=2, num_gpus=0),)
+    (node,) = cluster_resources().nodes
+    assert (node.num_cpus, node.num_gpus, node.in_words) == (2, 0, "2 CPUs")
+    assert node.memory_bytes > 0
+
+
+def test_a_node_tells_its_gpus_by_name() -> None:
+    assert NodeResources(num_cpus=16, num_gpus=1, accelerators=("H200",)).in_words == "16 CPUs, 1 GPU H200"
