@@ -105,15 +105,18 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
     num_threads = shares.num_threads(tune_config)
     if num_threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    end = {}
     try:
         if isinstance(train_recorded(config, context, hear, ended.append), FailedTraining):
-            tune.report({"failed": True})
+            end = {"failed": True}
     except OutOfMemory:
         if not shares.may_be_alone(tune_config):
             raise
-        tune.report({"out_of_memory": True})
+        end = {"out_of_memory": True}
     finally:
         _release_memory()
+    if end:  # told when the memory is free for others
+        tune.report(end)
 
 
 def _release_memory() -> None:
