@@ -43,7 +43,7 @@ class Studies:
         self._studies = {name: optuna.create_study(directions=directions) for name in architectures}
         self._grids = {name: self._grid(name) for name in architectures if plan.settings.sampler.kind == "grid"}
         self._grid_places = dict.fromkeys(architectures, 0)  # all points before have been tried
-        self._told: dict[str, list[TrialRecord]] = {name: [] for name in architectures}
+        self._told: dict[str, dict[str, TrialRecord]] = {name: {} for name in architectures}  # by trial_id
         self._trial_ids: set[str] = set()
         self._asked: dict[str, int] = {}  # trial_id → number in its study, of trials that have not ended
         for record in earlier:
@@ -60,7 +60,7 @@ class Studies:
             if record.state is None:
                 self._asked[trial_id] = study.get_trials(deepcopy=False)[-1].number
             else:
-                self._told[suggestion.config.architecture].append(record)
+                self._told[suggestion.config.architecture][trial_id] = record
 
     def suggest(self, number: int) -> Suggestion | None:
         """The sweep's trial `number`, or None if the space offers nothing that has not been tried."""
@@ -99,7 +99,7 @@ class Studies:
         for step, value in frozen.intermediate_values.items():
             trial.report(value, step)
         study.tell(number, frozen.values if frozen.state == TrialState.COMPLETE else None, state=frozen.state)
-        self._told[record.suggestion.config.architecture].append(record)
+        self._told[record.suggestion.config.architecture][record.suggestion.config.trial_id] = record
 
     def _given(self, architecture: str, place: int) -> Iterator[dict[str, Value]]:
         """What is given to a trial, attempt by attempt, until one has not been tried; the sampler draws the rest."""
@@ -120,7 +120,7 @@ class Studies:
         return make_sampler(settings.sampler, num_trials=settings.num_trials, seed=seed, attempt=attempt)
 
     def _numbers(self, architecture: str, place: int, attempt: int) -> dict[str, Value]:
-        told = sorted(self._told[architecture], key=lambda record: record.told_at)
+        told = sorted(self._told[architecture].values(), key=lambda record: record.told_at)
         seed = derive_seed("cmaes", self._plan.settings.searcher_seed, architecture, place, attempt)
         return {**next_numbers(self._plan.space(architecture), told, seed=seed)}
 
