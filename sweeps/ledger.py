@@ -223,7 +223,7 @@ class Ledger:
         """What was recorded of a seed's model, if anything: it was measured once, and another time it is another."""
         if f"{config.trial_id}-seed{seed}" not in self._results.commits("seeds", sweep_id=self.sweep_id):
             return None
-        found = {(row["trial_id"], row["seed"]): row["latency_ms"] for row in self._rows("seeds")}
+        found = {(row["trial_id"], row["seed"]): row["latency_ms"] for row in self._rows("seeds", "trial_id", "seed", "latency_ms")}
         return found[config.trial_id, seed]
 
     def seed(self, config: TrialConfig, result: SeedResult) -> None:
@@ -299,7 +299,7 @@ class Ledger:
         Raises:
             StorageError: trials have ended that were never suggested: rows of `suggestions` are lost.
         """
-        of_seeds = self._rows("seeds")
+        of_seeds = self._rows("seeds", "trial_id", "seed", "num_parameters", "latency_ms")
         whole, measured = self._whole_seeds(of_seeds), _measured(of_seeds)
         objectives: dict[str, dict[int, float]] = defaultdict(dict)
         for row in self._rows("epochs", "trial_id", "seed_epoch", "objective"):
