@@ -57,7 +57,7 @@ class ReportJobSettings:
             raise InvalidInput(
                 " and ".join(name for name, value in named.items() if value),
                 given=" ".join(given),
-                allowed="one of them",
+                allowed="one of the two" if len(given) == 2 else "one of the three",
                 remedy="Leave the others out.",
             )
         if len(set(self.sweep)) < len(self.sweep):

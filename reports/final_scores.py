@@ -33,6 +33,8 @@ from storage.errors import InvalidInput
 
 T = TypeVar("T")
 
+_AT_ONCE = 4  # finalists whose predictions are in memory; each group of them costs a listing
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FinalScore:
@@ -76,17 +78,19 @@ def final_scores(
     """(scores in the order of the finalists, name → why it has none).
 
     Args:
+        finalists: of one source.
         own_test_clips: of the sweep's split, for finalists that were tested on other clips, too.
     """
-    for source in dict.fromkeys(finalist.source for finalist in finalists):  # one listing for all its trials
-        source.fetch_predictions([trial for one in finalists if one.source is source for trial in one.fold_of_trial])
     scores: list[FinalScore] = []
     reasons: dict[str, str] = {}
-    for finalist in finalists:
-        try:
-            scores.append(_score(finalist, own_test_clips))
-        except InvalidInput as e:
-            reasons[finalist.name] = str(e)
+    for begin in range(0, len(finalists), _AT_ONCE):
+        some = finalists[begin : begin + _AT_ONCE]
+        rows = some[0].source.read_predictions([trial_id for one in some for trial_id in one.fold_of_trial])
+        for finalist in some:
+            try:
+                scores.append(_score(finalist, rows, own_test_clips))
+            except InvalidInput as e:
+                reasons[finalist.name] = str(e)
     return scores, reasons
 
 
@@ -128,27 +132,16 @@ def _tests(cubes: Mapping[str, ScoreCube]) -> PairedTests:
     )
 
 
-def answers_of_finalist(finalist: Finalist) -> Answers:
-    """What its models answered on test, clip by clip.
-
-    Raises:
-        InvalidInput: predictions are missing, or seeds were tested on different clips.
-    """
-    source = finalist.source
-    source.fetch_predictions(list(finalist.fold_of_trial))
-    predictions = pd.concat([source.predictions_of(trial_id) for trial_id in finalist.fold_of_trial])
-    of_seeds = predictions[predictions["seed"].isin(finalist.seeds)]
-    return answers_of(of_seeds, finalist.fold_of_trial, num_labels=len(source.labels))
-
-
-def score_cube_of(finalist: Finalist, answers: Answers) -> ScoreCube:
+def _cube(finalist: Finalist, answers: Answers) -> ScoreCube:
     """Of what trials are chosen by."""
     return macro_auc(answers) if has_several_labels(finalist.source) else accuracy(answers)
 
 
-def _score(finalist: Finalist, own_test_clips: Collection[str]) -> FinalScore:
-    answers = answers_of_finalist(finalist)
-    cube = score_cube_of(finalist, answers)
+def _score(finalist: Finalist, predictions: pd.DataFrame, own_test_clips: Collection[str]) -> FinalScore:
+    """Args: predictions: of its trials; of others and of other seeds, too."""
+    of_seeds = predictions[predictions["seed"].isin(finalist.seeds)]
+    answers = answers_of(of_seeds, finalist.fold_of_trial, num_labels=len(finalist.source.labels))
+    cube = _cube(finalist, answers)
     f1 = macro_f1(answers, is_multi_label=has_several_labels(finalist.source))
     is_own = np.isin(answers.clip_ids, list(own_test_clips))
     has_others = bool(is_own.any() and not is_own.all())
@@ -157,7 +150,7 @@ def _score(finalist: Finalist, own_test_clips: Collection[str]) -> FinalScore:
         cube=cube,
         score=estimate(cube),
         macro_f1=estimate(f1),
-        untouched=estimate(score_cube_of(finalist, _part(answers, is_own))) if has_others else None,
+        untouched=estimate(_cube(finalist, _part(answers, is_own))) if has_others else None,
     )
 
 

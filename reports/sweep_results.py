@@ -58,9 +58,13 @@ class SweepResults:
         missing = [trial_id for trial_id in dict.fromkeys(trial_ids) if trial_id not in self._predictions]
         if not missing:
             return
-        rows = read_trials(self.results, "predictions", sweep_id=self.sweep_id, trial_ids=missing).to_pandas()
+        rows = self.read_predictions(missing)
         for trial_id in missing:
             self._predictions[trial_id] = rows[rows["trial_id"] == trial_id].reset_index(drop=True)
+
+    def read_predictions(self, trial_ids: Collection[str]) -> pd.DataFrame:
+        """The predictions of several trials, which are not kept: hundreds of MB each where there are many clips."""
+        return read_trials(self.results, "predictions", sweep_id=self.sweep_id, trial_ids=trial_ids).to_pandas()
 
     def predictions_of(self, trial_id: str) -> pd.DataFrame:
         """One row per (seed, part, clip) of a trial."""
