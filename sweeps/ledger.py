@@ -21,6 +21,8 @@ from training import SeedResult, TrialConfig
 from training.metrics import Evaluation
 from training.progress import EpochMetrics
 
+OUT_OF_MEMORY = "out_of_memory"  # a reason of failures
+
 TrialState = Literal["finished", "stopped", "failed"]
 
 
@@ -213,6 +215,10 @@ class Ledger:
             "failed_at": _now(),
         }
         self._commit("failures", f"{trial_id}-{failure_id}", [row])
+
+    def out_of_memory(self) -> set[str]:
+        """Trials whose memory has run out, in this process or before."""
+        return {row["trial_id"] for row in self._rows("failures") if row["reason"] == OUT_OF_MEMORY}
 
     def records(self) -> list[TrialRecord]:
         """Everything planned so far, in the order of the numbers.

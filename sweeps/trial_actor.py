@@ -13,7 +13,7 @@ from storage.checkpoints import Checkpoints
 from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
-from sweeps.ledger import Ledger
+from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.trial_news import told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
@@ -104,7 +104,7 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
     except OutOfMemory:
         if not shares.may_be_alone(tune_config):
             raise
-        tune.report({"out_of_memory": True})
+        tune.report({OUT_OF_MEMORY: True})
 
 
 def train_recorded(
@@ -153,7 +153,7 @@ def train_recorded(
     except Exception as e:
         if ran_out_of_memory(e):
             told = str(e).partition("\n")[0]
-            ledger.failure(config.trial_id, reason="out_of_memory", detail=told)
+            ledger.failure(config.trial_id, reason=OUT_OF_MEMORY, detail=told)
             raise OutOfMemory(told) from e
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise
