@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 
 from sweeps.adaptive import AdaptiveSearch
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, TrialRecord
+from sweeps.ledger import OUT_OF_MEMORY, Ledger, TrialRecord
 from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
 from sweeps.turns import Turn
@@ -65,7 +65,7 @@ class AdaptiveSearcher(TableSearcher):
             return
         turn = self._turns.pop(ours)
         with self.fault.kept():
-            if result and result.get("out_of_memory") and not error:
+            if result and result.get(OUT_OF_MEMORY) and not error:
                 self._alone.add(ours)
                 self._again.append(turn)
             else:

@@ -28,6 +28,7 @@ from training.progress import EpochMetrics
 # Reading so many commits takes a second and more; brought together, a tenth of it (benchmarks/sweep_overhead.py).
 _MANY_COMMITS = 1000
 _GATHERED = ("suggestions", "decisions", "trials", "seeds", "epochs")
+OUT_OF_MEMORY = "out_of_memory"  # a reason of failures
 
 TrialState = Literal["finished", "stopped", "failed"]
 
@@ -223,7 +224,8 @@ class Ledger:
         """What was recorded of a seed's model, if anything: it was measured once, and another time it is another."""
         if f"{config.trial_id}-seed{seed}" not in self._results.commits("seeds", sweep_id=self.sweep_id):
             return None
-        found = {(row["trial_id"], row["seed"]): row["latency_ms"] for row in self._rows("seeds", "trial_id", "seed", "latency_ms")}
+        rows = self._rows("seeds", "trial_id", "seed", "latency_ms")
+        found = {(row["trial_id"], row["seed"]): row["latency_ms"] for row in rows}
         return found[config.trial_id, seed]
 
     def seed(self, config: TrialConfig, result: SeedResult) -> None:
@@ -292,6 +294,10 @@ class Ledger:
             "failed_at": _now(),
         }
         self._commit("failures", f"{trial_id}-{failure_id}", [row])
+
+    def out_of_memory(self) -> set[str]:
+        """Trials whose memory has run out, in this process or before."""
+        return {row["trial_id"] for row in self._rows("failures") if row["reason"] == OUT_OF_MEMORY}
 
     def records(self) -> list[TrialRecord]:
         """Everything planned so far, in the order of the numbers.

@@ -23,7 +23,7 @@ from sweeps.adaptive import AdaptiveSearch
 from sweeps.adaptive_tune import AdaptiveScheduler, AdaptiveSearcher
 from sweeps.beginning import begin
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, TrialRecord
+from sweeps.ledger import OUT_OF_MEMORY, Ledger, TrialRecord
 from sweeps.loggers import RunInfo, TrialLogs
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
@@ -234,7 +234,7 @@ class _Watch(tune.Callback):
                 self._log(run, result)
                 name = run.name
                 self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
-        if result.get("out_of_memory"):
+        if result.get(OUT_OF_MEMORY):
             name = run_info(self._plan, trial.config["number"], trial.config["configuration"]).name
             with self._fault.kept():
                 self._tell(f"{name} had too little memory beside others, and is trained alone")

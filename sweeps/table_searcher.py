@@ -19,7 +19,7 @@ class TableSearcher(Searcher):
         super().__init__()  # no metric: a trial that fails before its first epoch has none to report
         self._ledger, self._on_end, self.fault = ledger, on_end, fault
         self.num_given_up = 0
-        self._alone: set[str] = set()  # trials of ours whose memory ran out beside others
+        self._alone = ledger.out_of_memory()  # trials of ours, of earlier processes too
 
     def has_more(self) -> bool:
         """Whether there is anything to train."""

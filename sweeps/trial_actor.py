@@ -16,7 +16,7 @@ from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.adoption import NOTHING, Adopted
-from sweeps.ledger import Ledger
+from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.trial_news import told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
@@ -112,7 +112,7 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
     except OutOfMemory:
         if not shares.may_be_alone(tune_config):
             raise
-        end = {"out_of_memory": True}
+        end = {OUT_OF_MEMORY: True}
     finally:
         _release_memory()
     if end:  # told when the memory is free for others
@@ -180,7 +180,7 @@ def train_recorded(
     except Exception as e:
         if ran_out_of_memory(e):
             told = str(e).partition("\n")[0]
-            ledger.failure(config.trial_id, reason="out_of_memory", detail=told)
+            ledger.failure(config.trial_id, reason=OUT_OF_MEMORY, detail=told)
             raise OutOfMemory(told) from e
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise

@@ -10,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, Suggestion, TrialRecord, TrialState
+from sweeps.ledger import OUT_OF_MEMORY, Ledger, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
 from sweeps.rungs import Rungs, milestones
 from sweeps.studies import Studies
@@ -79,7 +79,7 @@ class LedgerSearcher(TableSearcher):
         if error:
             self._give_up(suggestion.config.trial_id)
             return
-        if result.get("out_of_memory"):
+        if result.get(OUT_OF_MEMORY):
             self._alone.add(suggestion.config.trial_id)
             self._unfinished.append(suggestion)
             return

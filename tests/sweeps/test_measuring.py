@@ -1,5 +1,6 @@
 """Trials are measured in processes of their own, share a node's features, and get what was measured of Ray."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -64,10 +65,15 @@ class TestOnARay:
     def test_a_sweep_measures_once_and_trains_what_runs_out_of_memory_alone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        pids = tmp_path / "pids"
+        pids.mkdir()
+
         class Full(LocalObjectStore):  # local to this function, so that it travels to workers as it is
             def put_if_absent(self, key: str, data: bytes) -> bool:
-                if "results/epochs/" in key and self._reserved() < 2**30:
-                    raise torch.OutOfMemoryError("CUDA out of memory")
+                if "results/epochs/" in key:
+                    (pids / str(os.getpid())).touch()
+                    if self._reserved() < 2**30:
+                        raise torch.OutOfMemoryError("CUDA out of memory")
                 return super().put_if_absent(key, data)
 
             def _reserved(self) -> float:
@@ -75,7 +81,7 @@ class TestOnARay:
                 assert group is not None
                 return float(group.bundle_specs[0]["memory"])
 
-        store, said = Full(tmp_path), list[str]()
+        store, said = Full(tmp_path / "store"), list[str]()
         plan = make_plan(
             num_trials=1, seeds=(1,), epochs=1, cpus_per_trial="auto", max_failures=0, max_concurrent_trials=0
         )
@@ -89,6 +95,7 @@ class TestOnARay:
         assert [row["state"] for row in table("trials")] == ["finished"]
         assert [row["reason"] for row in table("failures")] == ["out_of_memory"]
         assert len(table("epochs")) == 1
+        assert len(list(pids.iterdir())) == 2  # a fresh process each time
         (measured,) = table("measurements")
         assert (measured["cpus_each"], measured["at_once"]) == ([1.0, 2.0], [2, 1])
         assert min(measured["steps_per_second"]) > 0

@@ -34,12 +34,16 @@ def plan(request: pytest.FixtureRequest) -> SweepPlan:
 
 @pytest.fixture
 def searcher(plan: SweepPlan, tmp_path: Path, ended: list[TrialRecord]) -> TableSearcher:
-    ledger = Ledger(ResultsTable(LocalObjectStore(tmp_path)), plan.sweep_id)
+    return searcher_of(plan, tmp_path, ended)
+
+
+def searcher_of(plan: SweepPlan, folder: Path, ended: list[TrialRecord]) -> TableSearcher:
+    ledger = Ledger(ResultsTable(LocalObjectStore(folder)), plan.sweep_id)
     ledger.start(SWEEP_ROW)
     if plan.settings.scheduler == "adaptive":
-        search = AdaptiveSearch(plan, ledger, [], [])
+        search = AdaptiveSearch(plan, ledger, ledger.records(), ledger.decisions())
         return AdaptiveSearcher(search, ledger, on_end=ended.append, fault=Fault())
-    return LedgerSearcher(plan, ledger, [], on_end=ended.append, fault=Fault())
+    return LedgerSearcher(plan, ledger, ledger.records(), on_end=ended.append, fault=Fault())
 
 
 def table(name: str, folder: Path, plan: SweepPlan) -> list[dict[str, Any]]:
@@ -85,6 +89,15 @@ def test_one_that_dies_alone_too_is_given_up_and_stays_open(
     assert ended == []
     assert table("trials", tmp_path, plan) == []
     assert [row["reason"] for row in table("failures", tmp_path, plan)] == ["gave_up"]
+
+
+def test_another_process_takes_it_up_alone(searcher: TableSearcher, plan: SweepPlan, tmp_path: Path) -> None:
+    first = searcher.suggest("tune-1")
+    ledger = Ledger(ResultsTable(LocalObjectStore(tmp_path)), plan.sweep_id)
+    (open_trial,) = ledger.records()
+    ledger.failure(open_trial.suggestion.config.trial_id, reason="out_of_memory", detail="one clip needs more memory")
+    again = searcher_of(plan, tmp_path, []).suggest("tune-2")
+    assert again == {**first, "alone": True}
 
 
 class TestShares:
