@@ -12,13 +12,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
 
-from benchmarks.learning_curves import REGIMES, Regime, draw_pool
+from benchmarks.learning_curves import REGIMES, Pool
 from benchmarks.machine import print_machine
+from benchmarks.recorded_curves import recorded
 from benchmarks.search_methods import METHODS
 
 NUM_EPOCHS, NUM_SEEDS = 27, 3
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f"{'regret, kept':32s}" + "".join(f"{name:>22s}" for name in METHODS))
     regrets, kept = [], []
-    for regime in REGIMES:
+    for regime in (*REGIMES, *recorded()):
         of_regime = simulate(regime, num_sweeps, arguments.configurations, arguments.runs)
         regrets.append(of_regime[0].mean(axis=0))
         kept.append(of_regime[1].mean(axis=0))
@@ -50,12 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def simulate(regime: Regime, num_sweeps: int, num_configurations: int, num_runs: int) -> tuple[np.ndarray, np.ndarray]:
+class Curves(Protocol):
+    """Where the pools of a regime come from: `learning_curves.Regime` or `recorded_curves.Recorded`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def draw(self, *, num_configurations: int, num_seeds: int, num_epochs: int, rng: np.random.Generator) -> Pool: ...
+
+
+def simulate(regime: Curves, num_sweeps: int, num_configurations: int, num_runs: int) -> tuple[np.ndarray, np.ndarray]:
     """Regret, and whether the best of all was found: (sweeps, methods) each."""
     regret, found_best = (np.zeros((num_sweeps, len(METHODS))) for _ in range(2))
     for sweep in range(num_sweeps):
-        pool = draw_pool(
-            regime,
+        pool = regime.draw(
             num_configurations=num_configurations,
             num_seeds=NUM_SEEDS,
             num_epochs=NUM_EPOCHS,
