@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f"{'regret, kept':32s}" + "".join(f"{name:>22s}" for name in METHODS))
     regrets, kept = [], []
-    for regime in (*REGIMES, *recorded()):
+    regimes: list[Curves] = [*REGIMES, *recorded()]
+    for regime in regimes:
         of_regime = simulate(regime, num_sweeps, arguments.configurations, arguments.runs)
         regrets.append(of_regime[0].mean(axis=0))
         kept.append(of_regime[1].mean(axis=0))
