@@ -163,7 +163,7 @@ def _tune(
                 scheduler=scheduler,
                 num_samples=-1,  # the searcher says when there is nothing more
                 max_concurrent_trials=settings.max_concurrent_trials or None,
-                reuse_actors=False,
+                reuse_actors=True,  # a process of its own for every trial takes five seconds to start
             ),
             run_config=tune.RunConfig(
                 name=plan.sweep_id,

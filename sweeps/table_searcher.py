@@ -1,6 +1,7 @@
 """What every searcher of a sweep is: rebuilt from the results table, and deaf to what Tune would save of it."""
 
 from collections.abc import Callable
+from typing import Any
 
 from ray.tune.search import Searcher
 
@@ -22,6 +23,10 @@ class TableSearcher(Searcher):
     def has_more(self) -> bool:
         """Whether there is anything to train."""
         raise NotImplementedError
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing either: Tune pickles what it is given when it starts, studies and all."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the results table is what survives."""

@@ -1,5 +1,6 @@
-"""A trial inside its own Ray process: run_trial, with every number committed before anybody else hears of it."""
+"""A trial inside a Ray process: run_trial, with every number committed before anybody else hears of it."""
 
+import gc
 import os
 import traceback
 from collections.abc import Callable, Mapping
@@ -69,20 +70,32 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext) -> None:
 
     Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
     other errors, memory that runs out among them, are recorded and raised, so that Tune tries again from the newest
-    checkpoint and leaves the trial open in the end.
+    checkpoint and leaves the trial open in the end. A process runs many trials, one after the other; one in which a
+    trial has raised runs no other.
     """
 
     ended: list[SeedResult] = []  # since the last epoch; a seed's result comes before its last epoch
 
     def hear(news: EpochNews) -> None:
-        # Returns once Tune has decided; if the scheduler stops the trial, Tune ends this process here.
+        # Returns once Tune has decided; if the scheduler stops the trial, Tune raises SystemExit here.
         result = {"seed": news.seed, "seed_epoch": news.seed_epoch, "objective": news.objective}
         seeds, ended[:] = list(ended), []
         tune.report({**result, "epoch": news.metrics.epoch, **told(news.metrics, seeds)})
 
     config = TrialConfig.from_dict(tune_config["configuration"])
-    if isinstance(train_recorded(config, context, hear, ended.append), FailedTraining):
+    try:
+        failed = isinstance(train_recorded(config, context, hear, ended.append), FailedTraining)
+    finally:
+        _release_memory()
+    if failed:
         tune.report({"failed": True})
+
+
+def _release_memory() -> None:
+    """What torch keeps of a trial's memory would be missing to those that share the GPU with the next one."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def train_recorded(

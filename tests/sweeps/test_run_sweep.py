@@ -1,6 +1,8 @@
 """Whole sweeps on a local Ray: rows in the results table, resume, failure, seeds as an axis."""
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from sweep_toys import SWEEP_ROW, make_data, make_plan
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from storage.checkpoints import Checkpoints
 from storage.local import LocalObjectStore
 from storage.model_file import from_bytes, model_key
 from storage.object_store import ObjectStore, open_store
@@ -18,8 +21,9 @@ from storage.results_table import ResultsTable
 from sweeps import SweepPlan, run_sweep
 from sweeps.loggers import LogSettings, TrialLogs
 from sweeps.run_sweep import run_info
-from training import TrialData
+from training import TrialConfig, TrialData, run_trial
 from training.inference import Predictor
+from training.progress import EpochMetrics
 
 pytestmark = pytest.mark.usefixtures("ray_local")
 
@@ -81,6 +85,33 @@ def test_a_finished_trial_has_every_seed_and_a_stopped_one_no_more_than_it_earne
 def test_epochs_are_numbered_without_gaps(undisturbed: dict[str, pd.DataFrame]) -> None:
     for _, epochs in undisturbed["epochs"].groupby("trial_id"):
         assert sorted(epochs["seed_epoch"]) == list(range(1, len(epochs) + 1))
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    """As Ray's workers have, or sums would end in other digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_one_thread")
+def test_trials_that_share_a_process_become_what_they_become_alone(
+    data: TrialData, undisturbed: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path))
+    for suggestion in undisturbed["suggestions"].to_dict("records"):
+        config = TrialConfig.from_dict(json.loads(suggestion["configuration"]))
+        recorded = undisturbed["epochs"].query("trial_id == @config.trial_id").sort_values("seed_epoch")
+        losses: list[float] = []
+
+        def report(*, metrics: EpochMetrics, losses: list[float] = losses, of: int = len(recorded), **_: float) -> str:
+            losses.append(metrics.validation_loss)
+            return "stop" if len(losses) == of else ""
+
+        run_trial(config, data, report, Checkpoints(store, config.trial_id))
+        assert losses == recorded["validation_loss"].to_list()
 
 
 def test_predictions_reproduce_the_accuracy_of_their_seed(undisturbed: dict[str, pd.DataFrame]) -> None:
