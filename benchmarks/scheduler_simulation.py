@@ -89,7 +89,10 @@ def _print_figures(regret_RM: np.ndarray, kept_RM: np.ndarray) -> None:
         print(f"figure search.regret_{name} {regret:.3f}")
     others_R = np.delete(regret_RM, ours, axis=1).min(axis=1)
     worst = np.max((regret_RM[:, ours] + _NOTHING) / (others_R + _NOTHING))
+    kept_by_others_R = np.delete(kept_RM, ours, axis=1).max(axis=1)
+    least = np.min((kept_RM[:, ours] + _NOTHING) / (kept_by_others_R + _NOTHING))
     print(f"figure search.worst_regret_vs_best_other {worst:.3f}")
+    print(f"figure search.worst_keep_best_vs_best_other {least:.3f}")
 
 
 def _cells(regret_M: np.ndarray, kept_M: np.ndarray) -> str:
