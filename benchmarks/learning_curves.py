@@ -45,9 +45,17 @@ class Regime:
     failing: float = 0.0
     architectures: tuple[Architecture, ...] = (Architecture(),)
 
+    def draw(self, *, num_configurations: int, num_seeds: int, num_epochs: int, rng: np.random.Generator) -> "Pool":
+        return draw_pool(
+            self, num_configurations=num_configurations, num_seeds=num_seeds, num_epochs=num_epochs, rng=rng
+        )
+
 
 TWO_PACES = (Architecture(pace=2.5), Architecture(mean=0.8, pace=0.5))
 THREE = (Architecture(mean=-1.5, pace=3.0), Architecture(pace=1.5), Architecture(mean=0.5, pace=0.7))
+# A study of three architectures, in points over 1.3: a CNN that ends between 38 and 42 %, AlexNet at 72 to 73 %, and
+# ResNet-50 at 89.3, 89.4 and 90.9 % with three seeds.
+STUDY = (Architecture(mean=-38.0, pace=2.0), Architecture(mean=-13.5, pace=1.5), Architecture())
 
 REGIMES = (
     Regime(name="curves rarely cross, seeds 0.2", seeds=0.2),
@@ -63,6 +71,7 @@ REGIMES = (
     Regime(name="three architectures, seeds 0.4", seeds=0.4, architectures=THREE),
     Regime(name="noisy epochs, seeds 0.3", seeds=0.3, epochs=0.6),
     Regime(name="many fail, seeds 0.6", seeds=0.6, failing=0.4),
+    Regime(name="a study's architectures, seeds 0.7", seeds=0.7, depth=10.0, architectures=STUDY),
 )
 
 

@@ -12,13 +12,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
 
-from benchmarks.learning_curves import REGIMES, Regime, draw_pool
+from benchmarks.learning_curves import REGIMES, Pool
 from benchmarks.machine import print_machine
+from benchmarks.recorded_curves import recorded
 from benchmarks.search_methods import METHODS
 
 NUM_EPOCHS, NUM_SEEDS = 27, 3
@@ -40,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f"{'regret, kept':32s}" + "".join(f"{name:>22s}" for name in METHODS))
     regrets, kept = [], []
-    for regime in REGIMES:
+    regimes: list[Curves] = [*REGIMES, *recorded()]
+    for regime in regimes:
         of_regime = simulate(regime, num_sweeps, arguments.configurations, arguments.runs)
         regrets.append(of_regime[0].mean(axis=0))
         kept.append(of_regime[1].mean(axis=0))
@@ -50,12 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def simulate(regime: Regime, num_sweeps: int, num_configurations: int, num_runs: int) -> tuple[np.ndarray, np.ndarray]:
+class Curves(Protocol):
+    """Where the pools of a regime come from: `learning_curves.Regime` or `recorded_curves.Recorded`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def draw(self, *, num_configurations: int, num_seeds: int, num_epochs: int, rng: np.random.Generator) -> Pool: ...
+
+
+def simulate(regime: Curves, num_sweeps: int, num_configurations: int, num_runs: int) -> tuple[np.ndarray, np.ndarray]:
     """Regret, and whether the best of all was found: (sweeps, methods) each."""
     regret, found_best = (np.zeros((num_sweeps, len(METHODS))) for _ in range(2))
     for sweep in range(num_sweeps):
-        pool = draw_pool(
-            regime,
+        pool = regime.draw(
             num_configurations=num_configurations,
             num_seeds=NUM_SEEDS,
             num_epochs=NUM_EPOCHS,
@@ -78,7 +89,10 @@ def _print_figures(regret_RM: np.ndarray, kept_RM: np.ndarray) -> None:
         print(f"figure search.regret_{name} {regret:.3f}")
     others_R = np.delete(regret_RM, ours, axis=1).min(axis=1)
     worst = np.max((regret_RM[:, ours] + _NOTHING) / (others_R + _NOTHING))
+    kept_by_others_R = np.delete(kept_RM, ours, axis=1).max(axis=1)
+    least = np.min((kept_RM[:, ours] + _NOTHING) / (kept_by_others_R + _NOTHING))
     print(f"figure search.worst_regret_vs_best_other {worst:.3f}")
+    print(f"figure search.worst_keep_best_vs_best_other {least:.3f}")
 
 
 def _cells(regret_M: np.ndarray, kept_M: np.ndarray) -> str:
