@@ -115,9 +115,11 @@ def _told(found: Estimate | None, score: ChosenBy) -> tuple[str, str]:
 
 def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[FinalScore]) -> str:
     """What the interval is about, and what it leaves out."""
+    is_untouched = all(finalist.num_folds == 1 for finalist in finalists)
     parts = [
-        "Ranked by validation; test played no part in any choice. ± is the sample standard deviation over seeds and no "
-        "interval. Of 100 studies like this one, 95 % intervals hold the configuration's true mean score in about 95"
+        f"Ranked by validation{'; test played no part in any choice' if is_untouched else ''}. ± is the sample "
+        "standard deviation over seeds and no interval. Of 100 studies like this one, 95 % intervals hold the "
+        "configuration's true mean score in about 95"
     ]
     if scores:
         first = scores[0].score

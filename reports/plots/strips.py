@@ -10,6 +10,7 @@ from reports.markup import plot_text
 from reports.plots.frame import COLOURS, INK, SYMBOLS, new_figure
 
 _LINE_PIXELS = 46
+_LEGEND_PIXELS = 16  # a line of the legend, which takes its room from the figure where that is narrow
 _LANE = 0.16  # seeds of one configuration lie a little apart, so that equal ones stay visible
 _MAX_NAME_CHARACTERS = 20
 _MOST_SEEDS_IN_LEGEND = 12
@@ -34,9 +35,10 @@ class Strip:
 
 def seed_strips(strips: Sequence[Strip], score: ChosenBy) -> go.Figure:
     """Args: score: what is shown."""
-    figure = new_figure(height=110 + _LINE_PIXELS * len(strips))
-    _add_intervals(figure, strips)
     seeds = sorted({seed for strip in strips for seed in strip.seed_scores})
+    named = len(seeds) if len(seeds) <= _MOST_SEEDS_IN_LEGEND else 0
+    figure = new_figure(height=110 + _LINE_PIXELS * len(strips) + _LEGEND_PIXELS * (named + 2))
+    _add_intervals(figure, strips)
     for index, seed in enumerate(seeds):
         lane = _LANE * (index - (len(seeds) - 1) / 2) if len(seeds) <= _MOST_SEEDS_IN_LEGEND else 0.0
         places = [place for place, strip in enumerate(strips) if seed in strip.seed_scores]

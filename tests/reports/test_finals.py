@@ -119,7 +119,9 @@ def test_over_folds_the_sweeps_own_test_clips_are_told_apart(sample: SampleSweep
     rows = first.finalist.source.predictions_of("t0c5")
     assert first.finalist.number == 0
     assert first.untouched.mean == pytest.approx((rows["label"] == rows["predicted"]).mean())
-    assert "too good by what the choice of configurations is worth" in "".join(finals_sections(sweep, finals))
+    text = "".join(finals_sections(sweep, finals))
+    assert "too good by what the choice of configurations is worth" in text
+    assert "test played no part" not in text
 
 
 def test_a_configuration_whose_confirmation_lacks_a_seed_is_left_out_and_counted(sample: SampleSweep) -> None:
