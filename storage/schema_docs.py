@@ -267,7 +267,10 @@ TABLE_DOCS: dict[str, TableDoc] = {
                 "not be one of the sweep's trials."
             ),
             "device": ColumnDoc("What it trained on: `cpu` or `cuda`."),
-            "hardware": ColumnDoc("The kind of node, in words: its CPUs, and its GPUs with their name."),
+            "hardware": ColumnDoc(
+                "The kind of node, in words: its CPUs, its GPUs with their name, and how many trials the settings "
+                "allowed at once, where that is fewer than it has room for."
+            ),
             "total_bytes": ColumnDoc(
                 "Memory of the GPU, or what Ray may reserve of the node's; 0 for unknown.", "bytes"
             ),

@@ -9,7 +9,7 @@ import contextlib
 import math
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -30,6 +30,10 @@ _SLIVER = 0.001  # of what is reserved for all processes together
 
 class CannotMeasure(Exception):
     """Nothing is known of what a trial costs. The message says why, in a few words."""
+
+
+class MemoryEnded(Exception):
+    """One trial more had no room beside the others, or the first one none at all."""
 
 
 class _Probing:
@@ -55,13 +59,13 @@ def measure(config: TrialConfig, context: ray.ObjectRef, spot: Spot) -> Measurem
         CannotMeasure: no such node is free within a minute, or the trial itself fails.
     """
     with _reserved(spot) as group:
-        fleet = _Fleet(config, context, group)
+        fleet = _Processes(config, context, group)
         try:
             peak_bytes, total_bytes = fleet.grow(to=1)
             total_bytes = total_bytes or spot.node.memory_bytes
             most = min(spot.most_at_once, fitting(total_bytes=total_bytes, peak_bytes=peak_bytes))
-            paces = _on_a_gpu(fleet, most, spot) if spot.device == "cuda" else _on_cpus(fleet, most, spot)
-        except (ray.exceptions.RayError, _MemoryEnded) as e:
+            paces = paces_on_a_gpu(fleet, most, spot) if spot.device == "cuda" else paces_on_cpus(fleet, most, spot)
+        except (ray.exceptions.RayError, MemoryEnded) as e:
             raise CannotMeasure(_in_words(e)) from e
         finally:
             fleet.end()
@@ -76,13 +80,41 @@ def measure(config: TrialConfig, context: ray.ObjectRef, spot: Spot) -> Measurem
     )
 
 
-def _on_a_gpu(fleet: "_Fleet", most: int, spot: Spot) -> list[Pace]:
+class Fleet(Protocol):
+    """Trials that have begun side by side: `_Processes`."""
+
+    @property
+    def size(self) -> int: ...
+
+    def grow(self, *, to: int) -> tuple[int, int]:
+        """Begins further trials, all at the same time; returns what the first of them told of its memory.
+
+        Raises:
+            MemoryEnded: there is no room for one of them; those that had room stay.
+        """
+        ...
+
+    def steps_per_second(self, at_once: int, *, num_threads: int | None) -> float:
+        """Of some trials together, that train side by side.
+
+        Raises:
+            MemoryEnded: one of them had no room.
+        """
+        ...
+
+
+def paces_on_a_gpu(fleet: Fleet, most: int, spot: Spot) -> list[Pace]:
+    """Of 1, 2, 4 … trials, until more are no faster, or memory ends, or there are `most`.
+
+    Raises:
+        MemoryEnded: for the first one.
+    """
     paces: list[Pace] = []
     for at_once in doublings(most):
         try:
             fleet.grow(to=at_once)
             together = fleet.steps_per_second(at_once, num_threads=None)
-        except _MemoryEnded:
+        except MemoryEnded:
             if not paces:
                 raise
             break
@@ -92,8 +124,13 @@ def _on_a_gpu(fleet: "_Fleet", most: int, spot: Spot) -> list[Pace]:
     return paces
 
 
-def _on_cpus(fleet: "_Fleet", most: int, spot: Spot) -> list[Pace]:
-    with contextlib.suppress(_MemoryEnded):
+def paces_on_cpus(fleet: Fleet, most: int, spot: Spot) -> list[Pace]:
+    """Of 1, 2, 4 … threads each, in as many trials as the CPUs then hold; no more than `most`, or than have room.
+
+    Raises:
+        MemoryEnded: while they train.
+    """
+    with contextlib.suppress(MemoryEnded):
         fleet.grow(to=most)
     paces, num_cpus = [], math.floor(spot.cpus)
     for cpus in doublings(num_cpus):
@@ -108,12 +145,8 @@ def doublings(most: int) -> list[int]:
     return [*(1 << power for power in range((most - 1).bit_length())), most]
 
 
-class _MemoryEnded(Exception):
-    """One trial more had no room beside the others, or the first one none at all."""
-
-
-class _Fleet:
-    """Trials that have begun, each in a fresh process of the reserved node."""
+class _Processes:
+    """Each trial in a fresh process of the reserved node."""
 
     def __init__(self, config: TrialConfig, context: ray.ObjectRef, group: PlacementGroup) -> None:
         self._config, self._context = config, context
@@ -130,11 +163,6 @@ class _Fleet:
         return len(self._actors)
 
     def grow(self, *, to: int) -> tuple[int, int]:
-        """Begins further trials, all at the same time; returns what the first of them told of its memory.
-
-        Raises:
-            _MemoryEnded: there is no room for one of them; those that had room stay.
-        """
         new = [self._start() for _ in range(to - self.size)]
         begun = [actor.begin.remote(self._config, self._context) for actor in new]
         told, failed = [], None
@@ -142,7 +170,7 @@ class _Fleet:
             try:
                 told.append(_get(reference))
                 self._actors.append(actor)
-            except _MemoryEnded as e:
+            except MemoryEnded as e:
                 failed = e
                 ray.kill(actor)
         if failed is not None:
@@ -150,11 +178,6 @@ class _Fleet:
         return told[0] if told else (0, 0)
 
     def steps_per_second(self, at_once: int, *, num_threads: int | None) -> float:
-        """Of some trials together, that train side by side.
-
-        Raises:
-            _MemoryEnded: one of them had no room.
-        """
         running = [actor.steps_per_second.remote(_STEP_FOR_S, num_threads) for actor in self._actors[:at_once]]
         return sum(_get(reference) for reference in running)
 
@@ -174,10 +197,10 @@ def _get(reference: ray.ObjectRef) -> Any:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as e:
         if isinstance(e.cause, Exception) and ran_out_of_memory(e.cause):
-            raise _MemoryEnded(str(e.cause)) from e
+            raise MemoryEnded(str(e.cause)) from e
         raise
     except (ray.exceptions.ActorDiedError, ray.exceptions.OutOfMemoryError) as e:
-        raise _MemoryEnded("its process was killed") from e  # by the system or by Ray, where memory ends
+        raise MemoryEnded("its process was killed") from e  # by the system or by Ray, where memory ends
 
 
 @contextlib.contextmanager

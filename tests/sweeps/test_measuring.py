@@ -11,11 +11,11 @@ import ray
 import torch
 from sweep_toys import SWEEP_ROW, make_data, make_plan
 
-from cluster.session import cluster_resources
+from cluster.session import NodeResources, cluster_resources
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import run_sweep
-from sweeps.measuring import CannotMeasure, doublings, measure
+from sweeps.measuring import CannotMeasure, MemoryEnded, doublings, measure, paces_on_a_gpu, paces_on_cpus
 from sweeps.placement import Measurement, gpu_share
 from sweeps.shares import find_shares
 from sweeps.spots import Spot, find_spot
@@ -30,6 +30,54 @@ _MB = 2**20
 @pytest.mark.parametrize(("most", "expected"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
 def test_numbers_at_once_are_doubled_up_to_the_most(most: int, expected: list[int]) -> None:
     assert doublings(most) == expected
+
+
+class Toys:
+    """Trials without a process: `paces` is how fast one of so many is; so many have room."""
+
+    def __init__(self, paces: dict[int, float], *, room: int = 99) -> None:
+        self._paces, self._room, self.size = paces, room, 0
+        self.threads: list[int | None] = []
+
+    def grow(self, *, to: int) -> tuple[int, int]:
+        self.size = min(to, self._room)
+        if to > self._room:
+            raise MemoryEnded("no room")
+        return 1, 1
+
+    def steps_per_second(self, at_once: int, *, num_threads: int | None) -> float:
+        assert at_once <= self.size
+        self.threads.append(num_threads)
+        return at_once * self._paces[at_once]
+
+
+class TestPaces:
+    ON_GPU = Spot(node=NodeResources(num_cpus=8, num_gpus=2), device="cuda", most_at_once=16)
+    ON_CPUS = Spot(node=NodeResources(num_cpus=4, num_gpus=0), device="cpu", most_at_once=4)
+
+    def test_more_and_more_share_a_gpu_until_all_of_them_are_no_faster(self) -> None:
+        paces = paces_on_a_gpu(Toys({1: 10.0, 2: 9.0, 4: 4.6, 8: 99.0}), 16, self.ON_GPU)
+        assert [(pace.at_once, pace.steps_per_second, pace.cpus_each) for pace in paces] == [
+            (1, 10.0, 4.0),
+            (2, 18.0, 2.0),
+            (4, 18.4, 1.0),
+        ]
+
+    def test_or_until_memory_ends(self) -> None:
+        paces = paces_on_a_gpu(Toys(dict.fromkeys((1, 2, 3, 4), 10.0), room=3), 16, self.ON_GPU)
+        assert [pace.at_once for pace in paces] == [1, 2]
+        with pytest.raises(MemoryEnded):
+            paces_on_a_gpu(Toys({}, room=0), 16, self.ON_GPU)
+
+    def test_the_cpus_of_a_node_are_dealt_to_as_many_trials_as_they_make(self) -> None:
+        toys = Toys(dict.fromkeys((1, 2, 4), 10.0))
+        paces = paces_on_cpus(toys, 4, self.ON_CPUS)
+        assert [(pace.cpus_each, pace.at_once) for pace in paces] == [(1.0, 4), (2.0, 2), (4.0, 1)]
+        assert toys.threads == [1, 2, 4]
+
+    def test_or_to_as_many_as_have_room(self) -> None:
+        paces = paces_on_cpus(Toys(dict.fromkeys((1, 2, 3), 10.0), room=3), 4, self.ON_CPUS)
+        assert [(pace.cpus_each, pace.at_once) for pace in paces] == [(1.0, 3), (2.0, 2), (4.0, 1)]
 
 
 def spot_for(device: Literal["cpu", "cuda"]) -> Spot:
