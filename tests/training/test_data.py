@@ -209,15 +209,3 @@ class TestLabels:
 def _labelled(labels: dict[str, tuple[str, ...]]) -> Features:
     features = _features(("original",))
     return dataclasses.replace(features, labels=tuple(labels[clip] for clip in features.clip_ids))
-
-
-def test_log_mels_are_in_memory_once_on_the_cpu_and_read_only_ones_are_copied() -> None:
-    data = load_trial_data(_features(), _split())
-    config = TrialConfig(architecture="cnn", dataset="d", fingerprint="f", split_hash="s")
-    part = data.parts["train"]
-    shared = device_data(data, config, torch.device("cpu")).parts["train"].log_mel
-    assert np.shares_memory(shared.numpy(), part.log_mel)
-    part.log_mel.flags.writeable = False  # as what comes out of Ray's object store
-    copied = device_data(data, config, torch.device("cpu")).parts["train"].log_mel
-    assert not np.shares_memory(copied.numpy(), part.log_mel)
-    assert torch.equal(copied, shared)
