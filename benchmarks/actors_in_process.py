@@ -96,6 +96,15 @@ class _Handle:
         return {"node_ip": "127.0.0.1", "pid": 0}
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Attributes: config: of the trial that an actor takes over; None for one more report of the trial that it has."""
+
+    actor: TrackedActor
+    on_result: Callable[..., None]
+    config: Mapping[str, Any] | None
+
+
 class _Actors:
     """What of a `RayActorManager` a `TuneController` asks for."""
 
@@ -104,7 +113,7 @@ class _Actors:
         spent.begin()
         self._ids = itertools.count()
         self._waiting: deque[tuple[TrackedActor, Mapping[str, Any]]] = deque()
-        self._tasks: deque[tuple[TrackedActor, Callable[..., None]]] = deque()
+        self._tasks: deque[_Task] = deque()
         self._live_actors_to_ray_actors_resources: dict[TrackedActor, tuple[_Handle, None]] = {}
 
     def add_actor(
@@ -124,8 +133,8 @@ class _Actors:
         on_error: Callable[..., None] | None = None,
         _return_future: bool = False,
     ) -> None:
-        if method_name == "train" and on_result is not None:
-            self._tasks.append((tracked_actor, on_result))
+        if method_name in ("train", "reset") and on_result is not None:
+            self._tasks.append(_Task(tracked_actor, on_result, args[0] if method_name == "reset" else None))
 
     def next(self, timeout: float | None = None) -> bool:
         """Deals with one event, as Tune's manager does: starts come first."""
@@ -139,12 +148,22 @@ class _Actors:
             return True
         if not self._tasks:
             return False
-        actor, on_result = self._tasks.popleft()
-        with self._spent.in_trial():
-            result = self._live_actors_to_ray_actors_resources[actor][0].trainable.train()
-        on_result(actor, result)
-        self._spent.turn("report" if actor in self._live_actors_to_ray_actors_resources else "end")
+        self._deal_with(self._tasks.popleft())
         return True
+
+    def _deal_with(self, task: _Task) -> None:
+        handle, _ = self._live_actors_to_ray_actors_resources[task.actor]
+        if task.config is not None:
+            with self._spent.in_trial():
+                handle.trainable = self._make(task.config)
+            task.on_result(task.actor, True)
+            self._spent.turn("start")
+            return
+        with self._spent.in_trial():
+            result = handle.trainable.train()
+        task.on_result(task.actor, result)
+        goes_on = bool(self._tasks) and self._tasks[-1].actor == task.actor and self._tasks[-1].config is None
+        self._spent.turn("report" if goes_on else "end")
 
     def remove_actor(self, tracked_actor: TrackedActor, kill: bool = False, stop_future: Any = None) -> bool:
         was_live = self._live_actors_to_ray_actors_resources.pop(tracked_actor, None) is not None
@@ -153,7 +172,7 @@ class _Actors:
         return False  # nothing is left to wait for
 
     def clear_actor_task_futures(self, tracked_actor: TrackedActor) -> None:
-        self._tasks = deque(task for task in self._tasks if task[0] != tracked_actor)
+        self._tasks = deque(task for task in self._tasks if task.actor != tracked_actor)
 
     def is_actor_started(self, tracked_actor: TrackedActor) -> bool:
         return tracked_actor in self._live_actors_to_ray_actors_resources

@@ -105,6 +105,8 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
     num_threads = shares.num_threads(tune_config)
     if num_threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    # So long Tune waits for a trial that was stopped to let go of its memory; after that it would give up the next one.
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "600"
     end = {}
     try:
         if isinstance(train_recorded(config, context, hear, ended.append), FailedTraining):

@@ -65,7 +65,7 @@ class TestCommit:
     def test_a_commit_made_twice_is_one_row(self, results: ResultsTable) -> None:
         assert results.commit("trials", sweep_id="sweep-a", commit="t0", rows=[_trial()])
         assert not results.commit("trials", sweep_id="sweep-a", commit="t0", rows=[_trial(state="stopped")])
-        assert results.read("trials").to_pylist() == [_trial()]
+        assert results.read("trials").to_pylist() == [{**_trial(), "known_from": None}]
 
     def test_the_same_rows_are_the_same_bytes(self, results: ResultsTable) -> None:
         for commit in ("first", "again"):

@@ -53,7 +53,7 @@ class Machine:
         while len(self._running) < _AT_ONCE:
             self._num_started += 1
             tune_id = f"tune{self._num_started}"
-            if self._searcher.suggest(tune_id) == Searcher.FINISHED:
+            if self._searcher.suggest(tune_id) in (None, Searcher.FINISHED):  # none, while another may come back
                 assert self._searcher.fault.error is None
                 return
             self._running.append(tune_id)

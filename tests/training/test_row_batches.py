@@ -1,7 +1,6 @@
 """Rows are answered in order, in smaller batches where memory runs out, which is told once and remembered."""
 
 import copy
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 from storage.errors import InvalidInput
-from training import TrialConfig, TrialData
+from training import TrialConfig, TrialData, inputs
 from training.inputs import device_data
 from training.row_batches import RowBatches
 from training.seed_run import SeedRun
@@ -80,8 +79,8 @@ def _seed(config: TrialConfig, data: TrialData, *, most_rows: int = 256) -> Seed
     """Its model takes no more rows at once when it is scored."""
     run = SeedRun(config, seed=1, data=device_data(data, config, CPU))
 
-    def hold(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-        if not module.training and len(inputs[0]) > most_rows:
+    def hold(module: torch.nn.Module, given: tuple[Any, ...]) -> None:
+        if not module.training and len(given[0]) > most_rows:
             raise torch.OutOfMemoryError
 
     run.model.register_forward_pre_hook(hold)
@@ -120,10 +119,6 @@ def test_log_mels_that_do_not_fit_are_told_with_their_size_and_a_remedy(
     def out_of_memory(*given: object, **options: object) -> None:
         raise torch.OutOfMemoryError
 
-    parts = {name: dataclasses.replace(part, log_mel=part.log_mel.copy()) for name, part in trial_data.parts.items()}
-    for part in parts.values():
-        part.log_mel.flags.writeable = False  # as arrays out of Ray's object store are, which have to be copied
-    trial_data = dataclasses.replace(trial_data, parts=parts)
-    monkeypatch.setattr(torch, "tensor", out_of_memory)
+    monkeypatch.setattr(inputs, "_tensor", out_of_memory)
     with pytest.raises(InvalidInput, match=r"36 rows of together 23,040 bytes.*memory that cpu has left.*gpus_per"):
         device_data(trial_data, trial_config, CPU)
