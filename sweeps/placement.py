@@ -138,13 +138,13 @@ def alone(share: Share, nodes: Sequence[NodeResources]) -> Share | None:
 def told(measured: Measurement, share: Share) -> str:
     """One line for whoever runs the sweep."""
     memory = f"{measured.peak_bytes / 1e9:.1f} GB of {measured.total_bytes / 1e9:.1f}"
-    if measured.device == "cuda":
-        what = f"{_shown(share.num_gpus)} GPU"
-        gain = _gain_on_gpu(measured, share)
-    else:
-        what = _cpus(share.num_cpus)
-        gain = _gain_on_cpus(measured, share)
-    return f"{measured.architecture}: {what} a trial ({memory}{gain})"
+    gain = _gain_on_gpu(measured, share) if measured.device == "cuda" else _gain_on_cpus(measured, share)
+    return f"{measured.architecture}: {in_words(share)} a trial ({memory}{gain})"
+
+
+def in_words(share: Share) -> str:
+    """What counts of it: `0.25 GPU`, or `2 CPUs`."""
+    return f"{_shown(share.num_gpus)} GPU" if share.num_gpus else _cpus(share.num_cpus)
 
 
 def _gain_on_gpu(measured: Measurement, share: Share) -> str:

@@ -16,7 +16,7 @@ from search_spaces.largest import largest_values
 from storage.results_table import ResultsTable
 from sweeps.measurements import Measurements
 from sweeps.measuring import CannotMeasure, measure
-from sweeps.placement import Measurement, Share, alone, cpu_share, gpu_share, told
+from sweeps.placement import Measurement, Share, alone, cpu_share, gpu_share, in_words, told
 from sweeps.plan import SweepPlan
 from sweeps.resources import trial_resources
 from sweeps.spots import Spot, find_spot, kind_of_node
@@ -115,7 +115,7 @@ def _measured_share(
             raise CannotMeasure(f"no node with a whole {plan.device.upper()} is there")
         measured = _measurement(plan, architecture, context, spot, recorded)
     except CannotMeasure as e:
-        say(f"{architecture}: {given.num_cpus:g} CPUs and {given.num_gpus:g} GPUs a trial; not measured: {e}")
+        say(f"{architecture}: {in_words(given)} a trial, as it could not be measured: {e}")
         return given
     if plan.device == "cuda":
         share = gpu_share(measured, num_cpus=settings.cpus_per_trial)
