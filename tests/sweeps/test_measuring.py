@@ -110,6 +110,7 @@ class TestOnARay:
 
         assert ray.get(with_all_cpus.remote(), timeout=60) == 1
 
+    @pytest.mark.slow
     def test_a_sweep_measures_once_and_trains_what_runs_out_of_memory_alone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

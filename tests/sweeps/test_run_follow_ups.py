@@ -139,6 +139,7 @@ class Stopped(Exception):
     """Stands for a driver that ends in the middle."""
 
 
+@pytest.mark.slow
 def test_a_confirmation_over_folds_that_is_interrupted_ends_as_an_undisturbed_one(own: ObjectStore) -> None:
     plan = _plan(folds=True)
     planned = confirmation_trials(_confirmation(plan, own))

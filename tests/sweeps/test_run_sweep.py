@@ -65,6 +65,7 @@ def undisturbed(undisturbed_store: ObjectStore) -> dict[str, pd.DataFrame]:
     return tables(undisturbed_store, make_plan())
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_of_two_objectives_is_extended_and_replayed_from_its_rows(
     data: TrialData, tmp_path: Path
 ) -> None:
