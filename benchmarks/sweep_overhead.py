@@ -57,7 +57,7 @@ from reports import leaderboard, load_sweep
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan, run_sweep
-from sweeps.run_sweep import SweepProgress
+from sweeps.watch import SweepProgress
 
 T = TypeVar("T")
 Clock = Callable[[], float]

@@ -36,8 +36,8 @@ from sweeps.configurations import check_labels, check_published_weights, with_we
 from sweeps.embeddings import embed_for_plan
 from sweeps.loggers import TrialLogs
 from sweeps.resources import choose_device, trial_resources
-from sweeps.run_sweep import SweepProgress
 from sweeps.warm_start import check_warm_start
+from sweeps.watch import SweepProgress
 from training import TrialData, load_trial_data
 from training.embeddings import can_train_head
 

@@ -22,7 +22,7 @@ from sweeps import SweepPlan, run_sweep
 from sweeps.ledger import Ledger
 from sweeps.loggers import LogSettings, TrialLogs
 from sweeps.replay import replay
-from sweeps.run_sweep import run_info
+from sweeps.watch import run_info
 from training import TrialConfig, TrialData, run_trial
 from training.inference import Predictor
 from training.progress import EpochMetrics

@@ -1,0 +1,123 @@
+"""What happens in a sweep, told to whoever looks on: progress, and the loggers of runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from sweeps.fault import Fault
+from sweeps.ledger import OUT_OF_MEMORY, TrialRecord
+from sweeps.loggers import RunInfo, TrialLogs
+from sweeps.loggers.run_logger import flat
+from sweeps.plan import SweepPlan
+from sweeps.trial_news import heard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepProgress:
+    """Where the sweep stands; `last` is the trial heard of last and its epoch's objective."""
+
+    trials_ended: int
+    trials_in_all: int
+    seed_epochs: int
+    best_objective: float | None
+    last: str
+
+
+class Watch(tune.Callback):
+    """Counts what happens and tells the caller."""
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        ended: list[TrialRecord],
+        on_progress: Callable[[SweepProgress], None],
+        fault: Fault,
+        logs: TrialLogs | None,
+    ) -> None:
+        self._plan, self._on_progress, self._fault, self._logs = plan, on_progress, fault, logs
+        self.num_ended, self.num_failed, self._seed_epochs = 0, 0, 0
+        self._best: float | None = None
+        self._runs: dict[int, RunInfo] = {}  # by number, of trials that train
+        for record in ended:
+            self._count(record)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "objective" in result and not self._fault.error:
+            self._seed_epochs += 1
+            with self._fault.kept():
+                run = self._run(trial.config)
+                self._log(run, result)
+                name = run.name
+                self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
+        if result.get(OUT_OF_MEMORY):
+            name = run_info(self._plan, trial.config["number"], trial.config["configuration"]).name
+            with self._fault.kept():
+                self._tell(f"{name} had too little memory beside others, and is trained alone")
+
+    def _run(self, tune_config: Mapping[str, Any]) -> RunInfo:
+        number = tune_config["number"]
+        if number not in self._runs:
+            self._runs[number] = run_info(self._plan, number, tune_config["configuration"])
+        return self._runs[number]
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if self._logs:
+            self._logs.end(_run_id(self._plan, trial.config["number"]), "failed")
+
+    def end(self, record: TrialRecord) -> None:
+        self._count(record)
+        suggestion = record.suggestion
+        self._runs.pop(suggestion.number, None)
+        if self._logs and record.state:
+            self._logs.end(_run_id(self._plan, suggestion.number), record.state)
+        self._tell(f"{suggestion.config.architecture} #{suggestion.number} {record.state}")
+
+    def _log(self, run: RunInfo, result: dict[str, Any]) -> None:
+        if self._logs:
+            metrics, ended = heard(result)
+            for seed in ended:
+                self._logs.seed(run, seed)
+            self._logs.epoch(run, seed=result["seed"], metrics=metrics)
+
+    def _count(self, record: TrialRecord) -> None:
+        self.num_ended += 1
+        self.num_failed += record.state == "failed"
+        if record.state == "finished" and record.objective is not None:
+            self._best = max(self._best or 0.0, record.objective)
+
+    def _tell(self, last: str) -> None:
+        self._on_progress(
+            SweepProgress(
+                trials_ended=self.num_ended,
+                trials_in_all=self._plan.num_trials,
+                seed_epochs=self._seed_epochs,
+                best_objective=self._best,
+                last=last,
+            )
+        )
+
+
+def run_info(plan: SweepPlan, number: int, configuration: Mapping[str, Any]) -> RunInfo:
+    """What logs are told of a trial.
+
+    Args:
+        configuration: a `TrialConfig`, as JSON has it.
+    """
+    architecture, values = configuration["architecture"], flat(configuration)
+    searched = [name for name in plan.space(architecture).distributions if name in values]
+    return RunInfo(
+        run_id=_run_id(plan, number),
+        name=f"{architecture} #{number}",
+        group=plan.sweep_id,
+        configuration=configuration,
+        hyperparameters={"architecture": architecture, **{name: values[name] for name in searched}},
+    )
+
+
+def _run_id(plan: SweepPlan, number: int) -> str:
+    """Not the trial's id: another sweep may hold the same trial, and W&B has one name for all sweeps of a project."""
+    return f"{plan.sweep_id}-{number:04d}"
