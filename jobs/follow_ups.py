@@ -19,7 +19,7 @@ from storage.results_table import ResultsTable
 from storage.split import Split, save_split
 from sweeps import SweepPlan
 from sweeps.confirmation import ConfirmationPlan
-from sweeps.ledger import Suggestion
+from sweeps.records import Suggestion
 from sweeps.run_follow_ups import (
     audit_trials,
     confirmation_trials,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from sweeps.allocation import Allocator, Scores, Step
-from sweeps.ledger import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
+from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.rungs import seed_milestones
 from sweeps.studies import Studies
 from sweeps.turns import SearchedTrial, SearchLedger, Turn

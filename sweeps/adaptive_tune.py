@@ -11,7 +11,8 @@ from ray.tune.search import Searcher
 
 from sweeps.adaptive import AdaptiveSearch
 from sweeps.fault import Fault
-from sweeps.ledger import OUT_OF_MEMORY, Ledger, TrialRecord
+from sweeps.ledger import OUT_OF_MEMORY, Ledger
+from sweeps.records import TrialRecord
 from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
 from sweeps.turns import Turn

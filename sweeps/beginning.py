@@ -11,8 +11,9 @@ from typing import Any
 from storage.identity import canonical_json
 from storage.results_table import ResultsTable
 from sweeps.grid import grid_size
-from sweeps.ledger import Ledger, TrialRecord
+from sweeps.ledger import Ledger
 from sweeps.plan import SweepPlan
+from sweeps.records import TrialRecord
 from sweeps.warm_start import take_earlier
 from sweeps.what_changed import why_new
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from search_spaces import SearchSpace
 from search_spaces.values import from_unit, is_numeric, to_unit
-from sweeps.ledger import TrialRecord
+from sweeps.records import TrialRecord
 
 _FIRST_DEVIATION = 1 / 6  # of every name's range, as in Optuna
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.identity import content_hash
-from sweeps.ledger import SeedScore, Suggestion, TrialRecord
 from sweeps.plan import SweepPlan
+from sweeps.records import SeedScore, Suggestion, TrialRecord
 from training import TrialConfig
 
 # As in reports/leaderboard.py: means of the same numbers in another order differ in the last bits.

@@ -14,7 +14,7 @@ from storage.errors import hold_rules
 from storage.identity import content_hash
 from storage.out_of_fold import FoldTrial
 from sweeps.configurations import check_model, configuration
-from sweeps.ledger import Suggestion
+from sweeps.records import Suggestion
 from training import TrialConfig
 from training.config import TRAINING_VERSION
 from training.fuse_choice import FuseSeeds

@@ -20,8 +20,8 @@ from storage.object_store import ObjectStore
 from storage.out_of_fold import save_embeddings
 from storage.split import Split
 from sweeps.adoption import NOTHING, Adopted
-from sweeps.ledger import Suggestion
 from sweeps.news import FoldNews, NewsQueue, SeedNews
+from sweeps.records import Suggestion
 from sweeps.trial_actor import EpochNews, FailedTraining, TrialContext, train_recorded
 from training import SeedResult, TrialData, TrialResult, load_trial_data
 from training.fuse_choice import FuseSeeds

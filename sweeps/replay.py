@@ -7,8 +7,8 @@ knew is in the rows: all smaller numbers had been suggested, and of their ends i
 from collections.abc import Iterable, Iterator, Sequence
 
 from sweeps.adaptive import AdaptiveSearch
-from sweeps.ledger import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
+from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.studies import Studies
 from sweeps.turns import Turn
 

@@ -13,9 +13,10 @@ from storage.results_table import ResultsTable
 from storage.split import Split
 from sweeps.confirmation import ConfirmationPlan, choose
 from sweeps.embeddings import embed_trials
-from sweeps.ledger import Ledger, Suggestion
+from sweeps.ledger import Ledger
 from sweeps.news import News
 from sweeps.plan import SweepPlan
+from sweeps.records import Suggestion
 from sweeps.run_planned import PlannedOutcome, PlannedTrials, run_planned
 from sweeps.stop_audit import audit_id, draw_stops
 from training import TrialConfig, TrialData

@@ -16,8 +16,9 @@ from storage.results_table import ResultsTable
 from storage.split import Split
 from sweeps.adoption import NOTHING, Adopted, adopt, earlier_runs
 from sweeps.fold_task import FoldStarter, Place, Turn
-from sweeps.ledger import Ledger, Suggestion, TrialRecord
+from sweeps.ledger import Ledger
 from sweeps.news import FoldEnded, News
+from sweeps.records import Suggestion, TrialRecord
 from sweeps.resources import TrialNeeds, trial_resources
 from sweeps.train_turns import Failure, delete_checkpoints, train_turns
 from training import TrialConfig, TrialData

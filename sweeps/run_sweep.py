@@ -23,9 +23,10 @@ from sweeps.adaptive import AdaptiveSearch
 from sweeps.adaptive_tune import AdaptiveScheduler, AdaptiveSearcher
 from sweeps.beginning import begin
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, TrialRecord
+from sweeps.ledger import Ledger
 from sweeps.loggers import TrialLogs
 from sweeps.plan import SweepPlan
+from sweeps.records import TrialRecord
 from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial

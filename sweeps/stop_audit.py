@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from storage.identity import derive_seed
-from sweeps.ledger import Suggestion, TrialRecord
+from sweeps.records import Suggestion, TrialRecord
 
 _NUM_SEEDS = 2**63  # that `derive_seed` has
 

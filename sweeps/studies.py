@@ -16,9 +16,9 @@ from storage.identity import derive_seed
 from sweeps.cma_es import next_numbers
 from sweeps.correctable_trials import CorrectableTrials
 from sweeps.grid import Grid
-from sweeps.ledger import Suggestion, TrialRecord
 from sweeps.objectives import DIRECTIONS, values_of
 from sweeps.plan import SweepPlan
+from sweeps.records import Suggestion, TrialRecord
 from sweeps.samplers import make_sampler
 
 _ATTEMPTS = 25

@@ -6,7 +6,8 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, Suggestion, TrialRecord
+from sweeps.ledger import Ledger
+from sweeps.records import Suggestion, TrialRecord
 
 
 class TableSearcher(Searcher):

@@ -12,8 +12,9 @@ import ray
 
 from storage.checkpoints import Checkpoints
 from sweeps.fold_task import Turn, put_down
-from sweeps.ledger import Ledger, Suggestion
+from sweeps.ledger import Ledger
 from sweeps.news import FoldEnded, News, NewsQueue
+from sweeps.records import Suggestion
 from sweeps.trial_actor import FailedTraining, checkpoint_prefix
 from training.steps import OutOfMemory
 

@@ -10,8 +10,9 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeps.fault import Fault
-from sweeps.ledger import OUT_OF_MEMORY, Ledger, Suggestion, TrialRecord, TrialState
+from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.plan import SweepPlan
+from sweeps.records import Suggestion, TrialRecord, TrialState
 from sweeps.rungs import Rungs, milestones
 from sweeps.studies import Studies
 from sweeps.table_scheduler import TableScheduler

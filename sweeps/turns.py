@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from sweeps.ledger import Decision, Suggestion, TrialRecord, TrialState
+from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,9 +18,10 @@ from search_spaces.values import holds
 from storage.errors import InvalidInput, nearest
 from storage.generations import partitions
 from storage.results_table import ResultsTable
-from sweeps.ledger import Ledger, Suggestion, TrialRecord
+from sweeps.ledger import Ledger
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
+from sweeps.records import Suggestion, TrialRecord
 
 _FIELD = "sweep.warm_start"
 _SAME = {"dataset": "data set", "fingerprint": "feature fingerprint", "split_hash": "split"}

@@ -7,10 +7,11 @@ from typing import Any
 from ray import tune
 
 from sweeps.fault import Fault
-from sweeps.ledger import OUT_OF_MEMORY, TrialRecord
+from sweeps.ledger import OUT_OF_MEMORY
 from sweeps.loggers import RunInfo, TrialLogs
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
+from sweeps.records import TrialRecord
 from sweeps.trial_news import heard
 
 

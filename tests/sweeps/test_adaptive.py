@@ -14,7 +14,8 @@ from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.adaptive import AdaptiveSearch
 from sweeps.allocation import Step
-from sweeps.ledger import Decision, Ledger, TrialRecord
+from sweeps.ledger import Ledger
+from sweeps.records import Decision, TrialRecord
 from sweeps.replay import ReplayDiffers, replay_adaptive
 from sweeps.turns import Turn
 from training.progress import EpochMetrics

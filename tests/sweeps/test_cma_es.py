@@ -6,7 +6,7 @@ from sweep_toys import make_plan
 
 from search_spaces.values import holds
 from sweeps.cma_es import next_numbers
-from sweeps.ledger import Suggestion, TrialRecord, TrialState
+from sweeps.records import Suggestion, TrialRecord, TrialState
 
 _PLAN = make_plan(architectures=("alexnet",), trial={})
 _SPACE = _PLAN.space("alexnet")

@@ -17,7 +17,8 @@ from storage.results_table import ResultsTable
 from sweeps import SweepSettings
 from sweeps.confirmation import ConfirmationPlan, choose
 from sweeps.follow_ups import AuditSettings, ConfirmSettings
-from sweeps.ledger import Ledger, SeedScore, Suggestion, TrialRecord, TrialState
+from sweeps.ledger import Ledger
+from sweeps.records import SeedScore, Suggestion, TrialRecord, TrialState
 
 _PLAN = make_sweep_plan()
 

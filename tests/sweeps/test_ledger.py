@@ -9,7 +9,8 @@ from storage.generations import Partition
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from storage.schemas import TABLES
-from sweeps.ledger import Ledger, Suggestion
+from sweeps.ledger import Ledger
+from sweeps.records import Suggestion
 from training import TrialConfig
 from training.progress import EpochMetrics
 

@@ -12,8 +12,9 @@ from storage.errors import InvalidInput
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan, SweepSettings
-from sweeps.ledger import Ledger, TrialRecord, TrialState
+from sweeps.ledger import Ledger
 from sweeps.objectives import Objective, values_of
+from sweeps.records import TrialRecord, TrialState
 from sweeps.sampler_settings import SamplerSettings
 from sweeps.studies import Studies
 from sweeps.trial_actor import TrialContext, train_recorded

@@ -13,8 +13,9 @@ from sweeps import SweepPlan
 from sweeps.adaptive import AdaptiveSearch
 from sweeps.adaptive_tune import AdaptiveSearcher
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, TrialRecord
+from sweeps.ledger import Ledger
 from sweeps.placement import Share
+from sweeps.records import TrialRecord
 from sweeps.shares import Shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.tune_adapters import LedgerSearcher

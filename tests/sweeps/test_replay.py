@@ -14,7 +14,8 @@ from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.fault import Fault
-from sweeps.ledger import Ledger, TrialRecord
+from sweeps.ledger import Ledger
+from sweeps.records import TrialRecord
 from sweeps.replay import ReplayDiffers, replay
 from sweeps.sampler_settings import SamplerSettings
 from sweeps.tune_adapters import LedgerSearcher

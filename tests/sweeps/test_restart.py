@@ -12,8 +12,9 @@ from storage.object_store import open_store
 from storage.results_table import ResultsTable
 from sweeps import ledger as ledgers
 from sweeps import run_sweep
-from sweeps.ledger import Ledger, TrialState
+from sweeps.ledger import Ledger
 from sweeps.plan import SweepPlan
+from sweeps.records import TrialState
 from sweeps.studies import Studies
 from sweeps.trial_actor import checkpoint_prefix
 from training.progress import EpochMetrics

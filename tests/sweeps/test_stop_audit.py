@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from sweep_toys import make_plan
 
-from sweeps.ledger import Suggestion, TrialRecord, TrialState
+from sweeps.records import Suggestion, TrialRecord, TrialState
 from sweeps.stop_audit import audit_id, draw_stops, is_drawn
 
 _CONFIG = make_plan().trial_config("cnn", {})

@@ -10,8 +10,8 @@ from sweep_toys import make_plan
 
 from search_spaces import get_space
 from storage.identity import derive_seed
-from sweeps.ledger import Suggestion, TrialRecord, TrialState
 from sweeps.plan import SweepPlan
+from sweeps.records import Suggestion, TrialRecord, TrialState
 from sweeps.sampler_settings import SamplerSettings
 from sweeps.studies import Studies
 

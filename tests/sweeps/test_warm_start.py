@@ -13,7 +13,8 @@ from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.adaptive import AdaptiveSearch
-from sweeps.ledger import Ledger, Suggestion, TrialState
+from sweeps.ledger import Ledger
+from sweeps.records import Suggestion, TrialState
 from sweeps.sampler_settings import SamplerSettings
 from sweeps.studies import Studies
 from sweeps.warm_start import check_warm_start, take_earlier

@@ -13,7 +13,8 @@ from storage.results_table import ResultsTable
 from storage.split import Split
 from sweeps import SweepPlan
 from sweeps.adoption import NOTHING, Adopted
-from sweeps.ledger import Ledger, Suggestion
+from sweeps.ledger import Ledger
+from sweeps.records import Suggestion
 from sweeps.trial_actor import EpochNews, FailedTraining, TrialContext, train_recorded
 from training import TrialConfig, load_trial_data
 

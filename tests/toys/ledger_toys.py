@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from storage.results_table import ResultsTable
-from sweeps.ledger import Ledger, Suggestion, TrialState
+from sweeps.ledger import Ledger
+from sweeps.records import Suggestion, TrialState
 from training import TrialConfig
 from training.progress import EpochMetrics
 
