@@ -19,6 +19,7 @@ from reports.leaderboard import LeaderboardRow, best_of_each_architecture
 from reports.markup import Markup, element, join
 from reports.optimism import gaps_of_finalists, optimism_section
 from reports.parameter_sections import parameters_section
+from reports.pareto_section import pareto_section
 from reports.plots import architecture_names, plotly_javascript
 from reports.related import newest_related
 from reports.search_sections import rungs_section
@@ -65,6 +66,7 @@ def _sweep_sections(
         leaderboard_section(sweep, rows),
         *finals_sections(sweep, finals),
         optimism_section(sweep, gaps_of_finalists(finals.finalists), is_expected=False),
+        pareto_section(sweep),
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
         stops_section(sweep),

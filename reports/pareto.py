@@ -16,7 +16,7 @@ from reports.sweep_results import SweepResults
 
 _IS_BETTER_WHEN_HIGHER = {"score": True, "num_parameters": False, "latency_ms": False}
 
-_CALLED = {"score": "score", "num_parameters": "parameters", "latency_ms": "latency, ms"}
+CALLED = {"score": "score", "num_parameters": "parameters", "latency_ms": "latency, ms"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ def pareto_rows(sweep: SweepResults) -> list[ParetoRow]:
 def front_lines(rows: Sequence[ParetoRow]) -> tuple[list[str], list[list[str]]]:
     """Header and cells of a table of rows that have the same objectives."""
     names = list(rows[0].values) if rows else []
-    header = ["architecture", "number", *(_CALLED[name] for name in names)]
+    header = ["architecture", "number", *(CALLED[name] for name in names)]
     lines = [[row.architecture, str(row.number), *(_shown(name, row.values[name]) for name in names)] for row in rows]
     return header, lines
 

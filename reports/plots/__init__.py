@@ -8,6 +8,7 @@ from reports.plots.frame import figure_json, plotly_javascript
 from reports.plots.groups import group_strip
 from reports.plots.matrix import confusion_matrix, confusion_width_pixels, shows_counts
 from reports.plots.parameters import importance_bars, parallel_lines, parallel_width_pixels
+from reports.plots.pareto import pareto_picture
 from reports.plots.recalls import recall_map, recall_map_width_pixels
 from reports.plots.strips import seed_strips
 
@@ -31,6 +32,7 @@ __all__ = [
     "importance_bars",
     "parallel_lines",
     "parallel_width_pixels",
+    "pareto_picture",
     "difference_matrix",
     "difference_width_pixels",
 ]

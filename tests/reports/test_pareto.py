@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.leaderboard import leaderboard
+from reports.page import render_page
 from reports.pareto import front_lines, objectives_of, pareto_front, pareto_rows
 
 if TYPE_CHECKING:
@@ -82,3 +84,14 @@ def test_an_older_sweep_looked_for_the_score_alone(new_sweep: Callable[..., "Inv
     sweep.finished_trial("high", number=1, validation_accuracy=0.6)
     assert objectives_of(sweep.load()) == ["score"]
     assert [(row.trial_id, row.is_on_front) for row in pareto_rows(sweep.load())] == [("high", True), ("low", False)]
+
+
+def test_the_page_shows_what_scores_cost_where_that_was_looked_for(
+    costly: "InventedSweep", new_sweep: Callable[..., "InventedSweep"]
+) -> None:
+    page = render_page(costly.load(), leaderboard(costly.load()))
+    assert "Scores and what they cost" in page
+    assert "latency, ms" in page
+    plain = new_sweep(sweep_id="plain", settings=_objectives("score"))
+    plain.finished_trial("t0", number=0)
+    assert "Scores and what they cost" not in render_page(plain.load(), leaderboard(plain.load()))
