@@ -31,7 +31,7 @@ test: $(INSTALLED) ## the test suite, without the slow and the cluster tests; a 
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## kills, whole jobs and Ray clusters
-	$(PY) -m pytest -m "slow or cluster" --timeout 1500
+	$(PY) -m pytest -m "slow or cluster" -n 2 --dist loadfile --no-loadscope-reorder --timeout 1500
 
 .PHONY: check
 check: $(INSTALLED) ## ruff and mypy
