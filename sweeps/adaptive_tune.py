@@ -22,7 +22,7 @@ class AdaptiveSearcher(TableSearcher):
     """Hands out turns as `AdaptiveSearch` decides; when the budget is spent, ends what was left on the way.
 
     Attributes:
-        trial_of: Tune's id → ours, of trials that are being trained.
+        turn_of: Tune's id → the turn, of trials that are being trained.
     """
 
     def __init__(
@@ -30,16 +30,15 @@ class AdaptiveSearcher(TableSearcher):
     ) -> None:
         super().__init__(ledger, on_end=on_end, fault=fault)
         self._search = search
-        self.trial_of: dict[str, str] = {}
+        self.turn_of: dict[str, Turn] = {}
         self._next: Turn | None = None  # asked for, and not yet handed out
-        self._turns: dict[str, Turn] = {}  # of our trials that are being trained
         self._again: list[Turn] = []  # whose memory ran out beside others
 
     def has_more(self) -> bool:
         """Whether there is anything to train; where not, all that was left on the way is ended."""
         with self.fault.kept():
             self._next = self._next or self._search.next_turn()
-            if self._next is None and not self.trial_of:
+            if self._next is None and not self.turn_of:
                 for record in self._search.put_down():
                     self._on_end(record)
         return self._next is not None and not self.fault.error
@@ -52,19 +51,18 @@ class AdaptiveSearcher(TableSearcher):
         else:
             turn, self._next = (self._next, None) if self.has_more() else (None, None)
         if turn is None:
-            return None if self.trial_of and not self.fault.error else Searcher.FINISHED
-        ours = turn.suggestion.config.trial_id
-        self.trial_of[trial_id], self._turns[ours] = ours, turn
+            return None if self.turn_of and not self.fault.error else Searcher.FINISHED
+        self.turn_of[trial_id] = turn
         return self._tune_config(turn.suggestion)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the scheduler, which is asked first, has told the search."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        ours = self.trial_of.pop(trial_id, None)
-        if ours is None or self.fault.error:
+        turn = self.turn_of.pop(trial_id, None)
+        if turn is None or self.fault.error:
             return
-        turn = self._turns.pop(ours)
+        ours = turn.suggestion.config.trial_id
         with self.fault.kept():
             if result and result.get(OUT_OF_MEMORY) and not error:
                 self._alone.add(ours)
@@ -92,9 +90,10 @@ class AdaptiveScheduler(TableScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if self._searcher.fault.error:
             return str(TrialScheduler.STOP)  # nothing is recorded: the trial goes on when the sweep is taken up again
-        ours = self._searcher.trial_of.get(trial.trial_id)
-        if ours is None or "objective" not in result:
+        turn = self._searcher.turn_of.get(trial.trial_id)
+        if turn is None or "objective" not in result:
             return str(TrialScheduler.CONTINUE)
+        ours = turn.suggestion.config.trial_id
         goes_on = False
         with self._searcher.fault.kept():
             self._search.hear(ours, seed_epoch=result["seed_epoch"], objective=result["objective"])

@@ -266,7 +266,8 @@ class Ledger:
     def seed_scores(self) -> dict[tuple[str, int], SeedScore]:
         """(trial_id, seed) → its scores on validation, of seeds that were trained to their end."""
         found = {}
-        for row in self._rows("seeds"):
+        scores = ("validation_score", "validation_accuracy", "validation_macro_f1")
+        for row in self._rows("seeds", "trial_id", "seed", *scores):
             score = row["validation_accuracy"] if row["validation_score"] is None else row["validation_score"]
             found[row["trial_id"], row["seed"]] = SeedScore(score=score, macro_f1=row["validation_macro_f1"])
         return found

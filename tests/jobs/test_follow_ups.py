@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from killed_jobs import SMALL_SWEEP
 
 from jobs import sweep
 from pipelines.sources.synthetic import write_synthetic_dataset
@@ -38,21 +39,13 @@ def words(recordings: Path, folder: Path) -> list[str]:
         f"storage.uri={folder}/store",
         f"report.folder={folder}/reports",
         f"log.folder={folder}/logs",
-        "sweep.architectures=[cnn]",
-        "sweep.num_trials=4",
-        "sweep.seeds=[1,2]",
-        "sweep.epochs=4",
-        "sweep.grace_epochs=1",
-        "sweep.trial.model.width=8",
-        "sweep.max_concurrent_trials=1",
+        *SMALL_SWEEP,
         "sweep.confirm.seeds=[1,2,3]",
         "sweep.confirm.folds=true",
         "folds.policy=grouped",
         "folds.num_folds=2",
         "folds.validation_parts=2",
         "sweep.audit.share=1",
-        "pipeline.clips_per_shard=10",
-        "cluster.num_cpus=2",
     ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from killed_jobs import kill_after_progress, run_to_the_end
+from killed_jobs import SMALL_SWEEP, kill_after_progress, run_to_the_end
 
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.object_store import open_store
@@ -42,16 +42,8 @@ def command(recordings: Path, uri: str, folder: Path) -> list[str]:
         f"storage.uri={uri}",
         f"report.folder={folder}",
         f"log.folder={folder}/logs",
-        "sweep.architectures=[cnn]",
-        "sweep.num_trials=4",
-        "sweep.seeds=[1,2]",
-        "sweep.epochs=4",
-        "sweep.grace_epochs=1",
-        "sweep.trial.model.width=8",
-        "sweep.max_concurrent_trials=1",
+        *SMALL_SWEEP,
         "sweep.audit.share=0",  # what follows a search is killed in test_follow_ups.py
-        "pipeline.clips_per_shard=10",
-        "cluster.num_cpus=2",
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_toys import epoch_metrics
 from sweep_toys import SWEEP_ROW, make_plan
 
 from storage.local import LocalObjectStore
@@ -18,7 +19,6 @@ from sweeps.ledger import Ledger
 from sweeps.records import Decision, TrialRecord
 from sweeps.replay import ReplayDiffers, replay_adaptive
 from sweeps.turns import Turn
-from training.progress import EpochMetrics
 
 _SEEDS, _EPOCHS = (1, 2), 4
 
@@ -83,7 +83,7 @@ class Toy:
             seed=_SEEDS[seed],
             seed_epoch=seed_epoch,
             objective=objective,
-            metrics=_metrics(epoch + 1, objective),
+            metrics=epoch_metrics(epoch + 1, objective),
         )
         self._reached[config.trial_id] = seed_epoch
         self._doing()
@@ -107,19 +107,6 @@ def _end(trial_id: str, seed: int, epoch: int) -> float:
     drawn = hashlib.sha256(f"{trial_id} {seed}".encode()).digest()
     quality = int.from_bytes(hashlib.sha256(trial_id.encode()).digest()[:2], "big") / 65_536
     return 0.4 + 0.3 * quality + 0.02 * drawn[0] / 255 - 0.2 / epoch
-
-
-def _metrics(epoch: int, score: float) -> EpochMetrics:
-    return EpochMetrics(
-        epoch=epoch,
-        train_loss=1.0,
-        validation_loss=1.0,
-        validation_accuracy=score,
-        validation_score=score,
-        validation_kl=1.0,
-        learning_rate=0.1,
-        epoch_seconds=1.0,
-    )
 
 
 def _told(ledger: Ledger) -> tuple[list[Any], list[Decision]]:

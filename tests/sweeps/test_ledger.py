@@ -1,6 +1,7 @@
 """What a sweep remembers: compacted or not, it is the same."""
 
 import pytest
+from ledger_toys import epoch_metrics
 from sweep_toys import SWEEP_ROW, make_plan
 
 from storage.compaction import compact, tidy
@@ -12,17 +13,6 @@ from storage.schemas import TABLES
 from sweeps.ledger import Ledger
 from sweeps.records import Suggestion
 from training import TrialConfig
-from training.progress import EpochMetrics
-
-_METRICS = EpochMetrics(
-    epoch=1,
-    train_loss=1.0,
-    validation_loss=1.0,
-    validation_accuracy=0.5,
-    validation_score=0.5,
-    learning_rate=0.1,
-    epoch_seconds=1.0,
-)
 
 
 def _suggestion(number: int, *, epochs: int = 1) -> Suggestion:
@@ -44,7 +34,7 @@ def test_a_compacted_sweep_is_remembered_as_it_was(store: ObjectStore) -> None:
     for number in range(3):
         suggestion = _suggestion(number)
         ledger.suggest(suggestion)
-        ledger.epoch(suggestion.config, seed=number, seed_epoch=1, objective=0.5, metrics=_METRICS)
+        ledger.epoch(suggestion.config, seed=number, seed_epoch=1, objective=0.5, metrics=epoch_metrics(1, 0.5))
         if number:
             ledger.end(suggestion, state="stopped", seed_epochs=1, objective=0.5)
     before = ledger.records()

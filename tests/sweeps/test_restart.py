@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from ledger_toys import epoch_metrics
 from sweep_toys import SWEEP_ROW, make_plan
 
 from storage.local import LocalObjectStore
@@ -17,7 +18,6 @@ from sweeps.plan import SweepPlan
 from sweeps.records import TrialState
 from sweeps.studies import Studies
 from sweeps.trial_actor import checkpoint_prefix
-from training.progress import EpochMetrics
 
 _SEED = 1
 
@@ -34,7 +34,7 @@ def _with_ended_trials(store: Any, plan: SweepPlan, *, without_clean_up: bool = 
         suggestion = studies.suggest(number)
         assert suggestion is not None
         ledger.suggest(suggestion)
-        ledger.epoch(suggestion.config, seed=_SEED, seed_epoch=1, objective=0.5, metrics=_METRICS)
+        ledger.epoch(suggestion.config, seed=_SEED, seed_epoch=1, objective=0.5, metrics=epoch_metrics(1, 0.5))
         state: TrialState = "failed" if number == 1 else "stopped"
         ledger.end(suggestion, state=state, seed_epochs=1, objective=0.5)
         trial_ids.append(suggestion.config.trial_id)
@@ -97,14 +97,3 @@ def test_many_commits_are_gathered_so_that_the_next_reader_fetches_few_objects(
     assert [record.suggestion.config.trial_id for record in before] == trial_ids
     assert store.num_calls["get"] < 6 * 3  # each of the three tables had six objects
     assert ledger.decisions() == []
-
-
-_METRICS = EpochMetrics(
-    epoch=1,
-    train_loss=1.0,
-    validation_loss=1.0,
-    validation_accuracy=0.5,
-    validation_score=0.5,
-    learning_rate=0.1,
-    epoch_seconds=1.0,
-)

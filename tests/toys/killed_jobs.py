@@ -8,6 +8,19 @@ from pathlib import Path
 
 from storage.object_store import open_store
 
+# A sweep of a minute, one trial at a time, in which rungs decide.
+SMALL_SWEEP = (
+    "sweep.architectures=[cnn]",
+    "sweep.num_trials=4",
+    "sweep.seeds=[1,2]",
+    "sweep.epochs=4",
+    "sweep.grace_epochs=1",
+    "sweep.trial.model.width=8",
+    "sweep.max_concurrent_trials=1",
+    "pipeline.clips_per_shard=10",
+    "cluster.num_cpus=2",
+)
+
 
 def run_to_the_end(words: list[str], folder: Path) -> str:
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=500)

@@ -9,19 +9,25 @@ from training import TrialConfig
 from training.progress import EpochMetrics
 
 
+def epoch_metrics(epoch: int, score: float) -> EpochMetrics:
+    """Of an epoch that took a second."""
+    return EpochMetrics(
+        epoch=epoch,
+        train_loss=1.0,
+        validation_loss=1.0,
+        validation_accuracy=score,
+        validation_score=score,
+        validation_kl=1.0,
+        learning_rate=0.1,
+        epoch_seconds=1.0,
+    )
+
+
 def record_curve(ledger: Ledger, config: TrialConfig, curve: Mapping[int, float]) -> None:
     """One row an epoch, as the trial's process writes them; seed-epochs are counted over all seeds."""
     for seed_epoch, objective in curve.items():
         seed, epoch = divmod(seed_epoch - 1, config.epochs)
-        metrics = EpochMetrics(
-            epoch=epoch + 1,
-            train_loss=1.0,
-            validation_loss=1.0,
-            validation_accuracy=objective,
-            validation_score=objective,
-            learning_rate=0.1,
-            epoch_seconds=1.0,
-        )
+        metrics = epoch_metrics(epoch + 1, objective)
         ledger.epoch(config, seed=config.seeds[seed], seed_epoch=seed_epoch, objective=objective, metrics=metrics)
 
 
