@@ -13,6 +13,7 @@ each of which has a sweep there.
 
 import argparse
 import contextlib
+import math
 import os
 import random
 import signal
@@ -44,6 +45,11 @@ Victim = Literal["driver", "worker", "head"]
 _WEIGHTS: dict[Victim, float] = {"driver": 0.45, "worker": 0.4, "head": 0.15}
 _SEEDS, _EPOCHS, _NUM_TRIALS, _BUDGET = (1, 2), 6, 8, 6.0
 _GRACE_EPOCHS, _REDUCTION_FACTOR = 1, 2
+_SCHEDULERS = {
+    "seed_epochs": ("sweep.scheduler=seed_epochs",),
+    "pausing": ("sweep.scheduler=seed_epochs", "sweep.rungs.kind=pause"),
+    "adaptive": ("sweep.scheduler=adaptive", f"sweep.budget={_BUDGET}"),
+}
 _WAIT_S = 300.0
 _CLOCKS = {"ended_at", "decided_at", "epoch_seconds", "train_seconds"}
 
@@ -73,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--storage", nargs="+", choices=("local", "s3"), default=["local", "s3"])
-    parser.add_argument("--schedulers", nargs="+", default=["seed_epochs", "adaptive"])
+    parser.add_argument("--schedulers", nargs="+", choices=_SCHEDULERS, default=["seed_epochs", "adaptive"])
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="of the victims and moments")
     arguments = parser.parse_args(argv)
@@ -114,14 +120,14 @@ def settings(scheduler: str, concurrency: int) -> list[str]:
         f"sweep.epochs={_EPOCHS}",
         f"sweep.grace_epochs={_GRACE_EPOCHS}",
         f"sweep.reduction_factor={_REDUCTION_FACTOR}",
-        f"sweep.scheduler={scheduler}",
+        *_SCHEDULERS[scheduler],
         f"sweep.max_concurrent_trials={concurrency}",
         # A trial whose process dies more often is given up, the sweep goes on without it, and other trials follow.
         "sweep.max_failures=100",
         "sweep.trial.model.width=8",
         "pipeline.clips_per_shard=10",
     ]
-    return [*words, f"sweep.budget={_BUDGET}"] if scheduler == "adaptive" else words
+    return words
 
 
 def undisturbed(words: Sequence[str], place: Place) -> dict[str, pd.DataFrame]:
@@ -264,8 +270,9 @@ def faults_of(store: ObjectStore, scheduler: str) -> list[str]:
     results, whole = ResultsTable(store), _EPOCHS * len(_SEEDS)
     rows: dict[str, list[dict[str, Any]]] = {name: results.read(name).to_pylist() for name in sweep_consistency.KEYS}
     found = sweep_consistency.row_faults(rows, num_seeds=len(_SEEDS))
-    if scheduler == "adaptive":
-        return found + sweep_consistency.decision_faults(rows, whole=whole, budget=_BUDGET * _EPOCHS)
+    if scheduler != "seed_epochs":
+        budget = _BUDGET * _EPOCHS if scheduler == "adaptive" else math.inf
+        return found + sweep_consistency.decision_faults(rows, whole=whole, budget=budget)
     rungs = milestones(
         grace_epochs=_GRACE_EPOCHS, reduction_factor=_REDUCTION_FACTOR, epochs=_EPOCHS, num_seeds=len(_SEEDS)
     )

@@ -4,9 +4,10 @@ And what is trained without a search: experiments, one configuration cross-valid
 """
 
 from sweeps.experiment import ExperimentPlan, ExperimentSettings
-from sweeps.plan import SweepPlan, SweepSettings
+from sweeps.plan import SweepPlan
 from sweeps.run_experiment import run_experiment
 from sweeps.run_sweep import SweepOutcome, run_sweep
+from sweeps.sweep_settings import SweepSettings
 
 __all__ = [
     "ExperimentPlan",

@@ -6,10 +6,10 @@ knew is in the rows: all smaller numbers had been suggested, and of their ends i
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from sweeps.adaptive import AdaptiveSearch
 from sweeps.plan import SweepPlan
 from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.studies import Studies
+from sweeps.turn_search import TurnSearch
 from sweeps.turns import Turn
 
 
@@ -48,7 +48,7 @@ def replay(
     """The sweep's suggestions, each made again and found equal to the recorded one.
 
     Args:
-        records: of the whole sweep, in the order of their numbers; of an adaptive one, see `replay_adaptive`.
+        records: of the whole sweep, in the order of their numbers; of an adaptive one, see `replay_turns`.
         earlier: what the sweep started with (`warm_start.take_earlier`).
 
     Raises:
@@ -66,7 +66,7 @@ def replay(
         yield again
 
 
-def replay_adaptive(
+def replay_turns(
     plan: SweepPlan,
     records: Sequence[TrialRecord],
     decisions: Sequence[Decision],
@@ -80,7 +80,7 @@ def replay_adaptive(
         ReplayDiffers: another trial is sent on, another one is begun, or it is sent elsewhere.
     """
     by_id = {record.suggestion.config.trial_id: record for record in records}
-    search = AdaptiveSearch(plan, _NoLedger(), (), (), earlier)
+    search = TurnSearch(plan, _NoLedger(), (), (), earlier)
     sent: dict[str, int] = {}
     for decision in decisions:
         if decision.trial_id not in by_id:  # void: its process died before the suggestion

@@ -19,8 +19,6 @@ from storage.checkpoints import Checkpoints
 from storage.model_file import delete_models
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
-from sweeps.adaptive import AdaptiveSearch
-from sweeps.adaptive_tune import AdaptiveScheduler, AdaptiveSearcher
 from sweeps.beginning import begin
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger
@@ -31,6 +29,8 @@ from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
+from sweeps.turn_search import TurnSearch
+from sweeps.turn_tune import TurnScheduler, TurnSearcher
 from sweeps.watch import SweepProgress, Watch
 from training import TrialData
 
@@ -130,10 +130,10 @@ def _search(
     fault: Fault,
 ) -> tuple[TableSearcher, TrialScheduler]:
     """The two that decide, by the plan's scheduler."""
-    if plan.settings.scheduler == "adaptive":
-        search = AdaptiveSearch(plan, ledger, records, ledger.decisions(), earlier)
-        turns = AdaptiveSearcher(search, ledger, on_end=on_end, fault=fault)
-        return turns, AdaptiveScheduler(search, turns)
+    if plan.takes_turns:
+        search = TurnSearch(plan, ledger, records, ledger.decisions(), earlier)
+        turns = TurnSearcher(search, ledger, on_end=on_end, fault=fault)
+        return turns, TurnScheduler(search, turns)
     searcher = LedgerSearcher(plan, ledger, records, earlier=earlier, on_end=on_end, fault=fault)
     return searcher, SeedEpochHalving(plan, records, searcher)
 

@@ -8,6 +8,8 @@ epochs decide who earns the further seeds. At a rung all trials have trained the
 from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
+from math import ceil
 
 
 def milestones(*, grace_epochs: int, reduction_factor: int, epochs: int, num_seeds: int) -> tuple[int, ...]:
@@ -28,9 +30,34 @@ def seed_milestones(*, grace_epochs: int, reduction_factor: int, epochs: int) ->
     return (*within, epochs)
 
 
+def bracket_of(place: int, *, num_brackets: int, reduction_factor: int) -> int:
+    """Which bracket an architecture's configuration belongs to, by its place among them; the first to bracket 0.
+
+    Shares are those of Li et al., "Hyperband" (arXiv:1603.06560): brackets that halve more often take more
+    configurations, so that all cost about the same. They are dealt one by one in these shares, not in blocks and
+    not by chance: any sweep has some of each early, and a configuration's bracket follows from its place alone.
+    """
+    cycle = _deal(num_brackets, reduction_factor)
+    return cycle[place % len(cycle)]
+
+
+@cache
+def _deal(num_brackets: int, reduction_factor: int) -> tuple[int, ...]:
+    """One round: every bracket as often as its share says, spread evenly (smooth weighted round robin)."""
+    halvings = range(num_brackets - 1, -1, -1)
+    shares = [ceil(num_brackets * reduction_factor**number / (number + 1)) for number in halvings]
+    credits, dealt = [0] * num_brackets, []
+    for _ in range(sum(shares)):
+        credits = [credit + share for credit, share in zip(credits, shares, strict=True)]
+        chosen = credits.index(max(credits))
+        credits[chosen] -= sum(shares)
+        dealt.append(chosen)
+    return tuple(dealt)
+
+
 @dataclass(slots=True)
 class Rungs:
-    """The rungs of one architecture.
+    """The rungs of one bracket of an architecture.
 
     Attributes:
         milestones: ascending seed-epochs.

@@ -13,7 +13,7 @@ from sweeps.fault import Fault
 from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.plan import SweepPlan
 from sweeps.records import Suggestion, TrialRecord, TrialState
-from sweeps.rungs import Rungs, milestones
+from sweeps.rungs import Rungs
 from sweeps.studies import Studies
 from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
@@ -122,31 +122,23 @@ class LedgerSearcher(TableSearcher):
 
 
 class SeedEpochHalving(TableScheduler):
-    """Stops trials at the rungs of their own architecture."""
+    """Stops trials at the rungs of their own architecture and bracket."""
 
     def __init__(self, plan: SweepPlan, records: list[TrialRecord], searcher: LedgerSearcher) -> None:
         super().__init__()
-        settings = plan.settings
-        places = (
-            ()
-            if settings.scheduler == "fifo"
-            else milestones(
-                grace_epochs=settings.grace_epochs,
-                reduction_factor=settings.reduction_factor,
-                epochs=settings.epochs,
-                num_seeds=1 if settings.scheduler == "asha" else len(settings.seeds),
-            )
-        )
+        self._plan = plan
         self._rungs = {
-            architecture: Rungs(milestones=places, reduction_factor=settings.reduction_factor)
-            for architecture in settings.architectures
+            (architecture, bracket): Rungs(
+                milestones=plan.rung_places(bracket), reduction_factor=plan.settings.reduction_factor
+            )
+            for architecture in plan.settings.architectures
+            for bracket in range(plan.settings.rungs.brackets)
         }
         self._searcher = searcher
         for record in records:
-            config = record.suggestion.config
             undecided_at = max(record.objectives, default=None) if record.state is None else None
-            rungs = self._rungs[config.architecture]
-            rungs.restore(config.trial_id, record.objectives.items(), undecided_at=undecided_at)
+            rungs = self._rungs_of(record.suggestion)
+            rungs.restore(record.suggestion.config.trial_id, record.objectives.items(), undecided_at=undecided_at)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if self._searcher.fault.error:
@@ -154,9 +146,15 @@ class SeedEpochHalving(TableScheduler):
         suggestion = self._searcher.suggestion_of(trial.trial_id)
         if suggestion is None or "objective" not in result:
             return str(TrialScheduler.CONTINUE)
-        rungs = self._rungs[suggestion.config.architecture]
+        rungs = self._rungs_of(suggestion)
         goes_on = rungs.goes_on(suggestion.config.trial_id, result["seed_epoch"], result["objective"])
-        if goes_on or suggestion.untuned_default:  # what tuning is worth is measured against the whole default
+        if goes_on or self._place(suggestion) < self._plan.settings.rungs.never_stop_first:
             return str(TrialScheduler.CONTINUE)
         self._searcher.stopped.add(trial.trial_id)
         return str(TrialScheduler.STOP)
+
+    def _place(self, suggestion: Suggestion) -> int:
+        return self._plan.architecture_of(suggestion.number)[1]
+
+    def _rungs_of(self, suggestion: Suggestion) -> Rungs:
+        return self._rungs[suggestion.config.architecture, self._plan.bracket_of(self._place(suggestion))]

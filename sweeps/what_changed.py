@@ -13,7 +13,8 @@ from typing import Any
 from storage.generations import partitions
 from storage.identity import canonical_json
 from storage.results_table import ResultsTable
-from sweeps.plan import EXECUTION, SweepPlan, SweepSettings
+from sweeps.plan import EXECUTION, SweepPlan
+from sweeps.sweep_settings import SweepSettings
 
 _LONGEST = 60  # characters of a value that are shown
 _COLUMNS = ("dataset", "fingerprint", "split_hash")

@@ -10,8 +10,6 @@ from sweep_toys import SWEEP_ROW, make_plan
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
-from sweeps.adaptive import AdaptiveSearch
-from sweeps.adaptive_tune import AdaptiveSearcher
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger
 from sweeps.placement import Share
@@ -19,6 +17,8 @@ from sweeps.records import TrialRecord
 from sweeps.shares import Shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.tune_adapters import LedgerSearcher
+from sweeps.turn_search import TurnSearch
+from sweeps.turn_tune import TurnSearcher
 
 _OUT_OF_MEMORY = {"out_of_memory": True}
 
@@ -42,8 +42,8 @@ def searcher_of(plan: SweepPlan, folder: Path, ended: list[TrialRecord]) -> Tabl
     ledger = Ledger(ResultsTable(LocalObjectStore(folder)), plan.sweep_id)
     ledger.start(SWEEP_ROW)
     if plan.settings.scheduler == "adaptive":
-        search = AdaptiveSearch(plan, ledger, ledger.records(), ledger.decisions())
-        return AdaptiveSearcher(search, ledger, on_end=ended.append, fault=Fault())
+        search = TurnSearch(plan, ledger, ledger.records(), ledger.decisions())
+        return TurnSearcher(search, ledger, on_end=ended.append, fault=Fault())
     return LedgerSearcher(plan, ledger, ledger.records(), on_end=ended.append, fault=Fault())
 
 

@@ -12,11 +12,11 @@ from storage.errors import InvalidInput
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
-from sweeps.adaptive import AdaptiveSearch
 from sweeps.ledger import Ledger
 from sweeps.records import Suggestion, TrialState
 from sweeps.sampler_settings import SamplerSettings
 from sweeps.studies import Studies
+from sweeps.turn_search import TurnSearch
 from sweeps.warm_start import check_warm_start, take_earlier
 
 _CURVES: Mapping[TrialState | None, Mapping[int, float]] = {
@@ -107,7 +107,7 @@ def test_an_adaptive_search_goes_on_from_what_they_found(store: Store) -> None:
     taken = take_earlier(plan, ledger, say=lambda line: None)
     second = []
     for earlier in (taken, []):
-        search = AdaptiveSearch(plan, Ledger(store.results, f"{plan.sweep_id}-{len(earlier)}"), [], [], earlier)
+        search = TurnSearch(plan, Ledger(store.results, f"{plan.sweep_id}-{len(earlier)}"), [], [], earlier)
         turns = [search.next_turn() for _ in range(2)]
         assert turns[0] is not None
         assert turns[0].suggestion.untuned_default

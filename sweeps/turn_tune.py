@@ -1,4 +1,4 @@
-"""An adaptive sweep as Ray Tune sees it: a Searcher that hands out turns, and a TrialScheduler that ends them.
+"""A sweep that takes turns, as Ray Tune sees it: a Searcher that hands out turns, and a TrialScheduler that ends them.
 
 A turn is a Tune trial; a trial of ours that is taken up again is another Tune trial, and goes on from its checkpoint.
 """
@@ -9,24 +9,24 @@ from typing import Any
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeps.adaptive import AdaptiveSearch
 from sweeps.fault import Fault
 from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.records import TrialRecord
 from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
+from sweeps.turn_search import TurnSearch
 from sweeps.turns import Turn
 
 
-class AdaptiveSearcher(TableSearcher):
-    """Hands out turns as `AdaptiveSearch` decides; when the budget is spent, ends what was left on the way.
+class TurnSearcher(TableSearcher):
+    """Hands out turns as `TurnSearch` decides; when the budget is spent, ends what was left on the way.
 
     Attributes:
         turn_of: Tune's id → the turn, of trials that are being trained.
     """
 
     def __init__(
-        self, search: AdaptiveSearch, ledger: Ledger, *, on_end: Callable[[TrialRecord], None], fault: Fault
+        self, search: TurnSearch, ledger: Ledger, *, on_end: Callable[[TrialRecord], None], fault: Fault
     ) -> None:
         super().__init__(ledger, on_end=on_end, fault=fault)
         self._search = search
@@ -80,10 +80,10 @@ class AdaptiveSearcher(TableSearcher):
             self._on_end(self._search.end(ours, "finished"))
 
 
-class AdaptiveScheduler(TableScheduler):
+class TurnScheduler(TableScheduler):
     """Ends a trial's turn, unless the next one is its, too."""
 
-    def __init__(self, search: AdaptiveSearch, searcher: AdaptiveSearcher) -> None:
+    def __init__(self, search: TurnSearch, searcher: TurnSearcher) -> None:
         super().__init__()
         self._search, self._searcher = search, searcher
 

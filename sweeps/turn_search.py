@@ -1,4 +1,5 @@
-"""An adaptive sweep: which trial trains next and how far, by `allocation`, with every decision in the ledger.
+"""A sweep that takes turns, adaptive or pausing: which trial trains next and how far, by `allocation`, with every
+decision in the ledger.
 
 Enters: a plan and what the ledger has. Leaves: turns, one at a time, each a trial and the seed-epoch to train it to. A
 trial that has come to the end of its turn is put down and may be taken up again: its checkpoint stays until the sweep's
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from sweeps.allocation import Allocator, Scores, Step
+from sweeps.allocation import Allocator, Ladder, Promotions, Scores, Step
 from sweeps.plan import SweepPlan
 from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.rungs import seed_milestones
@@ -17,7 +18,7 @@ from sweeps.studies import Studies
 from sweeps.turns import SearchedTrial, SearchLedger, Turn
 
 
-class AdaptiveSearch:
+class TurnSearch:
     """Holds every trial of a sweep: its place among the scores, how far it has come and how far it was sent.
 
     Args:
@@ -44,7 +45,7 @@ class AdaptiveSearch:
             num_seeds=len(settings.seeds),
             num_architectures=len(settings.architectures),
         )
-        self._allocator = Allocator(self._scores)
+        self._chooser = _chooser(plan, self._scores)
         self._trials: list[SearchedTrial] = []
         self._row_of: dict[str, int] = {}
         self._exhausted: set[int] = set()
@@ -216,7 +217,7 @@ class AdaptiveSearch:
 
     def _next_step(self) -> Step | None:
         trials = list(enumerate(self._trials))
-        return self._allocator.next_step(
+        return self._chooser.next_step(
             epochs_left=self._epochs_left(),
             may_begin=self._may_begin(),
             busy=[row for row, trial in trials if trial.until is not None or trial.state is not None],
@@ -249,3 +250,17 @@ class AdaptiveSearch:
         if trial.state is None and trial.reached < decision.until:
             trial.until = decision.until
             self._sent.append(row)
+
+
+def _chooser(plan: SweepPlan, scores: Scores) -> Allocator | Promotions:
+    settings = plan.settings
+    if settings.scheduler == "adaptive":
+        return Allocator(scores)
+    ladder = Ladder(
+        reduction_factor=settings.reduction_factor,
+        num_brackets=settings.rungs.brackets,
+        bracket_of=plan.bracket_of,
+        never_stop_first=settings.rungs.never_stop_first,
+        compares_seeds=settings.scheduler == "seed_epochs",
+    )
+    return Promotions(scores, ladder)

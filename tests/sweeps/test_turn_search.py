@@ -1,4 +1,5 @@
-"""Turns of an adaptive sweep, trained by a toy that knows every curve: budget, order, and being killed anywhere."""
+"""Turns of adaptive and of pausing sweeps, trained by a toy that knows every curve: budget, order, and being killed
+anywhere."""
 
 import dataclasses
 import hashlib
@@ -13,11 +14,12 @@ from sweep_toys import SWEEP_ROW, make_plan
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
-from sweeps.adaptive import AdaptiveSearch
 from sweeps.allocation import Step
 from sweeps.ledger import Ledger
 from sweeps.records import Decision, TrialRecord
-from sweeps.replay import ReplayDiffers, replay_adaptive
+from sweeps.replay import ReplayDiffers, replay_turns
+from sweeps.rung_settings import RungSettings
+from sweeps.turn_search import TurnSearch
 from sweeps.turns import Turn
 
 _SEEDS, _EPOCHS = (1, 2), 4
@@ -41,6 +43,13 @@ def _plan(**settings: object) -> SweepPlan:
     return make_plan(**{**values, **settings})
 
 
+def _pausing(**settings: object) -> SweepPlan:
+    """Halving that pauses, in two brackets."""
+    return _plan(
+        scheduler="seed_epochs", budget=0.0, num_trials=8, rungs=RungSettings(kind="pause", brackets=2), **settings
+    )
+
+
 class Toy:
     """Trains turns as a worker does: an epoch's row first, then the report. Dies after so many of its doings."""
 
@@ -48,7 +57,7 @@ class Toy:
         self._plan, self._left = plan, dies_after
         self.ledger = Ledger(ResultsTable(store), plan.sweep_id)
         self.ledger.start(SWEEP_ROW)
-        self.search = AdaptiveSearch(plan, self.ledger, self.ledger.records(), self.ledger.decisions())
+        self.search = TurnSearch(plan, self.ledger, self.ledger.records(), self.ledger.decisions())
         self._reached = {
             record.suggestion.config.trial_id: max(record.objectives, default=0) for record in self.ledger.records()
         }
@@ -151,13 +160,13 @@ class TestUndisturbed:
     def test_a_finished_configuration_stays_what_others_have_to_be_better_than(self, tmp_path: Path) -> None:
         toy = Toy(_plan(), LocalObjectStore(tmp_path / "store"))
         weighed: list[Collection[int]] = []
-        choose = toy.search._allocator.next_step
+        choose = toy.search._chooser.next_step
 
         def next_step(**given: Any) -> Step | None:
             weighed.append([row for row in given["busy"] if row not in given["closed"]])
             return choose(**given)
 
-        toy.search._allocator.next_step = next_step  # type: ignore[method-assign]
+        toy.search._chooser.next_step = next_step  # type: ignore[method-assign]
         toy.run()
         finished = {row for row, trial in enumerate(toy.search._trials) if trial.state == "finished"}
         assert finished
@@ -165,7 +174,7 @@ class TestUndisturbed:
 
     def test_a_finished_sweep_that_is_taken_up_has_nothing_to_do(self, undisturbed: Toy) -> None:
         records = [_as_ended(record) for record in undisturbed.ledger.records()]
-        again = AdaptiveSearch(_plan(), undisturbed.ledger, records, undisturbed.ledger.decisions())
+        again = TurnSearch(_plan(), undisturbed.ledger, records, undisturbed.ledger.decisions())
         assert again.next_turn() is None
         assert list(again.put_down()) == []
 
@@ -182,7 +191,7 @@ class TestUndisturbed:
         records = [_as_ended(record) for record in undisturbed.ledger.records()]
         decisions = undisturbed.ledger.decisions()
         plan = _plan(extend=2)
-        longer = AdaptiveSearch(plan, undisturbed.ledger, records, decisions)
+        longer = TurnSearch(plan, undisturbed.ledger, records, decisions)
         turn = longer.next_turn()
         assert turn is not None
         assert turn.suggestion.number == len(records)
@@ -248,12 +257,58 @@ class TestReplayed:
         toy.run(concurrency=3)
         records, decisions = toy.ledger.records(), toy.ledger.decisions()
         begun = {record.suggestion.config.trial_id for record in records}
-        turns = list(replay_adaptive(_plan(), records, decisions))
+        turns = list(replay_turns(_plan(), records, decisions))
         assert len(turns) == sum(decision.trial_id in begun for decision in decisions) > 20
         assert {turn.suggestion.number for turn in turns} == set(range(len(records)))
         at_rest = [dataclasses.replace(decision, heard={}) for decision in decisions]  # as if none had been on its way
         with pytest.raises(ReplayDiffers):
-            list(replay_adaptive(_plan(), records, at_rest))
+            list(replay_turns(_plan(), records, at_rest))
+
+
+class TestPausing:
+    def test_every_configuration_is_begun_and_ends_once_and_defaults_go_through_all_rungs(self, tmp_path: Path) -> None:
+        toy = Toy(_pausing(), LocalObjectStore(tmp_path / "store"))
+        toy.run(concurrency=3)
+        rows = ResultsTable(toy.ledger.store).read("trials", sweep_id=toy.ledger.sweep_id).to_pylist()
+        assert sorted(row["number"] for row in rows) == list(range(16))
+        whole = {row["trial_id"] for row in rows if row["seed_epochs"] == _EPOCHS * len(_SEEDS)}
+        records = toy.ledger.records()
+        assert {record.suggestion.config.trial_id for record in records if record.suggestion.untuned_default} < whole
+        assert {row["state"] for row in rows if row["trial_id"] not in whole} == {"stopped"}
+
+    def test_decisions_have_no_rate_and_brackets_begin_where_their_first_rung_is(self, tmp_path: Path) -> None:
+        toy = Toy(_pausing(), LocalObjectStore(tmp_path / "store"))
+        toy.run()
+        decisions = toy.ledger.decisions()
+        assert {decision.rate for decision in decisions} == {None}
+        first = {}
+        for decision in decisions:
+            first.setdefault(decision.trial_id, decision.until)
+        assert set(first.values()) == {1, 2}
+
+    @pytest.mark.parametrize("dies_after", [0, 1, 17, 60])
+    def test_after_any_of_its_doings_it_ends_as_if_nothing_had_happened(self, dies_after: int, tmp_path: Path) -> None:
+        undisturbed, store = (
+            Toy(_pausing(), LocalObjectStore(tmp_path / "whole")),
+            LocalObjectStore(tmp_path / "killed"),
+        )
+        undisturbed.run()
+        with pytest.raises(Killed):
+            Toy(_pausing(), store, dies_after=dies_after).run()
+        toy = Toy(_pausing(), store)
+        toy.run()
+        assert _told(toy.ledger) == _told(undisturbed.ledger)
+
+    def test_three_at_once_with_kills_are_decided_again_from_their_rows(self, tmp_path: Path) -> None:
+        store = LocalObjectStore(tmp_path / "store")
+        for dies_after in (20, 31):
+            with pytest.raises(Killed):
+                Toy(_pausing(), store, dies_after=dies_after).run(concurrency=3)
+        toy = Toy(_pausing(), store)
+        toy.run(concurrency=3)
+        records, decisions = toy.ledger.records(), toy.ledger.decisions()
+        turns = list(replay_turns(_pausing(), records, decisions))
+        assert {turn.suggestion.number for turn in turns} == set(range(len(records)))
 
 
 class TestFailures:
