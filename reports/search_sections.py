@@ -1,4 +1,4 @@
-"""How the sweep searched: where trials were stopped, or, of one that takes turns, which was sent on. Leaves: a section."""
+"""How the sweep searched: where trials were stopped, or which of them took turns. Leaves: a section."""
 
 from collections.abc import Sequence
 

@@ -281,7 +281,7 @@ class TestPausing:
         toy.run()
         decisions = toy.ledger.decisions()
         assert {decision.rate for decision in decisions} == {None}
-        first = {}
+        first: dict[str, int] = {}
         for decision in decisions:
             first.setdefault(decision.trial_id, decision.until)
         assert set(first.values()) == {1, 2}
