@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.learning_curves import Pool
-from sweeps.allocation import Allocator, Scores
+from sweeps.allocation import Allocator, Ladder, Promotions, Scores
 from sweeps.allocation.allocator import Step
 from sweeps.rungs import Rungs, milestones, seed_milestones
 
@@ -40,6 +40,25 @@ def asha(pool: Pool, budget: float) -> int:
     return _best(_halving(pool, budget, num_seeds=1))
 
 
+def asha_pausing(pool: Pool, budget: float) -> int:
+    """Asynchronous successive halving of one seed, in the form that promotes: what is put down may go on later."""
+    num_epochs, num_architectures = pool.score_NSE.shape[2], int(pool.architecture_N.max()) + 1
+    places = seed_milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs)
+    ladder = Ladder(
+        reduction_factor=FACTOR,
+        num_brackets=1,
+        bracket_of=lambda place: 0,
+        never_stop_first=0,
+        compares_seeds=False,
+    )
+    scores, configuration = _by_steps(
+        pool, budget, Scores(places, num_seeds=1, num_architectures=num_architectures), lambda s: Promotions(s, ladder)
+    )
+    level_N = scores.level_NS[:, 0]
+    furthest = np.flatnonzero(level_N == level_N.max())
+    return configuration[int(furthest[np.argmax(scores.score_NSM[furthest, 0, level_N.max()])])]
+
+
 def asha_in_one_bracket(pool: Pool, budget: float) -> int:
     """The same with all architectures in one bracket."""
     return _best(_halving(pool, budget, num_seeds=1, one_bracket=True))
@@ -60,29 +79,15 @@ def asha_then_seeds(pool: Pool, budget: float, num_best: int = 9, num_seeds: int
 
 def adaptive(pool: Pool, budget: float, num_seeds: int = 3) -> int:
     """Ours: sweeps/allocation."""
-    num_epochs = pool.score_NSE.shape[2]
+    num_epochs, num_architectures = pool.score_NSE.shape[2], int(pool.architecture_N.max()) + 1
     places = seed_milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs)
-    num_architectures = int(pool.architecture_N.max()) + 1
     scores = Scores(places, num_seeds=num_seeds, num_architectures=num_architectures)
-    allocator = Allocator(scores)
-    waiting = [list(np.flatnonzero(pool.architecture_N == index)[::-1]) for index in range(num_architectures)]
-    configuration: list[int] = []  # of each row
-    left = budget
-    while True:
-        may_begin = [index for index, rows in enumerate(waiting) if rows]
-        step = allocator.next_step(epochs_left=left, may_begin=may_begin)
-        if step is None:
-            break
-        left -= allocator.cost(step)
-        row = step.row
-        if row is None:
-            row = scores.add(step.architecture)
-            configuration.append(int(waiting[step.architecture].pop()))
-        _train(scores, row, step, pool, configuration[row])
+    scores, configuration = _by_steps(pool, budget, scores, Allocator)
+    mean_N = Allocator(scores).posterior().mean_N
     whole = np.flatnonzero(scores.num_whole_N > 0)
     if not len(whole):
-        return configuration[int(np.argmax(allocator.posterior().mean_N))]
-    return configuration[int(whole[np.argmax(allocator.posterior().mean_N[whole])])]
+        return configuration[int(np.argmax(mean_N))]
+    return configuration[int(whole[np.argmax(mean_N[whole])])]
 
 
 METHODS: dict[str, Method] = {
@@ -90,11 +95,42 @@ METHODS: dict[str, Method] = {
     "repeated": repeated,
     "drop_after_one_epoch": drop_after_one_epoch,
     "asha": asha,
+    "asha_pausing": asha_pausing,
     "asha_in_one_bracket": asha_in_one_bracket,
     "asha_by_seed_epochs": asha_by_seed_epochs,
     "asha_then_seeds": asha_then_seeds,
     "adaptive": adaptive,
 }
+
+
+def _by_steps(
+    pool: Pool, budget: float, scores: Scores, chooser_of: Callable[[Scores], Allocator | Promotions]
+) -> tuple[Scores, list[int]]:
+    """The scores after every step that a budget pays for, and the configuration of each of their rows."""
+    chooser = chooser_of(scores)
+    of_architecture = [np.flatnonzero(pool.architecture_N == index) for index in range(scores.num_architectures)]
+    waiting = [rows[::-1].tolist() for rows in of_architecture]
+    configuration: list[int] = []
+    while True:
+        may_begin = [index for index, rows in enumerate(waiting) if rows]
+        ended = np.flatnonzero(scores.num_whole_N == scores.num_seeds).tolist()
+        step = chooser.next_step(epochs_left=budget, may_begin=may_begin, busy=ended)
+        if step is None:
+            return scores, configuration
+        budget -= _cost(scores, step)
+        if budget < 0:
+            return scores, configuration
+        row = step.row
+        if row is None:
+            row = scores.add(step.architecture)
+            configuration.append(waiting[step.architecture].pop())
+        _train(scores, row, step, pool, configuration[row])
+
+
+def _cost(scores: Scores, step: Step) -> float:
+    """Epochs."""
+    level = -1 if step.row is None else int(scores.level_NS[step.row, step.seed])
+    return float(scores.milestones[step.milestone] - (scores.milestones[level] if level >= 0 else 0))
 
 
 def _affordable(pool: Pool, budget: float, num_seeds: int) -> int:
