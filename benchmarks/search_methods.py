@@ -52,7 +52,10 @@ def asha_pausing(pool: Pool, budget: float) -> int:
         compares_seeds=False,
     )
     scores, configuration = _by_steps(
-        pool, budget, Scores(places, num_seeds=1, num_architectures=num_architectures), lambda s: Promotions(s, ladder)
+        pool,
+        budget,
+        Scores(places, num_seeds=1, num_architectures=num_architectures),
+        lambda filled: Promotions(filled, ladder),
     )
     level_N = scores.level_NS[:, 0]
     furthest = np.flatnonzero(level_N == level_N.max())
@@ -69,11 +72,12 @@ def asha_by_seed_epochs(pool: Pool, budget: float) -> int:
     return _best(_halving(pool, budget, num_seeds=3))
 
 
-def asha_then_seeds(pool: Pool, budget: float, num_best: int = 9, num_seeds: int = 3) -> int:
-    """ASHA, with enough held back to train two more seeds of the best nine."""
+def asha_then_seeds(pool: Pool, budget: float, num_seeds: int = 3) -> int:
+    """ASHA with seven tenths of the budget, then two more seeds of the best: of nine where it is 60 runs."""
     num_epochs = pool.score_NSE.shape[2]
+    num_best = int(0.3 * budget / ((num_seeds - 1) * num_epochs))
     ends = _halving(pool, budget - num_best * (num_seeds - 1) * num_epochs, num_seeds=1)
-    best = sorted(ends, key=lambda row: (-ends[row][0], -ends[row][1]))[:num_best]
+    best = sorted(ends, key=lambda row: (-ends[row][0], -ends[row][1]))[: max(1, num_best)]
     return max(best, key=lambda row: float(pool.score_NSE[row, :num_seeds, -1].mean()))
 
 
@@ -82,8 +86,8 @@ def adaptive(pool: Pool, budget: float, num_seeds: int = 3) -> int:
     num_epochs, num_architectures = pool.score_NSE.shape[2], int(pool.architecture_N.max()) + 1
     places = seed_milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs)
     scores = Scores(places, num_seeds=num_seeds, num_architectures=num_architectures)
-    scores, configuration = _by_steps(pool, budget, scores, Allocator)
-    mean_N = Allocator(scores).posterior().mean_N
+    scores, configuration = _by_steps(pool, budget, scores, lambda filled: Allocator(filled, budget))
+    mean_N = Allocator(scores, budget).posterior().mean_N
     whole = np.flatnonzero(scores.num_whole_N > 0)
     if not len(whole):
         return configuration[int(np.argmax(mean_N))]

@@ -25,8 +25,9 @@ Parameters = Mapping[str, float | int | bool | str]
 
 # Raised by one whenever the same plan searches otherwise than before; the sweep is then another one.
 SEARCH_VERSION = 1
-# Likewise of adaptive sweeps alone. 2: configurations that have finished are what others have to be better than.
-ALLOCATION_VERSION = 2
+# Likewise of adaptive sweeps alone. 2: configurations that have finished are what others have to be better than. 3: the
+# opening takes half of the budget at most.
+ALLOCATION_VERSION = 3
 
 # Settings that older versions did not have, with what their sweeps did.
 _LATER: Mapping[str, Any] = {

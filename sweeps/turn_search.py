@@ -255,7 +255,7 @@ class TurnSearch:
 def _chooser(plan: SweepPlan, scores: Scores) -> Allocator | Promotions:
     settings = plan.settings
     if settings.scheduler == "adaptive":
-        return Allocator(scores)
+        return Allocator(scores, plan.budget_epochs)
     ladder = Ladder(
         reduction_factor=settings.reduction_factor,
         num_brackets=settings.rungs.brackets,

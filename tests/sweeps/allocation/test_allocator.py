@@ -1,5 +1,6 @@
 """Steps: how a sweep opens, what it does with its budget, and that only scores decide."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -25,9 +26,10 @@ def _run(
     num_architectures: int = 1,
     num_configurations: int = 1000,
     limit: int = 10_000,
+    budget: float | None = None,
 ) -> tuple[Scores, list[Step], float]:
     scores = Scores(_MILESTONES, num_seeds=3, num_architectures=num_architectures)
-    allocator, left = Allocator(scores), epochs
+    allocator, left = Allocator(scores, budget or epochs), epochs
     steps: list[Step] = []
     while len(steps) < limit:
         may_begin = range(num_architectures) if scores.num_rows < num_configurations else ()
@@ -55,14 +57,29 @@ class TestOpening:
             assert scores.num_whole_N[default] == 3
 
     def test_the_best_and_the_middle_of_the_first_looks_come_to_their_end(self) -> None:
-        scores, _, _ = _run(_steady, epochs=3 * 9 + (NUM_LOOKS - 1) + 2 * 8)
+        scores, _, _ = _run(_steady, epochs=3 * 9 + (NUM_LOOKS - 1) + 2 * 8, budget=400)
         looks = np.arange(1, NUM_LOOKS)
         order = looks[np.argsort(-scores.score_NSM[looks, 0, 0])]
         assert set(np.flatnonzero(scores.num_whole_N)) == {0, order[0], order[len(looks) // 2]}
 
+    @pytest.mark.parametrize(
+        ("runs", "num_architectures", "of_default", "of_looks"),
+        [(10, 1, 3, 2), (8, 1, 2, 2), (6, 1, 1, 2), (4, 1, 1, 1), (2, 1, 1, 0), (10, 2, 1, 1), (10, 3, 1, 0)],
+    )
+    def test_it_takes_no_more_than_half_of_a_small_budget_for_whole_trainings(
+        self, runs: int, num_architectures: int, of_default: int, of_looks: int
+    ) -> None:
+        steps = _run(_steady, epochs=9.0 * runs, num_architectures=num_architectures)[1]
+        opening = list(itertools.takewhile(lambda step: step.rate is None, steps))
+        whole = [step for step in opening if step.milestone == len(_MILESTONES) - 1]
+        for architecture in range(num_architectures):
+            rows = [step.row for step in whole if step.architecture == architecture]
+            looks = [row for row in rows if row is not None and row >= num_architectures]
+            assert (len(rows) - len(looks), len(looks)) == (of_default, of_looks)
+
     def test_it_opens_while_others_are_being_trained(self) -> None:
         scores = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
-        allocator = Allocator(scores)
+        allocator = Allocator(scores, 1000)
         busy: list[int] = []
         for _ in range(NUM_LOOKS + 2):  # nothing has a score yet, and nobody waits
             step = allocator.next_step(epochs_left=1000, may_begin=[0], busy=busy)
@@ -111,7 +128,7 @@ class TestSteps:
 
     def test_what_is_busy_or_closed_is_left_alone(self) -> None:
         scores, _, left = _run(_steady, epochs=300, limit=60)
-        allocator = Allocator(scores)
+        allocator = Allocator(scores, 1000)
         everything = range(scores.num_rows)
         for unavailable in ({"busy": everything}, {"closed": everything}):
             step = allocator.next_step(epochs_left=left, may_begin=[0], **unavailable)
@@ -121,7 +138,7 @@ class TestSteps:
         scores, _, left = _run(_steady, epochs=400, limit=60)
         row = scores.add(0)
         scores.record(row, 0, 0, 5.0)
-        allocator = Allocator(scores)
+        allocator = Allocator(scores, 1000)
         with_it = allocator.next_step(epochs_left=left, may_begin=[0], busy=[row])
         without = allocator.next_step(epochs_left=left, may_begin=[0], closed=[row])
         assert without is not None
@@ -133,11 +150,11 @@ class TestSteps:
         for cut in (1, 7, len(undisturbed) // 2, len(undisturbed) - 1):
             scores = Scores(_MILESTONES, num_seeds=3, num_architectures=2)
             left = 400.0
-            allocator = Allocator(scores)
+            allocator = Allocator(scores, 1000)
             for step in undisturbed[:cut]:
                 left -= allocator.cost(step)
                 _do(scores, step, _steady)
-            assert Allocator(scores).next_step(epochs_left=left, may_begin=[0, 1]) == undisturbed[cut]
+            assert Allocator(scores, 1000).next_step(epochs_left=left, may_begin=[0, 1]) == undisturbed[cut]
 
     def test_the_unit_of_scores_does_not_matter(self) -> None:
         def scaled_by_128(row: int, seed: int, milestone: int) -> float:  # a power of two, which rounds nothing
