@@ -136,8 +136,10 @@ def undisturbed(tmp_path: Path) -> Toy:
 
 
 class TestUndisturbed:
-    def test_every_trial_has_one_end_and_all_seeds_of_the_defaults_are_trained(self, undisturbed: Toy) -> None:
-        ledger = undisturbed.ledger
+    def test_every_trial_has_one_end_and_all_seeds_of_the_defaults_are_trained(self, tmp_path: Path) -> None:
+        toy = Toy(_plan(budget=20.0), LocalObjectStore(tmp_path / "store"))
+        toy.run()
+        ledger = toy.ledger
         rows = ResultsTable(ledger.store).read("trials", sweep_id=ledger.sweep_id).to_pylist()
         assert sorted(row["number"] for row in rows) == list(range(len(ledger.records())))
         whole = {row["trial_id"] for row in rows if row["seed_epochs"] == _EPOCHS * len(_SEEDS)}
