@@ -1,8 +1,8 @@
 """Learning curves of configurations that do not exist, for scheduler_simulation.py; in deviations of quality.
 
-A configuration's quality is normal within its architecture. A curve rises from `depth` below it along an exponential; a
-seed lies above or below by a deviation of its own, epochs scatter around that, and what a search sees is the best score
-so far. Shapes: N = configurations, S = seeds, E = epochs.
+A configuration's quality is normal within its architecture. A curve rises to it along an exponential, from a level that
+all share or from one that foretells it; a seed lies above or below by a deviation of its own, epochs scatter around
+that, and what a search sees is the best score so far. Shapes: N = configurations, S = seeds, E = epochs.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ class Regime:
         seeds: deviation between seeds.
         epochs: deviation of one epoch's score.
         rate: of the exponential, over all epochs; rate_spread: its deviation in logarithms.
-        crossing: correlation of quality with slowness: good ones that learn slowly are behind at first.
+        depth: from the mean end of an architecture down to the mean beginning.
+        head_start: share of a configuration's quality that shows at the beginning. 1: curves are parallel but for their
+            pace. 0: all begin at one level, as at chance, and whoever learns slowly is behind at first.
+        slowness: correlation of quality with slowness. With a small head start the better ones are behind at first.
         late: share of late bloomers, which learn at three tenths of the rate and end 0.7 higher.
         failing: share of configurations that end 2 to 5 below.
     """
@@ -40,7 +43,8 @@ class Regime:
     rate: float = 3.0
     rate_spread: float = 0.2
     depth: float = 3.0
-    crossing: float = 0.0
+    head_start: float = 1.0
+    slowness: float = 0.0
     late: float = 0.0
     failing: float = 0.0
     architectures: tuple[Architecture, ...] = (Architecture(),)
@@ -58,11 +62,11 @@ THREE = (Architecture(mean=-1.5, pace=3.0), Architecture(pace=1.5), Architecture
 STUDY = (Architecture(mean=-38.0, pace=2.0), Architecture(mean=-13.5, pace=1.5), Architecture())
 
 REGIMES = (
-    Regime(name="curves rarely cross, seeds 0.2", seeds=0.2),
-    Regime(name="curves rarely cross, seeds 0.6", seeds=0.6),
-    Regime(name="curves rarely cross, seeds 1.0", seeds=1.0),
-    Regime(name="curves cross, seeds 0.2", seeds=0.2, crossing=0.8, rate_spread=0.6),
-    Regime(name="curves cross, seeds 0.6", seeds=0.6, crossing=0.8, rate_spread=0.6),
+    Regime(name="parallel curves, seeds 0.2", seeds=0.2),
+    Regime(name="parallel curves, seeds 0.6", seeds=0.6),
+    Regime(name="parallel curves, seeds 1.0", seeds=1.0),
+    Regime(name="good ones are slow, seeds 0.2", seeds=0.2, slowness=0.8, rate_spread=0.6),
+    Regime(name="good ones are slow, seeds 0.6", seeds=0.6, slowness=0.8, rate_spread=0.6),
     Regime(name="any pace, seeds 0.6", seeds=0.6, rate_spread=0.8),
     Regime(name="late bloomers, seeds 0.2", seeds=0.2, late=0.3, rate_spread=0.3),
     Regime(name="late bloomers, seeds 0.6", seeds=0.6, late=0.3, rate_spread=0.3),
@@ -96,16 +100,19 @@ def draw_pool(
     mean_N = np.array([architecture.mean for architecture in regime.architectures])[architecture_N]
     pace_N = np.array([architecture.pace for architecture in regime.architectures])[architecture_N]
     deviation_N = rng.standard_normal(size)
-    own_N = np.sqrt(1 - regime.crossing**2) * rng.standard_normal(size)
-    rate_N = regime.rate * pace_N * np.exp(regime.rate_spread * (own_N - regime.crossing * deviation_N))
+    own_N = np.sqrt(1 - regime.slowness**2) * rng.standard_normal(size)
+    rate_N = regime.rate * pace_N * np.exp(regime.rate_spread * (own_N - regime.slowness * deviation_N))
     is_late_N, fails_N = rng.random(size) < regime.late, rng.random(size) < regime.failing
     quality_N = mean_N + deviation_N + 0.7 * is_late_N - fails_N * (2 + 3 * rng.random(size))
     rate_N = np.where(is_late_N, 0.3 * rate_N, rate_N)[:, None]
     way_E = np.arange(1, num_epochs + 1) / num_epochs
-    missing_NE = regime.depth * (np.exp(-rate_N * way_E) - np.exp(-rate_N)) / (1 - np.exp(-rate_N))
+    share_NE = (1 - np.exp(-rate_N * way_E)) / (1 - np.exp(-rate_N))  # of the way from the beginning to the end
+    begin_N = mean_N - regime.depth + regime.head_start * (quality_N - mean_N)
+    curve_NE = begin_N[:, None] + share_NE * (quality_N - begin_N)[:, None]
+    shown_NE = regime.head_start + (1 - regime.head_start) * np.sqrt(share_NE)
     of_seed_NS1 = regime.seeds * rng.standard_normal((size, num_seeds, 1))
     of_epoch_NSE = regime.epochs * rng.standard_normal((size, num_seeds, num_epochs))
-    score_NSE = (quality_N[:, None] - missing_NE)[:, None, :] + of_seed_NS1 + of_epoch_NSE
+    score_NSE = curve_NE[:, None, :] + of_seed_NS1 * shown_NE[:, None, :] + of_epoch_NSE
     return Pool(
         quality_N=quality_N,
         architecture_N=architecture_N.astype(np.int64),
