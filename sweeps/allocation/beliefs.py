@@ -4,10 +4,11 @@ Enters: scores. Leaves: per architecture a normal prior of quality, and per mile
 there tells it. Quality is what a configuration's seeds score at their end in the mean.
 
 The model: a configuration's quality is normal within its architecture; a seed's end is quality plus the seed's own
-deviation; from one milestone to the next a score follows a line with residuals. Lines are fitted to the configurations
-that went on, which were chosen by the score that the line starts from, so that the choice does not bias them (missing
-at random, Rubin 1976). Slopes, residuals and the deviation of seeds are shared by the architectures, levels are each
-one's own. Weak priors, in units of the spread of first scores, stand in until there are data.
+deviation; a score follows from all scores at earlier milestones by a linear regression with residuals. It is fitted to
+the configurations that went on, which were chosen by the scores that it starts from, so that the choice does not bias
+it (missing at random, Rubin 1976; such regressions one after the other are the maximum likelihood of a normal with
+monotone gaps, Anderson, JASA 52, 1957). Weights, residuals and the deviation of seeds are shared by the architectures,
+levels are each one's own. Weak priors stand in until there are data; they are correlations, in units of what is seen.
 
 Shapes: A = architectures, M = milestones, P = pairs of scores at two milestones that follow each other.
 """
@@ -18,13 +19,12 @@ import numpy as np
 
 from sweeps.allocation.scores import Floats, Ints, Scores
 
-# Weights of the priors, in observations, and what they say in units of the variance of first scores: a line of slope
-# one with residuals of a tenth (a quarter where nobody went on), seeds that share three tenths of the ends' variance.
-_SLOPE_WEIGHT = 2.0
-_RESIDUAL_WEIGHT, _RESIDUAL_SHARE, _UNSEEN_SHARE = 2.0, 0.1, 0.25
+# Weights of the priors, in observations, and what they say: a score is told by the one before it, with a correlation of
+# 0.9, and by no earlier one; where nobody went on, residuals are a quarter of the variance of first scores; seeds share
+# three tenths of the ends' variance.
+_WEIGHT, _CORRELATION, _UNSEEN_SHARE = 2.0, 0.9, 0.25
 _SEED_WEIGHT, _SEED_SHARE = 2.0, 0.3
 _SPREAD_WEIGHT = 4.0  # of all architectures' spread in that of one
-_SLOPES = (0.1, 1.5)
 _LEAST_SHARE = 1e-6  # of the ends' variance that a milestone tells at least, so that precisions stay above zero
 _MOST_SEED_SHARE = 0.9
 _LEAST_UNIT = 1e-8  # a variance; scores are shares, and a ten-thousandth is no difference
@@ -35,7 +35,8 @@ class Beliefs:
     """Attributes:
     mean_A, variance_A: prior of the quality of a configuration not yet seen.
     seed_variance_A: of a seed's end around its configuration's quality.
-    level_AM, slope_M: a seed's expected end, given its score at a milestone, is level + slope · score.
+    level_AM, weight_MM: a seed's expected end, given its scores up to milestone m, is level[m] + weight[m] · scores;
+        weights of later milestones are 0.
     precision_AM: of quality, that a score at a milestone adds to the prior's.
     """
 
@@ -43,7 +44,7 @@ class Beliefs:
     variance_A: Floats
     seed_variance_A: Floats
     level_AM: Floats
-    slope_M: Floats
+    weight_MM: Floats
     precision_AM: Floats
 
     @property
@@ -55,9 +56,9 @@ class Beliefs:
 def fit_beliefs(scores: Scores) -> Beliefs:
     """Args: scores: of one configuration or more; those without any score yet say nothing."""
     unit = max(float(np.nanvar(scores.score_NSM[:, 0, 0])), _LEAST_UNIT)
-    lines = [_line(scores, milestone, unit) for milestone in range(len(scores.milestones) - 1)]
-    level_AM, slope_M, residual_M = _chained(lines, scores, unit)
-    mean_A, end_variance_A = _ends(scores, level_AM[:, 0], slope_M[0], residual_M[0])
+    steps = [_step(scores, milestone) for milestone in range(len(scores.milestones) - 1)]
+    level_AM, weight_MM, residual_M = _chained(steps, scores, _UNSEEN_SHARE * unit)
+    mean_A, end_variance_A = _ends(scores, level_AM[:, 0], float(weight_MM[0, 0]), residual_M[0])
     seed_variance_A = np.minimum(_seed_variance(scores, end_variance_A), _MOST_SEED_SHARE * end_variance_A)
     variance_A = end_variance_A - seed_variance_A
     told_AM = np.maximum(end_variance_A[:, None] - residual_M, _LEAST_SHARE * end_variance_A[:, None])
@@ -67,35 +68,45 @@ def fit_beliefs(scores: Scores) -> Beliefs:
         variance_A=variance_A,
         seed_variance_A=seed_variance_A,
         level_AM=level_AM,
-        slope_M=slope_M,
+        weight_MM=weight_MM,
         precision_AM=1 / left_AM - 1 / variance_A[:, None],
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Line:
-    """From a milestone's score to the next one's: per architecture a level, one slope, the residuals' variance."""
+class _Step:
+    """From the scores up to a milestone to the next one's: a level per architecture, weights (milestone + 1,), and the
+    residuals' variance."""
 
     level_A: Floats
-    slope: float
+    weight_K: Floats
     residual: float
 
 
-def _line(scores: Scores, milestone: int, unit: float) -> _Line | None:
+def _step(scores: Scores, milestone: int) -> _Step | None:
+    """K: the milestones up to this one."""
     went_on = ~np.isnan(scores.score_NSM[:, :, milestone + 1])
     if not went_on.any():
         return None
-    before_P = scores.score_NSM[:, :, milestone][went_on]
+    before_PK = scores.score_NSM[:, :, : milestone + 1][went_on]
     after_P = scores.score_NSM[:, :, milestone + 1][went_on]
     of_P = np.broadcast_to(scores.architecture_N[:, None], went_on.shape)[went_on]
-    before_A, after_A = (_means(values_P, of_P, scores.num_architectures) for values_P in (before_P, after_P))
-    x_P, y_P = before_P - before_A[of_P], after_P - after_A[of_P]
-    weight = _SLOPE_WEIGHT * unit
-    slope = float(np.clip((x_P @ y_P + weight) / (x_P @ x_P + weight), *_SLOPES))
-    left_P = y_P - slope * x_P
-    freedom = max(0, len(x_P) - scores.num_architectures)
-    residual = (left_P @ left_P + _RESIDUAL_WEIGHT * _RESIDUAL_SHARE * unit) / (freedom + _RESIDUAL_WEIGHT)
-    return _Line(level_A=after_A - slope * before_A, slope=slope, residual=float(residual))
+    num_pairs, num_levels = len(of_P), len(np.unique(of_P))
+    before_AK = np.stack([_means(values_P, of_P, scores.num_architectures) for values_P in before_PK.T], axis=1)
+    after_A = _means(after_P, of_P, scores.num_architectures)
+    x_PK, y_P = before_PK - before_AK[of_P], after_P - after_A[of_P]
+    x_variance_K = ((x_PK**2).sum(axis=0) + _LEAST_UNIT) / max(1, num_pairs - num_levels)
+    y_variance = (y_P @ y_P + x_variance_K[-1]) / (num_pairs - num_levels + 1)
+    prior_K = np.zeros(milestone + 1)
+    prior_K[-1] = _CORRELATION * np.sqrt(y_variance / x_variance_K[-1])
+    ridge_K = _WEIGHT * x_variance_K
+    within_KK = x_PK.T @ x_PK
+    weight_K = np.linalg.solve(within_KK + np.diag(ridge_K), x_PK.T @ y_P + ridge_K * prior_K)
+    num_fitted = float(np.trace(np.linalg.solve(within_KK + np.diag(ridge_K), within_KK)))
+    left_P = y_P - x_PK @ weight_K
+    squares = left_P @ left_P + _WEIGHT * (1 - _CORRELATION**2) * y_variance
+    residual = float(squares / (max(0.0, num_pairs - num_levels - num_fitted) + _WEIGHT))
+    return _Step(level_A=after_A - before_AK @ weight_K, weight_K=weight_K, residual=residual)
 
 
 def _means(values_P: Floats, of_P: Ints, num_architectures: int) -> Floats:
@@ -105,18 +116,25 @@ def _means(values_P: Floats, of_P: Ints, num_architectures: int) -> Floats:
     return np.where(counts_A > 0, sums_A / np.maximum(counts_A, 1), values_P.mean())
 
 
-def _chained(lines: list[_Line | None], scores: Scores, unit: float) -> tuple[Floats, Floats, Floats]:
-    """Level (A, M), slope (M,) and residual variance (M,) from every milestone straight to the end."""
-    num_milestones = len(lines) + 1
+def _chained(steps: list[_Step | None], scores: Scores, unseen: float) -> tuple[Floats, Floats, Floats]:
+    """Level (A, M), weights (M, M) and residual variance (M,) from every milestone straight to the end.
+
+    Args:
+        unseen: residual variance of a step that nobody has made.
+    """
+    num_milestones = len(steps) + 1
     level_AM = np.zeros((scores.num_architectures, num_milestones))
-    slope_M, residual_M = np.ones(num_milestones), np.zeros(num_milestones)
-    unseen = _UNSEEN_SHARE * unit
-    for milestone, line in reversed(list(enumerate(lines))):
-        further = slope_M[milestone + 1]
-        slope_M[milestone] = further * (line.slope if line else 1.0)
-        residual_M[milestone] = residual_M[milestone + 1] + further**2 * (line.residual if line else unseen)
-        level_AM[:, milestone] = level_AM[:, milestone + 1] + further * (line.level_A if line else 0.0)
-    return level_AM, slope_M, residual_M
+    weight_MM, residual_M = np.eye(num_milestones), np.zeros(num_milestones)
+    for milestone, step in reversed(list(enumerate(steps))):
+        further = weight_MM[milestone + 1, milestone + 1]
+        weight_MM[milestone, : milestone + 1] = weight_MM[milestone + 1, : milestone + 1]
+        if step is None:
+            weight_MM[milestone, milestone] += further
+        else:
+            weight_MM[milestone, : milestone + 1] += further * step.weight_K
+        residual_M[milestone] = residual_M[milestone + 1] + further**2 * (step.residual if step else unseen)
+        level_AM[:, milestone] = level_AM[:, milestone + 1] + further * (step.level_A if step else 0.0)
+    return level_AM, weight_MM, residual_M
 
 
 def _ends(scores: Scores, level_A: Floats, slope: float, residual: float) -> tuple[Floats, Floats]:

@@ -17,7 +17,7 @@ class Posterior:
 
 
 def posterior_of(scores: Scores, beliefs: Beliefs) -> Posterior:
-    """Each seed tells of quality by its newest score alone: what came before is in it."""
+    """Each seed tells of quality by all of its scores."""
     of_N = scores.architecture_N
     prior_N = 1 / beliefs.variance_A[of_N]
     mean_N = beliefs.mean_A[of_N]
@@ -28,8 +28,8 @@ def posterior_of(scores: Scores, beliefs: Beliefs) -> Posterior:
         if not begun_N.any():
             break
         at_N = np.maximum(level_N, 0)
-        score_N = np.where(begun_N, scores.score_NSM[np.arange(scores.num_rows), seed, at_N], 0.0)
-        end_N = beliefs.level_AM[of_N, at_N] + beliefs.slope_M[at_N] * score_N
+        score_NM = np.nan_to_num(scores.score_NSM[:, seed])  # weights of milestones that are yet to come are 0
+        end_N = beliefs.level_AM[of_N, at_N] + (beliefs.weight_MM[at_N] * score_NM).sum(axis=1)
         expected_N = mean_N + beliefs.shrinkage_A[of_N] * (end_N - mean_N)  # quality, by this seed alone
         added_N = np.where(begun_N, beliefs.precision_AM[of_N, at_N], 0.0)
         precision_N += added_N
