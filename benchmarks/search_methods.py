@@ -87,11 +87,12 @@ def adaptive(pool: Pool, budget: float, num_seeds: int = 3) -> int:
     places = seed_milestones(grace_epochs=GRACE, reduction_factor=FACTOR, epochs=num_epochs)
     scores = Scores(places, num_seeds=num_seeds, num_architectures=num_architectures)
     scores, configuration = _by_steps(pool, budget, scores, lambda filled: Allocator(filled, budget))
-    mean_N = Allocator(scores, budget).posterior().mean_N
-    whole = np.flatnonzero(scores.num_whole_N > 0)
-    if not len(whole):
-        return configuration[int(np.argmax(mean_N))]
-    return configuration[int(whole[np.argmax(mean_N[whole])])]
+    # As the leaderboard ranks: those with most seeds first, and of these the best mean of their ends.
+    most = np.flatnonzero(scores.num_whole_N == scores.num_whole_N.max())
+    ends_NS = np.where(np.isnan(scores.score_NSM[most, :, -1]), 0.0, scores.score_NSM[most, :, -1])
+    if not scores.num_whole_N.max():
+        return configuration[int(np.argmax(scores.score_NSM[:, 0, 0]))]
+    return configuration[int(most[np.argmax(ends_NS.sum(axis=1))])]
 
 
 METHODS: dict[str, Method] = {

@@ -8,11 +8,12 @@ import numpy as np
 from sweeps.allocation.beliefs import Beliefs, fit_beliefs
 from sweeps.allocation.gain import expected_gain, gain_per_cost
 from sweeps.allocation.posterior import Posterior, posterior_of
-from sweeps.allocation.scores import NOT_BEGUN, Floats, Scores
+from sweeps.allocation.scores import NOT_BEGUN, Floats, Ints, Scores
 
 # How an architecture begins: so many first looks, of which so many are trained to the end beside the untuned default.
 NUM_LOOKS, NUM_WHOLE = 6, 2
 _OPENING = 0.5  # of the budget, at most, goes to whole trainings before anything is weighed
+_FLOOR = 0.5  # of an equal share of the budget, which every architecture gets before they compete
 _FAR = 4.0  # deviations behind the best: what lies further back is not weighed
 
 
@@ -43,13 +44,17 @@ class Allocator:
     trained over fewer seeds, and then fewer of the first looks to their end: with ten whole trainings for three
     architectures, regret was four times that of ASHA when nothing was left to be weighed.
 
+    Then each architecture is searched for its own best until it has had half of an equal share: what a table of
+    architectures compares has been tuned. The rest goes wherever the best of all may be found. The seeds that the best
+    one still lacks are held back and trained last, so that the sweep ends with an answer over all seeds.
+
     Args:
         scores: filled by the caller as steps are done.
         budget_epochs: of the sweep.
     """
 
     def __init__(self, scores: Scores, budget_epochs: float) -> None:
-        self._scores = scores
+        self._scores, self._budget_epochs = scores, budget_epochs
         self._cost_M = scores.milestones.astype(np.float64)
         of_each = _OPENING * budget_epochs / (float(self._cost_M[-1]) * scores.num_architectures)
         whole = int(min(max(1.0, of_each), scores.num_seeds + NUM_WHOLE))
@@ -73,13 +78,13 @@ class Allocator:
             closed: rows that failed or were dropped.
         """
         taken = {*busy, *closed}
-        steps = [*self._opening(may_begin, taken), *self._look_ahead(may_begin)]
+        steps = [*self._opening(may_begin, taken, closed), *self._look_ahead(may_begin)]
         openings = [step for step in steps if self.cost(step) <= epochs_left]
         if openings:
             return openings[0]
         if not (self._scores.level_NS[:, 0] != NOT_BEGUN).any():
             return None
-        return self._best_step(epochs_left, may_begin, taken, closed)
+        return self._weighed(epochs_left, may_begin, taken, closed)
 
     def cost(self, step: Step) -> float:
         """Epochs."""
@@ -89,7 +94,7 @@ class Allocator:
     def posterior(self) -> Posterior:
         return posterior_of(self._scores, fit_beliefs(self._scores))
 
-    def _opening(self, may_begin: Collection[int], taken: Collection[int]) -> Iterator[Step]:
+    def _opening(self, may_begin: Collection[int], taken: Collection[int], closed: Collection[int]) -> Iterator[Step]:
         last = len(self._cost_M) - 1
         for architecture in range(self._scores.num_architectures):
             rows = np.flatnonzero(self._scores.architecture_N == architecture)
@@ -105,14 +110,17 @@ class Allocator:
                 if architecture in may_begin:
                     yield Step(row=None, architecture=architecture, seed=0, milestone=0)
                 continue
-            for row in self._chosen(looks):
+            for row in self._chosen(looks, closed):
                 if self._scores.num_whole_N[row] == 0 and row not in taken:
                     yield Step(row=row, architecture=architecture, seed=0, milestone=last)
 
-    def _chosen(self, looks: np.ndarray) -> list[int]:
-        """The best and the middle one of the first looks, once all of these have a score."""
+    def _chosen(self, looks: Ints, closed: Collection[int]) -> list[int]:
+        """The best and the middle one of the first looks, once all of these have a score or have failed."""
         first = self._scores.score_NSM[looks, 0, 0]
-        if np.isnan(first).any():
+        if np.isnan(first[~np.isin(looks, list(closed))]).any():
+            return []
+        looks, first = looks[~np.isnan(first)], first[~np.isnan(first)]
+        if not len(looks):
             return []
         order = looks[np.argsort(-first, kind="stable")]
         return [int(order[0]), int(order[len(order) // 2])][: self._num_whole]
@@ -123,7 +131,7 @@ class Allocator:
             for architecture in sorted(may_begin):
                 yield Step(row=None, architecture=architecture, seed=0, milestone=0)
 
-    def _best_step(
+    def _weighed(
         self, epochs_left: float, may_begin: Collection[int], taken: Collection[int], closed: Collection[int]
     ) -> Step | None:
         beliefs = fit_beliefs(self._scores)
@@ -131,15 +139,62 @@ class Allocator:
         mean_N = posterior.mean_N.copy()
         seen_N = self._scores.level_NS[:, 0] != NOT_BEGUN
         seen_N[list(closed)] = False
-        if not seen_N.any():
-            return None
         mean_N[~seen_N] = -np.inf
+        left = epochs_left - self._lacks(mean_N)
+        below = self._below_floor()
+        of_N = self._scores.architecture_N
+        for among in ([below] if below is not None else []) + [None]:
+            own_N = mean_N if among is None else np.where(of_N == among, mean_N, -np.inf)
+            begun = may_begin if among is None else [index for index in may_begin if index == among]
+            step = self._best_step(beliefs, own_N, posterior.precision_N, left, begun, taken)
+            if step is not None:
+                return step
+        return self._finishing(mean_N, epochs_left, taken)
+
+    def _best_step(
+        self,
+        beliefs: Beliefs,
+        mean_N: Floats,
+        precision_N: Floats,
+        epochs_left: float,
+        may_begin: Collection[int],
+        taken: Collection[int],
+    ) -> Step | None:
+        best = float(mean_N.max(initial=-np.inf))
+        if not np.isfinite(best):  # nothing to be better than: all have failed
+            best = float(beliefs.mean_A.max())
         steps = [
-            self._best_further(beliefs, mean_N, posterior.precision_N, epochs_left, taken),
-            self._best_new(beliefs, float(mean_N.max()), epochs_left, may_begin),
+            self._best_further(beliefs, mean_N, precision_N, epochs_left, taken),
+            self._best_new(beliefs, best, epochs_left, may_begin),
         ]
         found = [step for step in steps if step is not None and step.rate is not None and step.rate > 0]
         return max(found, key=lambda step: step.rate or 0.0, default=None)
+
+    def _below_floor(self) -> int | None:
+        """The architecture that has had least, if that is less than every one's due."""
+        spent_NS = np.where(self._scores.level_NS == NOT_BEGUN, 0.0, self._cost_M[self._scores.level_NS])
+        of_N, num_architectures = self._scores.architecture_N, self._scores.num_architectures
+        spent_A = np.bincount(of_N, weights=spent_NS.sum(axis=1), minlength=num_architectures)
+        least = int(np.argmin(spent_A))
+        is_due = num_architectures > 1 and spent_A[least] < _FLOOR * self._budget_epochs / num_architectures
+        return least if is_due else None
+
+    def _lacks(self, mean_N: Floats) -> float:
+        """Epochs that the best one needs to have all seeds."""
+        best = int(np.argmax(mean_N))
+        level_S = self._scores.level_NS[best]
+        spent_S = np.where(level_S == NOT_BEGUN, 0.0, self._cost_M[level_S])
+        return float((self._cost_M[-1] - spent_S).sum()) if np.isfinite(mean_N[best]) else 0.0
+
+    def _finishing(self, mean_N: Floats, epochs_left: float, taken: Collection[int]) -> Step | None:
+        """The next seed of the best one."""
+        best = int(np.argmax(mean_N))
+        seed = int(self._scores.num_whole_N[best])
+        if best in taken or not np.isfinite(mean_N[best]) or seed == self._scores.num_seeds:
+            return None
+        last = len(self._cost_M) - 1
+        step = Step(row=best, architecture=int(self._scores.architecture_N[best]), seed=seed, milestone=last)
+        return step if self.cost(step) <= epochs_left else None
 
     def _best_further(
         self, beliefs: Beliefs, mean_N: Floats, precision_N: Floats, epochs_left: float, taken: Collection[int]
