@@ -1,4 +1,11 @@
-"""Objects as files below one folder: written beside their place, fsynced, then moved in by rename or link."""
+"""Objects as files below one folder: written in a folder set apart, fsynced, then moved in by rename or link.
+
+    <root>/<key>
+    <root>/.unfinished/<random>     a write that is under way, or one whose process was killed
+
+Nothing unfinished ever stands in a folder of objects: DuckDB and polars read every file there that ends in .parquet,
+dot files as well, and would see a row twice whose writer was killed between link and unlink.
+"""
 
 import contextlib
 import os
@@ -9,12 +16,11 @@ from pathlib import Path
 from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, check_key, check_prefix
 
-# Unfinished writes begin with this, and no listing shows them; pyarrow, Spark and DuckDB skip dot files as well.
-_UNFINISHED = ".unfinished-"
+_UNFINISHED = ".unfinished"
 
 
 class LocalObjectStore:
-    """`ObjectStore` on a file system with atomic rename and hard links (ext4, xfs, NFSv4 …)."""
+    """`ObjectStore` on one file system with atomic rename and hard links (ext4, xfs, NFSv4 …)."""
 
     def __init__(self, root: Path) -> None:
         try:
@@ -41,14 +47,14 @@ class LocalObjectStore:
 
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
-        with self._written_beside(path, data) as unfinished:
+        with self._written_apart(path, data) as unfinished:
             os.replace(unfinished, path)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         path = self._path(key)
         if path.is_file():
             return False
-        with self._written_beside(path, data) as unfinished:
+        with self._written_apart(path, data) as unfinished:
             # link() fails when the name is taken, which rename() would silently replace.
             try:
                 os.link(unfinished, path)
@@ -62,11 +68,14 @@ class LocalObjectStore:
         check_prefix(prefix, uri=self.uri)
         folder = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
         found = []
-        for directory, _, names in os.walk(folder, onerror=self._refuse_unreadable):
+        for directory, folders, names in os.walk(folder, onerror=self._refuse_unreadable):
+            if Path(directory) == self.root and _UNFINISHED in folders:
+                folders.remove(_UNFINISHED)
             for name in names:
                 path = Path(directory, name)
                 key = path.relative_to(self.root).as_posix()
-                if key.startswith(prefix) and _UNFINISHED not in name:
+                # Versions before wrote beside the place; what they have left there is no object either.
+                if key.startswith(prefix) and not name.startswith(_UNFINISHED):
                     with contextlib.suppress(FileNotFoundError):  # deleted while we were listing
                         status = path.stat()
                         found.append(ObjectInfo(key=key, size_bytes=status.st_size, modified_at=status.st_mtime))
@@ -103,10 +112,11 @@ class LocalObjectStore:
             raise StorageError(f"cannot list {error.filename} in {self.uri}: {error.strerror}") from error
 
     @contextlib.contextmanager
-    def _written_beside(self, path: Path, data: bytes) -> Iterator[Path]:
-        """Yields a written, fsynced file in the folder of `path`, and syncs the folder after the caller moved it."""
-        unfinished = path.with_name(f"{_UNFINISHED}{uuid.uuid4().hex}-{path.name}"[:255])
+    def _written_apart(self, path: Path, data: bytes) -> Iterator[Path]:
+        """Yields a written, fsynced file, and syncs the folder of `path` after the caller has moved it there."""
+        unfinished = self.root / _UNFINISHED / uuid.uuid4().hex
         try:
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(unfinished, "wb") as file:
                 file.write(data)
@@ -117,7 +127,7 @@ class LocalObjectStore:
         except OSError as e:
             raise StorageError(
                 f"cannot write {path.name!r} in {self.uri}: {e.strerror}. "
-                "Check that the folder is writable and the disk not full."
+                "Check that the folder is writable, the disk not full, and the store all on one file system."
             ) from e
         finally:
             with contextlib.suppress(OSError):

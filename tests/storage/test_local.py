@@ -45,7 +45,8 @@ class TestLocalStore:
             [sys.executable, "-c", _KILLED, local_uri, method], cwd=Path(__file__).parents[2], check=False
         )
         assert killed.returncode == -signal.SIGKILL
-        assert len(list(Path(local_uri, "folder").iterdir())) == 1  # it did leave something
+        assert len(list(Path(local_uri, ".unfinished").iterdir())) == 1  # it did leave something
+        assert list(Path(local_uri, "folder").iterdir()) == []
         store = open_store(local_uri)
         assert keys_of(store) == keys_of(store, "folder/k") == []
         with pytest.raises(ObjectNotFound):
@@ -64,7 +65,13 @@ class TestLocalStore:
             store.put("key", b"new")
         monkeypatch.undo()
         assert store.get("key") == b"old"
-        assert [path.name for path in Path(local_uri).iterdir()] == ["key"]
+        assert [path.name for path in Path(local_uri).rglob("*") if path.is_file()] == ["key"]
+
+    def test_what_an_older_version_left_unfinished_is_no_object(self, local_uri: str) -> None:
+        store = open_store(local_uri)
+        store.put("folder/key.parquet", b"whole")
+        Path(local_uri, "folder", ".unfinished-0123-other.parquet").write_bytes(b"half")
+        assert keys_of(store) == keys_of(store, "folder/") == ["folder/key.parquet"]
 
     def test_a_file_in_the_place_of_its_folder_is_named(self, local_uri: str) -> None:
         Path(local_uri).write_text("not a folder")
