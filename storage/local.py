@@ -122,6 +122,7 @@ class LocalObjectStore:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            os.utime(unfinished)  # it was modified when it came into its place, however long the disk took
             yield unfinished
             _sync_folder(path.parent)
         except OSError as e:

@@ -67,10 +67,25 @@ class ResultsTable:
         if self._compacted.holds(partition, commit):
             return False
         written = self.store.put_if_absent(partition.commit_key(commit), data)
-        if written and self._compacted.holds(partition, commit):  # it was deleted as compacted while we wrote
+        if not written or not self._compacted.holds(partition, commit):
+            return written
+        is_first = unless_replaced(lambda: self._is_first(partition, commit))
+        if not is_first:
             self.store.delete(partition.commit_key(commit))
-            return False
-        return written
+        return is_first
+
+    def _is_first(self, partition: Partition, commit: str) -> bool:
+        """Whether a compacted commit is what this process has just written, and not one that was deleted before.
+
+        A commit's object is deleted long after its generation was written. So if no generation from before our write
+        holds the name, it was free, and it is our row that was compacted since. Both times are the store's.
+        """
+        key = partition.commit_key(commit)
+        own = next((info for info in self.store.list(key) if info.key == key), None)
+        if own is None:
+            return False  # tidied up, whosever it was
+        before = newest_generation(self.store, partition, written_before=own.modified_at)
+        return commit not in read_names(self.store, partition, before.segments)
 
     def read(self, table: str, *, sweep_id: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """Every committed row of a table once, of one sweep or of all; empty when there is none.

@@ -67,6 +67,17 @@ class TestLocalStore:
         assert store.get("key") == b"old"
         assert [path.name for path in Path(local_uri).rglob("*") if path.is_file()] == ["key"]
 
+    @pytest.mark.parametrize("method", ["put", "put_if_absent"])
+    def test_an_object_is_as_old_as_its_place(
+        self, local_uri: str, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A writer may have slept since it wrote the bytes; what else has happened meanwhile came before."""
+        monkeypatch.setattr(os, "fsync", lambda descriptor: os.utime(descriptor, (0, 0)))
+        store = open_store(local_uri)
+        getattr(store, method)("folder/key", b"x")
+        (info,) = store.list("")
+        assert info.modified_at > 1e9
+
     def test_what_an_older_version_left_unfinished_is_no_object(self, local_uri: str) -> None:
         store = open_store(local_uri)
         store.put("folder/key.parquet", b"whole")
