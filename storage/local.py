@@ -9,6 +9,7 @@ dot files as well, and would see a row twice whose writer was killed between lin
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from storage.errors import ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, check_key, check_prefix
 
 _UNFINISHED = ".unfinished"
+# No write takes as long; were one to, it would fail and not do harm.
+_GIVEN_UP_S = 24 * 3600.0
 
 
 class LocalObjectStore:
@@ -89,6 +92,17 @@ class LocalObjectStore:
             pass  # no object has this key
         except OSError as e:
             raise StorageError(f"cannot delete {key!r} in {self.uri}: {e.strerror}. Check its permissions.") from e
+
+    def clear_unfinished(self) -> None:
+        """Deletes what killed writers have left behind, which no listing shows: a checkpoint has its full size there.
+
+        For the beginning of a job; others may write meanwhile. What cannot be deleted stays.
+        """
+        with contextlib.suppress(OSError):
+            for entry in list(os.scandir(self.root / _UNFINISHED)):
+                with contextlib.suppress(OSError):
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > _GIVEN_UP_S:
+                        os.unlink(entry)
 
     @contextlib.contextmanager
     def _reading(self, key: str) -> Iterator[Path]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from store_toys import keys_of
 
 from storage.errors import ObjectNotFound, StorageError
+from storage.local import LocalObjectStore
 from storage.object_store import open_store, probe
 
 _RACE = """
@@ -53,6 +55,23 @@ class TestLocalStore:
             store.get("folder/key")
         assert store.put_if_absent("folder/key", b"whole")
         assert keys_of(store) == ["folder/key"]
+
+    @pytest.mark.parametrize("method", ["put", "put_if_absent"])
+    def test_the_left_overs_of_killed_writers_are_cleared_away_when_they_are_old(
+        self, local_uri: str, method: str
+    ) -> None:
+        store, folder = LocalObjectStore(Path(local_uri)), Path(local_uri, ".unfinished")
+        store.clear_unfinished()  # there is no such folder yet
+        store.put("folder/other", b"whole")
+        command = [sys.executable, "-c", _KILLED, local_uri, method]
+        subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+        (left,) = folder.iterdir()
+        store.clear_unfinished()
+        assert list(folder.iterdir()) == [left]  # somebody may be writing it
+        os.utime(left, (time.time() - 100_000,) * 2)
+        store.clear_unfinished()
+        assert list(folder.iterdir()) == []
+        assert keys_of(store) == ["folder/other"]
 
     def test_a_failed_write_leaves_nothing(self, local_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
         def full_disk(*_: object) -> None:
