@@ -31,6 +31,7 @@ class LocalObjectStore:
         except RuntimeError as e:  # ~nobody-of-this-name
             raise StorageError(f"{root}: {e} Write the path without ~.") from e
         self.uri = str(self.root)
+        self._kept: set[Path] = set()  # folders that this process has seen to the disk, with those above them
 
     def get(self, key: str) -> bytes:
         with self._reading(key) as path:
@@ -130,8 +131,8 @@ class LocalObjectStore:
         """Yields a written, fsynced file, and syncs the folder of `path` after the caller has moved it there."""
         unfinished = self.root / _UNFINISHED / uuid.uuid4().hex
         try:
-            unfinished.parent.mkdir(parents=True, exist_ok=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(path.parent)
+            unfinished.parent.mkdir(exist_ok=True)
             with open(unfinished, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -147,6 +148,24 @@ class LocalObjectStore:
         finally:
             with contextlib.suppress(OSError):
                 unfinished.unlink()
+
+    def _make_folder(self, folder: Path) -> None:
+        """Makes a folder that survives a power failure: its name is on the disk, and so are those of all above it.
+
+        Of a folder that is there already nobody knows whether it was seen to the disk, so the first write looks to it.
+        """
+        if folder in self._kept and folder.is_dir():
+            return
+        made = [above for above in (folder, *folder.parents) if not above.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        unsure = [above for above in (folder, *folder.parents) if above in made or self._is_unsure(above)]
+        for each in unsure:
+            _sync_folder(each.parent)
+        self._kept.update(unsure)
+
+    def _is_unsure(self, folder: Path) -> bool:
+        """Of a folder that is there. The store's own one is not asked for: what lies above it may be closed to us."""
+        return folder not in self._kept and folder != self.root and folder.is_relative_to(self.root)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -86,6 +86,31 @@ class TestLocalStore:
         assert store.get("key") == b"old"
         assert [path.name for path in Path(local_uri).rglob("*") if path.is_file()] == ["key"]
 
+    @pytest.mark.parametrize("made_before", [[], ["store/results/trials"]])
+    def test_every_folder_above_an_object_is_on_the_disk_when_it_is_written(
+        self, tmp_path: Path, made_before: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Names of folders are lost with the power unless the folder above them was synced."""
+        for name in made_before:  # by another process, perhaps this moment
+            (tmp_path / "new" / name).mkdir(parents=True)
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+        store = open_store(str(tmp_path / "new" / "store"))
+        assert store.put_if_absent("results/trials/sweep=a/t0", b"x")
+        above = [tmp_path, *(tmp_path / name for name in ("new", "new/store", "new/store/results"))]
+        above += [tmp_path / f"new/store/results/{name}" for name in ("trials", "trials/sweep=a")]
+        first = 2 if made_before else 0  # the store's own folder was there
+        assert {path.stat().st_ino for path in above[first:]} <= set(synced)
+
+    def test_later_writes_into_a_folder_sync_it_alone(self, local_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = open_store(local_uri)
+        store.put("a/b/first", b"x")
+        store.put("a/c/first", b"x")
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+        store.put("a/b/second", b"x")
+        assert synced == [Path(local_uri, "a/b/second").stat().st_ino, Path(local_uri, "a/b").stat().st_ino]
+
     @pytest.mark.parametrize("method", ["put", "put_if_absent"])
     def test_an_object_is_as_old_as_its_place(
         self, local_uri: str, method: str, monkeypatch: pytest.MonkeyPatch
