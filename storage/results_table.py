@@ -34,6 +34,8 @@ from storage.result_rows import chosen_columns, encode_rows, read_in_batches, re
 _NAME = re.compile(r"[A-Za-z0-9._=-]+")
 # Compacted commits are deleted no sooner than ten times this after their generation (`compaction.MIN_GRACE_S`).
 _TRUSTED_S = 60.0
+# One that goes on while the machine is suspended. Linux's monotonic clock stands still then; that of macOS goes on.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class ResultsTable:
@@ -132,14 +134,14 @@ class _CompactedNames:
 
     def holds(self, partition: Partition, commit: str) -> bool:
         read_at, _, names = self._known.get(partition, (float("-inf"), (), frozenset[str]()))
-        return commit in (names if time.monotonic() - read_at < _TRUSTED_S else self.names(partition))
+        return commit in (names if time.clock_gettime(_CLOCK) - read_at < _TRUSTED_S else self.names(partition))
 
     def names(self, partition: Partition) -> frozenset[str]:
         """As they are now."""
         return unless_replaced(lambda: self._ask(partition))
 
     def _ask(self, partition: Partition) -> frozenset[str]:
-        asked_at = time.monotonic()
+        asked_at = time.clock_gettime(_CLOCK)
         generation = newest_generation(self._store, partition)
         _, segments, names = self._known.get(partition, (0.0, (), frozenset[str]()))
         if generation.segments != segments:

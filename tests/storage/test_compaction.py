@@ -1,9 +1,9 @@
 """Compaction: what it makes of commits, which names stay taken, and what readers see of it."""
 
 import pickle
+import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -138,9 +138,11 @@ class TestNames:
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        """Seconds that a writer's clock shows."""
+        """Seconds since a writer's machine was started. It is suspended in between: its other clocks stand still."""
         clock = [0.0]
-        monkeypatch.setattr(results_table, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        of_clock = {getattr(time, "CLOCK_BOOTTIME", results_table._CLOCK): clock}
+        monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+        monkeypatch.setattr(time, "clock_gettime", lambda clock_id: of_clock.get(clock_id, [0.0])[0])
         return clock
 
     def test_a_writer_that_was_asleep_is_told_that_the_name_is_taken(
