@@ -66,9 +66,11 @@ _MANY_FILES = 5000  # fewer are looked at before anybody would ask what goes on
 
 
 def open_checked_store(settings: StorageSettings) -> ObjectStore:
-    """Opens the store and refuses one on which results would not be safe."""
+    """Opens the store, refuses one on which results would not be safe, and clears it of writes that were killed."""
     store = open_store(settings.uri, endpoint_url=settings.endpoint_url)
     probe(store)
+    if isinstance(store, LocalObjectStore):
+        store.clear_unfinished()
     return store
 
 

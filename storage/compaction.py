@@ -8,11 +8,12 @@ on, readers take the rows from the segments. The commits' own objects stay where
 `tidy` deletes, some time later, the objects of commits that an old enough generation holds, and puts copies of its
 segments into the table's folder, for readers that know of no generations. Deletes come first, so that no row is in
 that folder twice; until the copies are there, it lacks rows that `ResultsTable.read` finds. It also deletes
-segments that no reader can ask for any more.
+segments that no reader can ask for any more. Before it deletes anything it notes up to which generation: no other
+tidying, however much longer its grace, goes by an earlier one, whose segments may be gone.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -25,6 +26,7 @@ from storage.generations import (
     Generation,
     Partition,
     Segment,
+    copied_for,
     encode_generation,
     encode_names,
     list_commits,
@@ -32,6 +34,7 @@ from storage.generations import (
     newest_generation,
     read_names,
     segment_damage_told,
+    tidied_generations,
     unless_replaced,
 )
 from storage.object_store import ObjectInfo, ObjectStore
@@ -118,11 +121,19 @@ def compact(store: ObjectStore, partition: Partition, *, min_commits: int = 2, t
 def tidy(store: ObjectStore, partition: Partition, *, settled_before: float, tell: Tell | None = None) -> Tidied:
     """Deletes what the newest generation written before a moment has made needless, and copies its segments.
 
+    A later generation counts instead where the partition was tidied up to that one already.
+
     Args:
         settled_before: seconds since 1970, at least `MIN_GRACE_S` ago. Readers stay right whatever it is; a writer
             that tries a deleted commit again could otherwise be told that it was the first.
     """
-    return unless_replaced(lambda: _tidy(store, partition, settled_before, tell))
+    done = Tidied()
+    while True:
+        settled, some = unless_replaced(lambda: _tidy(store, partition, settled_before, tell))
+        done = Tidied(num_deleted=done.num_deleted + some.num_deleted, num_copied=done.num_copied + some.num_copied)
+        # Who was overtaken by a tidying of a shorter grace may have copied a segment that it had just cleared away.
+        if not some.num_copied or max(tidied_generations(store, partition), default=0) <= settled:
+            return done
 
 
 def _uncompacted(store: ObjectStore, table: str, sweep_id: str | None) -> dict[Partition, list[ObjectInfo]]:
@@ -133,20 +144,41 @@ def _uncompacted(store: ObjectStore, table: str, sweep_id: str | None) -> dict[P
     return found
 
 
-def _tidy(store: ObjectStore, partition: Partition, settled_before: float, tell: Tell | None) -> Tidied:
-    settled = newest_generation(store, partition, written_before=settled_before)
+def _tidy(store: ObjectStore, partition: Partition, settled_before: float, tell: Tell | None) -> tuple[int, Tidied]:
+    """The number of the generation that counted, 0 for none, and what was done."""
+    noted = tidied_generations(store, partition)
+    least = max(noted, default=0)
+    settled = newest_generation(store, partition, written_before=settled_before, least=least)
     if not settled.number:
-        return Tidied()
-    taken = set(read_names(store, partition, settled.segments))
+        return 0, Tidied()
+    if settled.number > least:
+        store.put(partition.tidied_key(settled.number), b"")
     copies = {f"{COPY}{segment.name}": segment for segment in settled.segments}
     there = {partition.commit_of(info.key): info.key for info in store.list(partition.commits_prefix)}
-    needless = [key for name, key in there.items() if name in taken or (name.startswith(COPY) and name not in copies)]
+    needless = _needless(store, partition, settled, there)
     needless += _superseded(store, partition, settled)
+    needless += [partition.tidied_key(number) for number in noted if number < settled.number]
     _delete(store, needless, tell)
     missing = [segment for name, segment in copies.items() if name not in there]
     for segment in missing:
         store.put(partition.commit_key(f"{COPY}{segment.name}"), store.get(partition.rows_key(segment.name)))
-    return Tidied(num_deleted=len(needless), num_copied=len(missing))
+    return settled.number, Tidied(num_deleted=len(needless), num_copied=len(missing))
+
+
+def _needless(store: ObjectStore, partition: Partition, settled: Generation, there: Mapping[str, str]) -> list[str]:
+    """Objects in the table's folder: of commits that `settled` holds, and copies of segments that are superseded.
+
+    Args:
+        there: commit or name of a copy → its object.
+    """
+    taken = set(read_names(store, partition, settled.segments))
+    named = {f"{COPY}{segment.name}" for segment in settled.segments}
+
+    def is_superseded(name: str) -> bool:  # as in `_superseded`: those of later generations are not ours to judge
+        number = copied_for(name)
+        return number is not None and number <= settled.number and name not in named
+
+    return [key for name, key in there.items() if name in taken or is_superseded(name)]
 
 
 def _publish(store: ObjectStore, partition: Partition, generation: Generation) -> bool:

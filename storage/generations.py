@@ -4,6 +4,7 @@
     compacted/<table>/sweep=<sweep_id>/00000007-<random>.rows.parquet     a segment: the rows of many commits
     compacted/<table>/sweep=<sweep_id>/00000007-<random>.commits.parquet  and the names of these commits
     compacted/<table>/sweep=<sweep_id>/00000007.json                      generation 7: the segments that count
+    compacted/<table>/sweep=<sweep_id>/tidied-00000007                    what generation 7 made needless may be gone
 
 A generation is written after all that it names, by one conditional PUT under the next number; that PUT is the switch.
 Nothing in the log is ever written twice, and a generation holds every commit that an earlier one held. So a commit
@@ -31,6 +32,8 @@ T = TypeVar("T")
 COPY = "compacted-"
 _LOOKS = 10
 _GENERATION = re.compile(r"(\d{8})\.json")
+_TIDIED = re.compile(r"tidied-(\d{8})")
+_COPIED = re.compile(COPY + r"(\d{8})-[0-9a-f]+")
 _SEGMENT = re.compile(r"((\d{8})-[0-9a-f]+)\.(?:rows|commits)\.parquet")
 
 
@@ -58,6 +61,9 @@ class Partition:
 
     def generation_key(self, number: int) -> str:
         return f"{self.log_prefix}{number:08d}.json"
+
+    def tidied_key(self, number: int) -> str:
+        return f"{self.log_prefix}tidied-{number:08d}"
 
     def rows_key(self, segment: str) -> str:
         return f"{self.log_prefix}{segment}.rows.parquet"
@@ -111,12 +117,23 @@ def read_generation(store: ObjectStore, key: str) -> Generation:
         ) from e
 
 
-def newest_generation(store: ObjectStore, partition: Partition, *, written_before: float | None = None) -> Generation:
-    """The newest generation of a partition, or the newest of those written before a moment (seconds since 1970)."""
+def newest_generation(
+    store: ObjectStore, partition: Partition, *, written_before: float | None = None, least: int = 0
+) -> Generation:
+    """The newest generation of a partition, or the newest of those written before a moment (seconds since 1970).
+
+    Args:
+        least: the number of one that is there and may be the answer whenever it was written; 0 for none.
+    """
     numbers = _generation_numbers(store.list(partition.log_prefix), written_before)
-    if not numbers.get(partition):
-        return Generation()
-    return read_generation(store, partition.generation_key(numbers[partition]))
+    number = max(numbers.get(partition, 0), least)
+    return read_generation(store, partition.generation_key(number)) if number else Generation()
+
+
+def tidied_generations(store: ObjectStore, partition: Partition) -> list[int]:
+    """The numbers of generations that a partition was tidied up to, in their order; earlier ones may be forgotten."""
+    names = (info.key.removeprefix(partition.log_prefix) for info in store.list(f"{partition.log_prefix}tidied-"))
+    return [int(match[1]) for name in names if (match := _TIDIED.fullmatch(name))]
 
 
 def unless_replaced(look: Callable[[], T]) -> T:
@@ -203,6 +220,12 @@ def listed_segments(store: ObjectStore, partition: Partition) -> Iterator[tuple[
         match = _SEGMENT.fullmatch(info.key.removeprefix(partition.log_prefix))
         if match:
             yield info, int(match[2]), match[1]
+
+
+def copied_for(commit: str) -> int | None:
+    """The generation that a segment was written for whose copy has this name among the commits; None for no copy."""
+    match = _COPIED.fullmatch(commit)
+    return int(match[1]) if match else None
 
 
 @contextmanager

@@ -34,6 +34,8 @@ from storage.result_rows import chosen_columns, encode_rows, read_in_batches, re
 _NAME = re.compile(r"[A-Za-z0-9._=-]+")
 # Compacted commits are deleted no sooner than ten times this after their generation (`compaction.MIN_GRACE_S`).
 _TRUSTED_S = 60.0
+# One that goes on while the machine is suspended. Linux's monotonic clock stands still then; that of macOS goes on.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class ResultsTable:
@@ -67,10 +69,25 @@ class ResultsTable:
         if self._compacted.holds(partition, commit):
             return False
         written = self.store.put_if_absent(partition.commit_key(commit), data)
-        if written and self._compacted.holds(partition, commit):  # it was deleted as compacted while we wrote
+        if not written or not self._compacted.holds(partition, commit):
+            return written
+        is_first = unless_replaced(lambda: self._is_first(partition, commit))
+        if not is_first:
             self.store.delete(partition.commit_key(commit))
-            return False
-        return written
+        return is_first
+
+    def _is_first(self, partition: Partition, commit: str) -> bool:
+        """Whether a compacted commit is what this process has just written, and not one that was deleted before.
+
+        A commit's object is deleted long after its generation was written. So if no generation from before our write
+        holds the name, it was free, and it is our row that was compacted since. Both times are the store's.
+        """
+        key = partition.commit_key(commit)
+        own = next((info for info in self.store.list(key) if info.key == key), None)
+        if own is None:
+            return False  # tidied up, whosever it was
+        before = newest_generation(self.store, partition, written_before=own.modified_at)
+        return commit not in read_names(self.store, partition, before.segments)
 
     def read(self, table: str, *, sweep_id: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """Every committed row of a table once, of one sweep or of all; empty when there is none.
@@ -117,14 +134,14 @@ class _CompactedNames:
 
     def holds(self, partition: Partition, commit: str) -> bool:
         read_at, _, names = self._known.get(partition, (float("-inf"), (), frozenset[str]()))
-        return commit in (names if time.monotonic() - read_at < _TRUSTED_S else self.names(partition))
+        return commit in (names if time.clock_gettime(_CLOCK) - read_at < _TRUSTED_S else self.names(partition))
 
     def names(self, partition: Partition) -> frozenset[str]:
         """As they are now."""
         return unless_replaced(lambda: self._ask(partition))
 
     def _ask(self, partition: Partition) -> frozenset[str]:
-        asked_at = time.monotonic()
+        asked_at = time.clock_gettime(_CLOCK)
         generation = newest_generation(self._store, partition)
         _, segments, names = self._known.get(partition, (0.0, (), frozenset[str]()))
         if generation.segments != segments:

@@ -1,5 +1,6 @@
 """Objects on S3 through boto3, the only file that imports it. One PUT per object, conditional where it matters."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,8 @@ from storage.object_store import ObjectInfo, check_key, check_prefix
 _CONFIG = Config(
     connect_timeout=5, read_timeout=60, retries={"mode": "standard", "total_max_attempts": 4}, max_pool_connections=32
 )
-_CONFLICT_ATTEMPTS = 5
+# Another write of the same key takes as long as any request does; whoever ends first leaves the key taken.
+_CONFLICT_WAITS_S = (0.1, 0.3, 1.0, 3.0, 5.0)
 # botocore tries a request again, but not an answer that breaks off while its body is read.
 _BROKEN_BODY = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _BODY_ATTEMPTS = 4
@@ -102,7 +104,7 @@ class S3ObjectStore:
             raise self._domain_error(e, key) from e
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
-        for attempt in range(_CONFLICT_ATTEMPTS):
+        for wait_s in (*_CONFLICT_WAITS_S, None):
             try:
                 self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
                 return True
@@ -111,8 +113,9 @@ class S3ObjectStore:
                 if code in {"PreconditionFailed", "412"}:
                     return False
                 # 409: another conditional write of this key is under way; S3 asks for another try.
-                if code not in {"ConditionalRequestConflict", "409"} or attempt == _CONFLICT_ATTEMPTS - 1:
+                if code not in {"ConditionalRequestConflict", "409"} or wait_s is None:
                     raise self._domain_error(e, key) from e
+                time.sleep(wait_s)
             except BotoCoreError as e:
                 raise self._domain_error(e, key) from e
         raise AssertionError("the loop above returns or raises")

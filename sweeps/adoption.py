@@ -11,12 +11,15 @@ import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from storage.chosen_trials import read_trials
 from storage.results_table import ResultsTable
 from training import TrialConfig, TrialResult
+
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +141,10 @@ def _trained(
 
 
 def _copy(results: ResultsTable, run_id: str, configs: Sequence[TrialConfig], sources: Mapping[str, _Source]) -> None:
-    """Epochs, then predictions, then the row in `seeds` that says that both are there."""
+    """Epochs, then predictions, then the row in `seeds` that says that both are there.
+
+    All under the names that the ledger gives them: what a killed process has trained of a seed itself stays as it is.
+    """
     there = results.commits("seeds", sweep_id=run_id)
     missing = [
         (config.trial_id, seed)
@@ -154,11 +160,24 @@ def _copy(results: ResultsTable, run_id: str, configs: Sequence[TrialConfig], so
             rows: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
             for row in read_trials(results, table, sweep_id=source_run, trial_ids=trial_ids).to_pylist():
                 rows[row["trial_id"], row["seed"]].append(row)
+            commits: dict[str, list[dict[str, Any]]] = defaultdict(list)
             for trial_id, seed in of_run:
-                ours = {"sweep_id": run_id, "trial_id": trial_id}
-                copies = [{**row, **ours} for row in rows[sources[trial_id].trial_id, seed]]
-                name = _commit(trial_id, seed) + ("-epochs" if table == "epochs" else "")
-                results.commit(table, sweep_id=run_id, commit=name, rows=copies)
+                for row in rows[sources[trial_id].trial_id, seed]:
+                    name = _commit(trial_id, seed) + (f"-epoch{row['epoch']:04d}" if table == "epochs" else "")
+                    commits[name].append({**row, "sweep_id": run_id, "trial_id": trial_id})
+            _commit_all(results, table, run_id, commits)
+
+
+def _commit_all(
+    results: ResultsTable, table: str, run_id: str, commits: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Several at once: every epoch is a commit, and on S3 each takes its time."""
+
+    def commit(name: str) -> bool:
+        return results.commit(table, sweep_id=run_id, commit=name, rows=commits[name])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(commit, commits))  # raises what a commit has raised
 
 
 def _num_common(ours: Sequence[int], theirs: Sequence[int], whole: Collection[int]) -> int:
@@ -176,7 +195,7 @@ def _but_for_seeds(config: TrialConfig) -> str:
 
 
 def _commit(trial_id: str, seed: int) -> str:
-    """As `Ledger.seed` names it."""
+    """As `Ledger.seed` names it, and the beginning of what `Ledger.epoch` does."""
     return f"{trial_id}-seed{seed}"
 
 

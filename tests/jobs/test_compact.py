@@ -48,6 +48,15 @@ def test_a_dry_run_tells_and_changes_nothing(uri: str, capsys: pytest.CaptureFix
     assert keys(uri, "") == before
 
 
+def test_what_a_killed_writer_has_left_a_day_ago_goes_as_a_job_begins(uri: str) -> None:
+    left = Path(uri, ".unfinished", "0123")
+    left.write_bytes(b"half")
+    moment = time.time() - 25 * _HOUR_S
+    os.utime(left, (moment, moment))
+    assert compact.main([f"storage.uri={uri}"]) == 0
+    assert not left.exists()
+
+
 def test_it_compacts_first_and_deletes_what_is_old_when_told(uri: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = [f"storage.uri={uri}"]
     assert compact.main(words) == 0

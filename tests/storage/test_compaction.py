@@ -1,15 +1,15 @@
 """Compaction: what it makes of commits, which names stay taken, and what readers see of it."""
 
 import pickle
+import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-from compaction_toys import EVER, SWEEP, finish, once, rows_of, write
+from compaction_toys import EVER, SWEEP, finish, once, rows_of, seen_plainly, write
 from store_toys import HookedStore, MemoryStore, keys_of
 
 from storage import compaction, result_rows, results_table
@@ -136,22 +136,61 @@ class TestNames:
         assert rows_of(store) == once("other", "t0")
         assert len(keys_of(store, "results/")) == 1
 
-    def test_a_writer_that_was_asleep_is_told_that_the_name_is_taken(
-        self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write(store, "t0")
-        write(store, "t1")
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Seconds since a writer's machine was started. It is suspended in between: its other clocks stand still."""
         clock = [0.0]
-        monkeypatch.setattr(results_table, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+        of_clock = {getattr(time, "CLOCK_BOOTTIME", results_table._CLOCK): clock}
+        monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+        monkeypatch.setattr(time, "clock_gettime", lambda clock_id: of_clock.get(clock_id, [0.0])[0])
+        return clock
+
+    def test_a_writer_that_was_asleep_is_told_that_the_name_is_taken(
+        self, memory: MemoryStore, clock: list[float]
+    ) -> None:
+        write(memory, "t0")
+        write(memory, "t1")
 
         def sleep(_: int, name: str) -> None:
             if name == "put_if_absent":
-                finish(store)
+                finish(memory)
                 clock[0] += compaction.MIN_GRACE_S
 
-        assert not write(HookedStore(store, before=sleep), "t0", reason="again")
-        assert rows_of(store) == once("t0", "t1")
-        assert SWEEP.commit_key("t0") not in keys_of(store)
+        assert not write(HookedStore(memory, before=sleep), "t0", reason="again")
+        assert rows_of(memory) == seen_plainly(memory) == once("t0", "t1")
+        assert SWEEP.commit_key("t0") not in keys_of(memory)
+
+    @pytest.mark.parametrize("is_compacted", [False, True])
+    def test_a_writer_whose_commit_is_compacted_before_it_is_answered_keeps_it(
+        self, memory: MemoryStore, clock: list[float], is_compacted: bool
+    ) -> None:
+        write(memory, "t0")
+        if is_compacted:
+            compact(memory, SWEEP, min_commits=1)
+
+        def linger(_: int, name: str) -> None:
+            if name == "put_if_absent":
+                compact(memory, SWEEP, min_commits=1)
+                clock[0] += 2 * results_table._TRUSTED_S
+
+        assert write(HookedStore(memory, after=linger), "t1")
+        assert rows_of(memory) == seen_plainly(memory) == once("t0", "t1")
+        finish(memory)
+        assert rows_of(memory) == seen_plainly(memory) == once("t0", "t1")
+
+    def test_a_writer_whose_commit_was_tidied_before_it_is_answered_ends(
+        self, memory: MemoryStore, clock: list[float]
+    ) -> None:
+        write(memory, "t0")
+        finish(memory)
+
+        def linger(_: int, name: str) -> None:
+            if name == "put_if_absent":
+                finish(memory)
+                clock[0] += 2 * compaction.MIN_GRACE_S
+
+        write(HookedStore(memory, after=linger), "t1")
+        assert rows_of(memory) == seen_plainly(memory) == once("t0", "t1")
 
     def test_a_writer_asks_for_compacted_names_once_a_minute_at_most(self, memory: MemoryStore) -> None:
         calls: list[str] = []

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from compaction_toys import EVER, SWEEP, finish, once, rows_of, write
+from compaction_toys import EVER, SWEEP, finish, once, rows_of, seen_plainly, write
 from store_toys import HookedStore, Killed, MemoryStore, keys_of, kill_at
 
-from storage.compaction import compact, tidy
+from storage import compaction
+from storage.compaction import Tidied, compact, tidy
 from storage.generations import newest_generation
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
@@ -61,6 +62,56 @@ class TestKilled:
 
     def _left(self, store: ObjectStore) -> int:
         return len(keys_of(store, "results/"))
+
+
+class TestGraces:
+    """Tidied with one grace and then with a longer one, by which a generation counts whose segments may be gone."""
+
+    @pytest.fixture(params=["merged segments", "large segments"])
+    def between(self, memory: MemoryStore, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+        """Two generations; the moment between them."""
+        if request.param == "large segments":
+            monkeypatch.setattr(compaction, "SEGMENT_BYTES", 1)
+        for commits in ("ab", "cd"):
+            for commit in commits:
+                write(memory, commit)
+            compact(memory, SWEEP)
+        (first, _) = [info for info in memory.list("compacted/") if info.key.endswith(".json")]
+        return first.modified_at + 1
+
+    def test_a_longer_one_after_a_shorter_one_changes_nothing(self, memory: MemoryStore, between: float) -> None:
+        tidy(memory, SWEEP, settled_before=EVER)
+        before = dict(memory.objects)
+        assert tidy(memory, SWEEP, settled_before=between) == Tidied()
+        assert memory.objects == before
+        assert rows_of(memory) == seen_plainly(memory) == once(*"abcd")
+
+    def test_a_shorter_one_after_a_longer_one_goes_on(self, memory: MemoryStore, between: float) -> None:
+        tidy(memory, SWEEP, settled_before=between)
+        assert rows_of(memory) == seen_plainly(memory) == once(*"abcd")
+        tidy(memory, SWEEP, settled_before=EVER)
+        assert rows_of(memory) == seen_plainly(memory) == once(*"abcd")
+        assert len([key for key in memory.objects if "tidied-" in key]) == 1
+
+    @pytest.mark.parametrize("is_longer_overtaken", [True, False])
+    def test_either_may_overtake_the_other_at_any_call(
+        self, memory: MemoryStore, between: float, is_longer_overtaken: bool
+    ) -> None:
+        graces = (between, EVER) if is_longer_overtaken else (EVER, between)
+        prepared, num_calls = dict(memory.objects), 0
+        for number in range(20):
+            memory.objects = dict(prepared)
+
+            def overtake(call: int, _: str, number: int = number) -> None:
+                nonlocal num_calls
+                num_calls = max(num_calls, call)
+                if call == number:
+                    tidy(memory, SWEEP, settled_before=graces[1])
+
+            tidy(HookedStore(memory, before=overtake), SWEEP, settled_before=graces[0])
+            assert rows_of(memory) == once(*"abcd"), f"overtaken at call {number}"
+            assert seen_plainly(memory) == once(*"abcd"), f"overtaken at call {number}"
+        assert num_calls < 19
 
 
 class TestAtOnce:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from store_toys import keys_of
 
 from storage.errors import ObjectNotFound, StorageError
+from storage.local import LocalObjectStore
 from storage.object_store import open_store, probe
 
 _RACE = """
@@ -45,13 +47,31 @@ class TestLocalStore:
             [sys.executable, "-c", _KILLED, local_uri, method], cwd=Path(__file__).parents[2], check=False
         )
         assert killed.returncode == -signal.SIGKILL
-        assert len(list(Path(local_uri, "folder").iterdir())) == 1  # it did leave something
+        assert len(list(Path(local_uri, ".unfinished").iterdir())) == 1  # it did leave something
+        assert list(Path(local_uri, "folder").iterdir()) == []
         store = open_store(local_uri)
         assert keys_of(store) == keys_of(store, "folder/k") == []
         with pytest.raises(ObjectNotFound):
             store.get("folder/key")
         assert store.put_if_absent("folder/key", b"whole")
         assert keys_of(store) == ["folder/key"]
+
+    @pytest.mark.parametrize("method", ["put", "put_if_absent"])
+    def test_the_left_overs_of_killed_writers_are_cleared_away_when_they_are_old(
+        self, local_uri: str, method: str
+    ) -> None:
+        store, folder = LocalObjectStore(Path(local_uri)), Path(local_uri, ".unfinished")
+        store.clear_unfinished()  # there is no such folder yet
+        store.put("folder/other", b"whole")
+        command = [sys.executable, "-c", _KILLED, local_uri, method]
+        subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+        (left,) = folder.iterdir()
+        store.clear_unfinished()
+        assert list(folder.iterdir()) == [left]  # somebody may be writing it
+        os.utime(left, (time.time() - 100_000,) * 2)
+        store.clear_unfinished()
+        assert list(folder.iterdir()) == []
+        assert keys_of(store) == ["folder/other"]
 
     def test_a_failed_write_leaves_nothing(self, local_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
         def full_disk(*_: object) -> None:
@@ -64,7 +84,49 @@ class TestLocalStore:
             store.put("key", b"new")
         monkeypatch.undo()
         assert store.get("key") == b"old"
-        assert [path.name for path in Path(local_uri).iterdir()] == ["key"]
+        assert [path.name for path in Path(local_uri).rglob("*") if path.is_file()] == ["key"]
+
+    @pytest.mark.parametrize("made_before", [[], ["store/results/trials"]])
+    def test_every_folder_above_an_object_is_on_the_disk_when_it_is_written(
+        self, tmp_path: Path, made_before: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Names of folders are lost with the power unless the folder above them was synced."""
+        for name in made_before:  # by another process, perhaps this moment
+            (tmp_path / "new" / name).mkdir(parents=True)
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+        store = open_store(str(tmp_path / "new" / "store"))
+        assert store.put_if_absent("results/trials/sweep=a/t0", b"x")
+        above = [tmp_path, *(tmp_path / name for name in ("new", "new/store", "new/store/results"))]
+        above += [tmp_path / f"new/store/results/{name}" for name in ("trials", "trials/sweep=a")]
+        first = 2 if made_before else 0  # the store's own folder was there
+        assert {path.stat().st_ino for path in above[first:]} <= set(synced)
+
+    def test_later_writes_into_a_folder_sync_it_alone(self, local_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = open_store(local_uri)
+        store.put("a/b/first", b"x")
+        store.put("a/c/first", b"x")
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+        store.put("a/b/second", b"x")
+        assert synced == [Path(local_uri, "a/b/second").stat().st_ino, Path(local_uri, "a/b").stat().st_ino]
+
+    @pytest.mark.parametrize("method", ["put", "put_if_absent"])
+    def test_an_object_is_as_old_as_its_place(
+        self, local_uri: str, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A writer may have slept since it wrote the bytes; what else has happened meanwhile came before."""
+        monkeypatch.setattr(os, "fsync", lambda descriptor: os.utime(descriptor, (0, 0)))
+        store = open_store(local_uri)
+        getattr(store, method)("folder/key", b"x")
+        (info,) = store.list("")
+        assert info.modified_at > 1e9
+
+    def test_what_an_older_version_left_unfinished_is_no_object(self, local_uri: str) -> None:
+        store = open_store(local_uri)
+        store.put("folder/key.parquet", b"whole")
+        Path(local_uri, "folder", ".unfinished-0123-other.parquet").write_bytes(b"half")
+        assert keys_of(store) == keys_of(store, "folder/") == ["folder/key.parquet"]
 
     def test_a_file_in_the_place_of_its_folder_is_named(self, local_uri: str) -> None:
         Path(local_uri).write_text("not a folder")

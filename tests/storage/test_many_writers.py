@@ -1,4 +1,4 @@
-"""Many processes on one S3 that fails, and are killed: every acknowledged row once, no half row, no reader error."""
+"""Many processes on one S3 that fails, answers or acts late, and are killed: every row once and whole, no error."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ import boto3
 import pytest
 from faulty_proxy import FAULTS
 from s3_servers import ministack
-from table_writers import TABLES, acknowledged, check, planned
+from table_writers import TABLES, TIMEOUT_S, acknowledged, check, planned
 
 from storage.object_store import open_store, probe
 from storage.results_table import ResultsTable
@@ -25,7 +25,7 @@ def faulty(endpoint_url: str, *, seed: int, share: float, done: dict[str, int]) 
     """The endpoint of a proxy before the server; `done` is filled with what it did once it has ended."""
     upstream = urllib.parse.urlsplit(endpoint_url).netloc
     process = subprocess.Popen(
-        [sys.executable, str(_TOYS / "faulty_proxy.py"), upstream, str(seed), str(share)],
+        [sys.executable, str(_TOYS / "faulty_proxy.py"), upstream, str(seed), str(share), str(1.5 * TIMEOUT_S)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -52,7 +52,7 @@ def run_writers(endpoint_url: str, bucket: str, folder: Path, *counts: int) -> N
     outcomes = [path.read_text() for path in folder.glob("outcomes-*")]
     print(f"seed {seed}: killed {ended.stdout.strip()}, looks {looks}, compactions {outcomes}, requests {done}")
     assert ended.returncode == 0, (errors, ended.stderr)
-    assert all(done[fault] for fault in FAULTS)
+    assert all(done[fault] for fault in FAULTS)  # this seed draws each of them within the first hundred requests
     assert int(looks) > 0
 
 
@@ -78,7 +78,7 @@ def check_everything(endpoint_url: str, bucket: str, folder: Path, *, num_writer
 def test_every_acknowledged_row_is_there_once(
     server: str, num_writers: int, num_commits: int, num_kills: int, s3_server: str, tmp_path: Path
 ) -> None:
-    folder, seed, bucket = tmp_path / "notes", 20261121, f"writers-{num_writers}"
+    folder, seed, bucket = tmp_path / "notes", 20261105, f"writers-{num_writers}"
     folder.mkdir()
 
     def run(endpoint_url: str) -> None:

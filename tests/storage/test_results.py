@@ -4,6 +4,9 @@ import builtins
 import importlib.util
 import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +181,44 @@ class TestFiles:
             compact(store, Partition(table="seeds", sweep_id="s"))
             tidy(store, Partition(table="seeds", sweep_id="s"), settled_before=float("inf"))
         assert len(keys_of(store, "results/")) == 1
+
+
+# A writer that is killed while it writes, or when its commit has just come into its place.
+_KILLED_COMMIT = """
+import os, signal, sys
+sys.path.insert(0, "tests/toys")
+from table_writers import rows
+from storage.object_store import open_store
+from storage.results_table import ResultsTable
+name = sys.argv[2]
+real = getattr(os, name)
+def die(*arguments):
+    if name == "link":
+        real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(os, name, die)
+new = rows("seeds", "s", "t0")
+ResultsTable(open_store(sys.argv[1])).commit("seeds", sweep_id="s", commit="t0", rows=new[:1])
+"""
+
+
+@pytest.mark.parametrize(("at", "expected"), [("link", ["t0", "t1"]), ("fsync", ["t1"])])
+def test_after_a_writer_was_killed_other_readers_see_what_results_sees(
+    local_uri: str, at: str, expected: list[str]
+) -> None:
+    command = [sys.executable, "-c", _KILLED_COMMIT, local_uri, at]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    ResultsTable(open_store(local_uri)).commit("seeds", sweep_id="s", commit="t1", rows=rows("seeds", "s", "t1")[:1])
+    folder = Path(local_uri, "results", "seeds")
+    assert sorted(results(local_uri, table="seeds").column("trial_id").to_pylist()) == expected
+    assert sorted(pd.read_parquet(folder)["trial_id"]) == expected
+    duckdb = pytest.importorskip("duckdb")
+    found = duckdb.sql(f"SELECT trial_id FROM read_parquet('{folder}/**/*.parquet')").fetchall()
+    assert sorted(trial_id for (trial_id,) in found) == expected
+    polars = pytest.importorskip("polars")
+    for source in (folder, folder / "**" / "*.parquet"):
+        assert sorted(polars.read_parquet(source)["trial_id"]) == expected
 
 
 def store_rows(store: ObjectStore, file: str) -> list[str]:

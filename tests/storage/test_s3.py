@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from botocore.config import Config
@@ -14,7 +15,7 @@ from store_toys import keys_of
 
 from storage import s3
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
-from storage.object_store import open_store, probe
+from storage.object_store import ObjectStore, open_store, probe
 from storage.s3 import S3ObjectStore
 
 
@@ -166,3 +167,66 @@ def test_a_write_that_was_carried_out_and_never_answered_is_there_once(
         over.set()
         server.shutdown()
         thread.join()
+
+
+class _BusyS3(BaseHTTPRequestHandler):
+    """Says of conditional writes that another one is under way, `conflicts` times, and then that the key is taken."""
+
+    protocol_version = "HTTP/1.1"
+    conflicts: list[int]
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, code = (409, "ConditionalRequestConflict") if self.conflicts else (412, "PreconditionFailed")
+        del self.conflicts[:1]
+        body = f"<Error><Code>{code}</Code><Message>conflict</Message></Error>".encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class TestConflicts:
+    @pytest.fixture
+    def waits_s(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """How long was waited between tries, which nobody does here."""
+        waits_s: list[float] = []
+        monkeypatch.setattr(s3, "time", SimpleNamespace(sleep=waits_s.append))
+        return waits_s
+
+    @pytest.fixture
+    def conflicts(self) -> list[int]:
+        return []
+
+    @pytest.fixture
+    def busy(self, s3_server: str, conflicts: list[int]) -> Iterator[ObjectStore]:
+        handler = type("_Handler", (_BusyS3,), {"conflicts": conflicts})
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            store = S3ObjectStore("s3://bucket/prefix", endpoint_url=f"http://127.0.0.1:{server.server_port}")
+            yield store
+            store.client.close()
+            server.shutdown()
+            thread.join()
+
+    def test_a_write_waits_longer_and_longer_for_another_one(
+        self, busy: ObjectStore, conflicts: list[int], waits_s: list[float]
+    ) -> None:
+        conflicts += range(4)
+        assert not busy.put_if_absent("key", b"x")
+        assert len(waits_s) == 4
+        assert waits_s[0] > 0
+        assert waits_s == sorted(set(waits_s))
+
+    def test_conflicts_without_end_are_told(
+        self, busy: ObjectStore, conflicts: list[int], waits_s: list[float]
+    ) -> None:
+        conflicts += range(100)
+        with pytest.raises(StorageError, match=r"key 'key': .*ConditionalRequestConflict"):
+            busy.put_if_absent("key", b"x")
+        assert 5 < sum(waits_s) < 60
+        assert len(conflicts) == 100 - len(waits_s) - 1

@@ -107,6 +107,20 @@ def test_an_interrupted_copy_is_completed(own: ObjectStore) -> None:
     assert len(rows(own, "epochs", "run")) == 4
 
 
+def test_epochs_that_a_killed_run_has_trained_itself_are_not_there_twice(own: ObjectStore) -> None:
+    """A confirmation dies in a seed, another one trains it to its end, and the first is taken up again."""
+    config = _config(1, 7, 8)
+    train(config, own, "run", stop_at=1)
+    train(config, own, "other")
+    Ledger(ResultsTable(own), "other").suggest(dataclasses.replace(suggestions(_PLAN)[1], config=config))
+    (trained,) = rows(own, "epochs", "run")
+    found = adopt(ResultsTable(own), "run", [config], of_runs=[_PLAN.sweep_id, "other"])[config.trial_id]
+    assert found.is_all_of(config)
+    epochs = rows(own, "epochs", "run")
+    assert [(row["seed"], row["epoch"]) for row in epochs] == [(7, 1), (7, 2), (8, 1), (8, 2)]
+    assert epochs[0] == trained
+
+
 def test_the_sweep_comes_first_and_then_what_followed_it_before(tmp_path: Path) -> None:
     results = ResultsTable(open_store(str(tmp_path)))
     for run_id, of_sweep in (("s", None), ("a", "s"), ("other", "t"), ("b", "s"), ("later", "s")):

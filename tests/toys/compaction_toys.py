@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from storage.compaction import compact, tidy
 from storage.generations import Partition
 from storage.object_store import ObjectStore
+from storage.parquet import read_parquet
 from storage.results_table import ResultsTable
 
 SWEEP = Partition(table="failures", sweep_id="s")
+_NAMES = ("trial_id", "failure_id")
 EVER = math.inf  # settled_before: every generation is old enough
 
 
@@ -20,8 +22,15 @@ def write(store: ObjectStore, commit: str, *, num_rows: int = 1, sweep_id: str =
 
 def rows_of(store: ObjectStore) -> list[tuple[str, str]]:
     """(commit, number of its row) of every row that a new reader sees."""
-    table = ResultsTable(store).read("failures", columns=["trial_id", "failure_id"])
+    table = ResultsTable(store).read("failures", columns=_NAMES)
     return sorted(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def seen_plainly(store: ObjectStore) -> list[tuple[str, str]]:
+    """(commit, number of its row) of every row that a reader sees who knows of no generations."""
+    tables = [read_parquet(store, info.key) for info in store.list(SWEEP.commits_prefix)]
+    columns = [[value for table in tables for value in table.column(name).to_pylist()] for name in _NAMES]
+    return sorted(zip(*columns, strict=True))
 
 
 def once(*commits: str) -> list[tuple[str, str]]:

@@ -1,6 +1,8 @@
 """An HTTP proxy on loopback between a store and its S3 server that spoils some of the requests, by a seeded draw.
 
-python tests/toys/faulty_proxy.py <host:port of the server> <seed> <share of requests to spoil>
+python tests/toys/faulty_proxy.py <host:port of the server> <seed> <share of requests to spoil> <seconds>
+
+A late answer, and work that is begun late, come after these seconds: the client has given up and asked again by then.
 
 Prints its own port, then serves until its standard input ends, and prints how often it did what. It is a process of its
 own, so that it does not share an interpreter with the server.
@@ -13,10 +15,11 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-FAULTS = ("500", "503", "lost answer", "reset before", "broken answer")
+FAULTS = ("500", "503", "lost answer", "reset before", "broken answer", "late answer", "late work")
 _ERROR = '<?xml version="1.0"?><Error><Code>{}</Code><Message>injected</Message></Error>'
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
 
@@ -35,7 +38,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "reset before":
             self._reset()
         else:
+            if fault == "late work":
+                time.sleep(self.server.late_s)
             status, headers, answer = self._forward(body)
+            if fault == "late answer":
+                time.sleep(self.server.late_s)
             if fault == "lost answer":  # the server has carried it out
                 self._reset()
             else:
@@ -95,9 +102,9 @@ class _Proxy(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, upstream: str, seed: int, share: float) -> None:
+    def __init__(self, upstream: str, seed: int, share: float, late_s: float) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.upstream, self.done = upstream, Counter[str]()
+        self.upstream, self.late_s, self.done = upstream, late_s, Counter[str]()
         self._chance, self._share, self._lock = random.Random(seed), share, threading.Lock()
 
     def draw(self) -> str | None:
@@ -111,8 +118,8 @@ class _Proxy(ThreadingHTTPServer):
 
 
 def main() -> None:
-    upstream, seed, share = sys.argv[1:]
-    with _Proxy(upstream, int(seed), float(share)) as proxy:
+    upstream, seed, share, late_s = sys.argv[1:]
+    with _Proxy(upstream, int(seed), float(share), float(late_s)) as proxy:
         print(proxy.server_port, flush=True)
         threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         sys.stdin.read()

@@ -20,6 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from botocore.config import Config
+
+from storage import s3
 from storage.compaction import compact, tidy
 from storage.errors import StorageError
 from storage.generations import partitions
@@ -27,6 +30,7 @@ from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
 
 TABLES = ("trials", "epochs", "seeds", "failures")
+TIMEOUT_S = 2.0  # after which a request is given up, and tried again
 SWEEPS = ("sweep-a", "sweep-b")
 _COMMON = {"architecture": "cnn", "seed": 0, "objective": 0.5}
 _ROWS: dict[str, dict[str, Any]] = {
@@ -147,6 +151,7 @@ def main() -> int:
     uri, endpoint_url, folder_name, *counts = sys.argv[1:]
     num_writers, num_commits, num_kills, seed = map(int, counts)
     folder, chance = Path(folder_name), random.Random(seed)
+    s3._CONFIG = s3._CONFIG.merge(Config(read_timeout=TIMEOUT_S))
     (folder / "parent").write_text(str(os.getpid()))
     store = open_store(uri, endpoint_url=endpoint_url or None)  # no client yet: each child makes its own
 

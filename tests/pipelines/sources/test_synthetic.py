@@ -228,7 +228,7 @@ class TestSource:
 
     def test_a_set_on_s3_is_read(self, small_root: Path, s3_uri: str) -> None:
         store = open_store(s3_uri)
-        for path in small_root.rglob("*.*"):
+        for path in filter(Path.is_file, small_root.rglob("*")):
             store.put(path.relative_to(small_root).as_posix(), path.read_bytes())
         on_disk = read_manifest("synthetic", root=str(small_root), name="synthetic")
         assert read_manifest("synthetic", root=s3_uri, name="synthetic").dataset == on_disk.dataset
