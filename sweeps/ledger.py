@@ -88,13 +88,14 @@ class Ledger:
             return
         stored = {row["number"]: row["trial_id"] for row in self._rows("suggestions", "number", "trial_id")}
         if stored[suggestion.number] != suggestion.config.trial_id:
-            raise StorageError(
-                f"another process is running the sweep {self.sweep_id} on this store. Wait for it to end, or stop it, "
-                "and run the same command again."
-            )
+            raise self._other_process()
 
     def decide(self, decision: Decision) -> None:
-        """Records a decision before anything follows from it. One about a trial that is not suggested is void."""
+        """Records a decision before anything follows from it. One about a trial that is not suggested is void.
+
+        Raises:
+            StorageError: another process has given this number to another decision.
+        """
         row = {
             "decision": decision.number,
             "trial_id": decision.trial_id,
@@ -104,7 +105,11 @@ class Ledger:
             "decided_at": _now(),
             "heard": json.dumps(dict(decision.heard)),
         }
-        self._commit("decisions", f"decision{decision.number:06d}-{decision.trial_id}-{decision.until:05d}", [row])
+        if self._commit("decisions", f"decision{decision.number:06d}", [row]):
+            return
+        stored = [(of.trial_id, of.until) for of in self.decisions() if of.number == decision.number]
+        if stored != [(decision.trial_id, decision.until)]:
+            raise self._other_process()
 
     def decisions(self) -> list[Decision]:
         """In the order of their numbers."""
@@ -277,6 +282,12 @@ class Ledger:
         with_row = {(row["trial_id"], row["seed"]) for row in rows}
         predicted = self._results.commits("predictions", sweep_id=self.sweep_id)
         return {(trial_id, seed) for trial_id, seed in with_row if f"{trial_id}-seed{seed}" in predicted}
+
+    def _other_process(self) -> StorageError:
+        return StorageError(
+            f"another process is running the sweep {self.sweep_id} on this store. Wait for it to end, or stop it, "
+            "and run the same command again."
+        )
 
     def _commit(self, table: str, commit: str, rows: list[dict[str, Any]]) -> bool:
         rows = [{"sweep_id": self.sweep_id, **row} for row in rows]

@@ -25,6 +25,7 @@ from sweeps.ledger import Ledger
 from sweeps.loggers import TrialLogs
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord
+from sweeps.replay import suggest_what_was_decided
 from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
@@ -131,7 +132,9 @@ def _search(
 ) -> tuple[TableSearcher, TrialScheduler]:
     """The two that decide, by the plan's scheduler."""
     if plan.takes_turns:
-        search = TurnSearch(plan, ledger, records, ledger.decisions(), earlier)
+        decisions = ledger.decisions()
+        records = suggest_what_was_decided(plan, ledger, records, decisions, earlier)
+        search = TurnSearch(plan, ledger, records, decisions, earlier)
         turns = TurnSearcher(search, ledger, on_end=on_end, fault=fault)
         return turns, TurnScheduler(search, turns)
     searcher = LedgerSearcher(plan, ledger, records, earlier=earlier, on_end=on_end, fault=fault)

@@ -6,7 +6,10 @@ trial that has come to the end of its turn is put down and may be taken up again
 budget is spent. Rebuilt from the ledger it decides as it would have; knows no Ray.
 """
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,10 +55,13 @@ class TurnSearch:
         self._studies = Studies(plan, earlier)
         self._num_decisions = 0
         self._sent: list[int] = []  # rows that were on their way when an earlier process ended
+        records, decisions = list(records), list(decisions)
         for record in records:
             self._take_up(record)
-        for decision in decisions:
+        for decision in live_decisions(decisions, records):
             self._remember(decision)
+        # A number that was given away is never given again, whatever came of it.
+        self._num_decisions = max((decision.number + 1 for decision in decisions), default=0)
 
     def next_turn(self) -> Turn | None:
         """What to train next; None when the budget is spent, or all that is worth training is being trained."""
@@ -69,12 +75,17 @@ class TurnSearch:
                 return self._send(step.row, step)
             suggestion = self._new(step.architecture)
             if suggestion is not None:
-                # The decision comes first: without its suggestion it is void, and the same one is made again.
+                # The decision comes first; `suggest_what_was_decided` does the rest for a process that dies here.
                 until = self._decide(suggestion, step)
                 self._ledger.suggest(suggestion)
                 row = self._add(suggestion)
                 self._trials[row].until = until
                 return self._turn(row)
+
+    def decide_anew(self) -> Turn | None:
+        """The next turn, leaving alone those that were on their way when an earlier process ended."""
+        self._sent.clear()
+        return self.next_turn()
 
     def hear(self, trial_id: str, *, seed_epoch: int, objective: float) -> None:
         """Takes an epoch's report; what was heard before changes nothing."""
@@ -137,15 +148,12 @@ class TurnSearch:
             sent: trial → the seed-epoch to which it had been sent.
         """
         for trial in self._trials:
-            record, heard = records[trial.trial_id], decision.heard.get(trial.trial_id)
-            has_ended = record.known_from is not None and record.known_from <= decision.number
-            stands_at = sent[trial.trial_id] if heard is None else heard
-            reached = max(record.objectives, default=0) if has_ended else stands_at
-            for seed_epoch, objective in record.objectives.items():
-                if seed_epoch <= reached:
-                    self.hear(trial.trial_id, seed_epoch=seed_epoch, objective=objective)
-            trial.state = record.state if has_ended else None
-            trial.until = None if has_ended or heard is None else sent[trial.trial_id]
+            then = as_at(decision, records[trial.trial_id], sent[trial.trial_id])
+            for seed_epoch, objective in then.objectives.items():
+                self.hear(trial.trial_id, seed_epoch=seed_epoch, objective=objective)
+            trial.state = then.state
+            is_on_its_way = then.state is None and trial.trial_id in decision.heard
+            trial.until = sent[trial.trial_id] if is_on_its_way else None
 
     @property
     def _whole(self) -> int:
@@ -242,14 +250,46 @@ class TurnSearch:
         self._studies.restore([trial.as_told()])
 
     def _remember(self, decision: Decision) -> None:
-        row = self._row_of.get(decision.trial_id)
-        if row is None:
-            return
-        self._num_decisions = decision.number + 1
+        row = self._row_of[decision.trial_id]
         trial = self._trials[row]
         if trial.state is None and trial.reached < decision.until:
             trial.until = decision.until
-            self._sent.append(row)
+            if row not in self._sent:
+                self._sent.append(row)
+
+
+def live_decisions(decisions: Sequence[Decision], records: Iterable[TrialRecord]) -> list[Decision]:
+    """Those that something followed from, in their order.
+
+    Void is one whose process died before the suggestion and whose trial was not suggested; or later, by another
+    decision: that one leads no less far, or trials with smaller numbers were begun in between.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, decision in reversed(list(enumerate(decisions))):
+        after = places[decision.trial_id]
+        if not after or decision.until < decisions[after[0]].until:
+            after.insert(0, place)
+    found, begun_at = set[int](), -1
+    for record in sorted(records, key=lambda record: record.suggestion.number):
+        of_trial = [place for place in places[record.suggestion.config.trial_id] if place > begun_at]
+        found.update(of_trial)
+        begun_at = min(of_trial, default=begun_at)
+    return [decision for place, decision in enumerate(decisions) if place in found]
+
+
+def as_at(decision: Decision, record: TrialRecord, sent: int) -> TrialRecord:
+    """A trial as it was known when a decision was made.
+
+    Args:
+        sent: the seed-epoch to which it had been sent.
+    """
+    has_ended = record.known_from is not None and record.known_from <= decision.number
+    reached = math.inf if has_ended else decision.heard.get(record.suggestion.config.trial_id, sent)
+    return replace(
+        record,
+        state=record.state if has_ended else None,
+        objectives={epoch: objective for epoch, objective in record.objectives.items() if epoch <= reached},
+    )
 
 
 def _chooser(plan: SweepPlan, scores: Scores) -> Allocator | Promotions:
