@@ -6,10 +6,11 @@ knew is in the rows: all smaller numbers had been suggested, and of their ends i
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sweeps.past_decisions import as_at, live_decisions
 from sweeps.plan import SweepPlan
 from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.studies import Studies
-from sweeps.turn_search import TurnSearch, as_at, live_decisions
+from sweeps.turn_search import TurnSearch
 from sweeps.turns import SearchLedger, Turn
 
 

@@ -158,7 +158,7 @@ def train_recorded(
 
     def report(*, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics) -> None:
         seed_epoch, objective = adopted.counted_in(config, seed_epoch=seed_epoch, objective=objective)
-        ledger.epoch(config, seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics)
+        objective = ledger.epoch(config, seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics)
         hear(EpochNews(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics))
 
     def record(result: SeedResult) -> None:

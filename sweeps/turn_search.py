@@ -6,14 +6,12 @@ trial that has come to the end of its turn is put down and may be taken up again
 budget is spent. Rebuilt from the ledger it decides as it would have; knows no Ray.
 """
 
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from sweeps.allocation import Allocator, Ladder, Promotions, Scores, Step
+from sweeps.past_decisions import as_at, live_decisions
 from sweeps.plan import SweepPlan
 from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.rungs import seed_milestones
@@ -256,40 +254,6 @@ class TurnSearch:
             trial.until = decision.until
             if row not in self._sent:
                 self._sent.append(row)
-
-
-def live_decisions(decisions: Sequence[Decision], records: Iterable[TrialRecord]) -> list[Decision]:
-    """Those that something followed from, in their order.
-
-    Void is one whose process died before the suggestion and whose trial was not suggested; or later, by another
-    decision: that one leads no less far, or trials with smaller numbers were begun in between.
-    """
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, decision in reversed(list(enumerate(decisions))):
-        after = places[decision.trial_id]
-        if not after or decision.until < decisions[after[0]].until:
-            after.insert(0, place)
-    found, begun_at = set[int](), -1
-    for record in sorted(records, key=lambda record: record.suggestion.number):
-        of_trial = [place for place in places[record.suggestion.config.trial_id] if place > begun_at]
-        found.update(of_trial)
-        begun_at = min(of_trial, default=begun_at)
-    return [decision for place, decision in enumerate(decisions) if place in found]
-
-
-def as_at(decision: Decision, record: TrialRecord, sent: int) -> TrialRecord:
-    """A trial as it was known when a decision was made.
-
-    Args:
-        sent: the seed-epoch to which it had been sent.
-    """
-    has_ended = record.known_from is not None and record.known_from <= decision.number
-    reached = math.inf if has_ended else decision.heard.get(record.suggestion.config.trial_id, sent)
-    return replace(
-        record,
-        state=record.state if has_ended else None,
-        objectives={epoch: objective for epoch, objective in record.objectives.items() if epoch <= reached},
-    )
 
 
 def _chooser(plan: SweepPlan, scores: Scores) -> Allocator | Promotions:

@@ -16,10 +16,11 @@ from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.allocation import Step
 from sweeps.ledger import Ledger
+from sweeps.past_decisions import live_decisions
 from sweeps.records import Decision, Suggestion, TrialRecord
 from sweeps.replay import ReplayDiffers, replay_turns, suggest_what_was_decided
 from sweeps.rung_settings import RungSettings
-from sweeps.turn_search import TurnSearch, live_decisions
+from sweeps.turn_search import TurnSearch
 from sweeps.turns import Turn
 
 _SEEDS, _EPOCHS = (1, 2), 4
