@@ -2,6 +2,7 @@
 
 Enters: the records of a ledger. Leaves: the suggestions, as the code of today makes them. What each
 knew is in the rows: all smaller numbers had been suggested, and of their ends it knew those that say so (`known_from`).
+A process that takes a sweep up makes in this way the one suggestion that may be missing: `suggest_what_was_decided`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
