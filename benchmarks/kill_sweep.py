@@ -1,18 +1,21 @@
 """Kills a sweep with SIGKILL at random moments, again and again, and says whether its results show it.
 
 python benchmarks/kill_sweep.py [--kills 20] [--storage local s3] [--schedulers seed_epochs adaptive]
+    [--concurrency 1 2]
 
 `jobs/sweep.py` runs a small real sweep on a Ray head of its own. The victim is drawn: the driver, with its whole
 process group; the process that trains; or the head, with all that runs on it. A moment is a random number of epochs
 and a random part of two seconds more or, where a restarted sweep has come so far already, so many seconds after its
-start. What has ended is started again, by the same command, until the sweep is at its end. Then its table is held to
-what holds of every sweep (sweep_consistency.py) and, at concurrency 1, to that of a sweep that nothing disturbed, row
-by row. The S3 is moto, in a process of its own. The kills of each store are shared out evenly among the schedulers,
-each of which has a sweep there.
+start: from the beginning to when all is trained, ends are recorded and the report is written. What has ended is started
+again, by the same command, until the sweep is at its end. Then its table is held to what holds of every sweep
+(sweep_consistency.py), its suggestions and decisions are made again from its rows (sweeps/replay.py) and, at
+concurrency 1, it is held to the table of a sweep that nothing disturbed, row by row. The S3 is moto, in a process of
+its own. On each store every scheduler has a sweep at every concurrency, which is killed so many times.
 """
 
 import argparse
 import contextlib
+import itertools
 import math
 import os
 import random
@@ -35,9 +38,13 @@ from benchmarks import sweep_consistency
 from benchmarks.machine import print_machine
 from benchmarks.ray_head import Head
 from benchmarks.results_table import moto
+from jobs.settings import JobSettings, parse_settings
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
+from sweeps import SweepPlan
+from sweeps.ledger import Ledger
+from sweeps.replay import ReplayDiffers, replay, replay_turns
 from sweeps.rungs import milestones
 
 _ROOT = Path(__file__).parents[1]
@@ -77,10 +84,10 @@ class Place:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=20, help="of every sweep")
     parser.add_argument("--storage", nargs="+", choices=("local", "s3"), default=["local", "s3"])
     parser.add_argument("--schedulers", nargs="+", choices=_SCHEDULERS, default=["seed_epochs", "adaptive"])
-    parser.add_argument("--concurrency", type=int, default=1)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 2], help="trials at once")
     parser.add_argument("--seed", type=int, default=0, help="of the victims and moments")
     arguments = parser.parse_args(argv)
     print_machine(("ray", "optuna", "torch", "moto"), num_cores=len(os.sched_getaffinity(0)))
@@ -89,25 +96,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(name)
         uris = {kind: stack.enter_context(_storage(kind, name)) for kind in arguments.storage}
         recordings = write_synthetic_dataset(folder / "recordings", num_clips_per_class=5)
-        for number, scheduler in enumerate(arguments.schedulers):
-            words = settings(scheduler, arguments.concurrency)
-            calm = Place(recordings=recordings, uri=f"{folder}/calm/{scheduler}", folder=folder / "calm")
+        for scheduler, concurrency in itertools.product(arguments.schedulers, arguments.concurrency):
+            words, name = settings(scheduler, concurrency), f"{scheduler}-{concurrency}"
+            calm = Place(recordings=recordings, uri=f"{folder}/calm/{name}", folder=folder / "calm")
             rows = undisturbed(words, calm)
-            num_kills, left = divmod(arguments.kills, len(arguments.schedulers))
             for kind, uri in uris.items():
-                place = Place(recordings=recordings, uri=f"{uri}/{scheduler}", folder=folder / kind / scheduler)
-                chance = random.Random(f"{arguments.seed} {kind} {scheduler}")
-                kills = kill_again_and_again(
-                    words, place, chance, num_kills + (number < left), in_all=len(rows["epochs"])
-                )
-                _print_kills(f"{scheduler} on {kind}, {len(rows['epochs'])} epochs undisturbed", kills)
+                place = Place(recordings=recordings, uri=f"{uri}/{name}", folder=folder / kind / name)
+                chance = random.Random(f"{arguments.seed} {kind} {name}")
+                kills = kill_again_and_again(words, place, chance, arguments.kills, in_all=len(rows["epochs"]))
+                _print_kills(f"{scheduler} on {kind}, {concurrency} at once, {len(rows['epochs'])} epochs", kills)
                 found = faults_of(open_store(place.uri), scheduler)
-                if arguments.concurrency == 1:
+                if concurrency == 1:
                     found += differences(read_tables(open_store(place.uri)), rows)
                 print("\n".join(f"  FAULT {fault}" for fault in found) or "  no fault", flush=True)
                 faults[kind] += found
+    num_kills = arguments.kills * len(arguments.schedulers) * len(arguments.concurrency)
     for kind, found in faults.items():
-        print(f"figure sweep.kills_survived_{kind} {0 if found else arguments.kills}")
+        print(f"figure sweep.kills_survived_{kind} {0 if found else num_kills}")
     return 1 if any(faults.values()) else 0
 
 
@@ -143,12 +148,12 @@ def kill_again_and_again(
     """Runs a sweep to its end through so many kills.
 
     Args:
-        in_all: epochs that the sweep trains, over which the kills are spread.
+        in_all: epochs that the sweep trains, over which the kills are spread, its end included.
 
     Raises:
-        RuntimeError: the sweep ended before it could be killed so often, or does not end.
+        RuntimeError: nothing happens any more, or the sweep does not end.
     """
-    moments = sorted(chance.choices(range(max(1, in_all - 3)), k=num_kills))
+    moments = sorted(chance.choices(range(in_all + 1), k=num_kills))
     victims = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=num_kills)
     found = []
     with contextlib.ExitStack() as stack:
@@ -156,8 +161,8 @@ def kill_again_and_again(
         stack.callback(run.end)
         for victim, moment in zip(victims, moments, strict=True):
             run.wait_for(moment, chance)
-            after_s = run.kill(victim)
-            found.append(Kill(victim=victim, num_epochs=run.num_epochs(), after_s=after_s))
+            killed, after_s = run.kill(victim)
+            found.append(Kill(victim=killed, num_epochs=run.num_epochs(), after_s=after_s))
             print(f"{time.strftime('%H:%M:%S')} {found[-1]}", file=sys.stderr, flush=True)
         run.finish()
     return found
@@ -179,25 +184,33 @@ class _Run:
         return sum(1 for _ in self._store.list("results/epochs/"))
 
     def wait_for(self, moment: int, chance: random.Random) -> None:
-        """Until so many epochs are there and a moment more; where they are there already, some seconds of the job."""
+        """Until so many epochs are there and a moment more; where they are there already, some seconds of the job.
+
+        A job that comes to its end before is started again, and then takes up a sweep that has ended.
+        """
         until_s = chance.uniform(0, 15) if self.num_epochs() >= moment else 0.0
         delay_s = chance.uniform(0, 2)
         for _ in self._looks():
-            if self.num_epochs() >= moment and self.age_s >= until_s:
+            if self._has_ended() or (self.num_epochs() >= moment and self.age_s >= until_s):
                 break
-            self._hold_alive()
         time.sleep(delay_s)
-        self._hold_alive()
+        self._has_ended()
 
-    def kill(self, victim: Victim) -> float:
-        """Kills, and starts again what does not by itself. Returns after how many seconds of the job that was."""
+    def kill(self, victim: Victim) -> tuple[Victim, float]:
+        """Kills, and starts again what does not by itself.
+
+        Returns:
+            What was killed, the driver where nothing is left to be trained, and after how many seconds of the job.
+        """
         if victim == "worker":
             for _ in self._looks():  # there is none between two trials
                 trainers = [pid for pid, words in self._head.processes().items() if _is_trainer(words)]
                 if trainers:
                     os.kill(trainers[0], signal.SIGKILL)
-                    return self.age_s
-                self._hold_alive()
+                    return victim, self.age_s
+                if self._has_ended():
+                    victim = "driver"
+                    break
         after_s = self.age_s
         if victim == "head":
             self._head.kill()
@@ -207,7 +220,7 @@ class _Run:
         if victim == "head":
             self._head = Head(num_cpus=2)
         self._start()
-        return after_s
+        return victim, after_s
 
     def finish(self) -> None:
         """Runs the job to its end; one that gave a trial up is run again, as its user would do it."""
@@ -241,12 +254,12 @@ class _Run:
             os.killpg(self._job.pid, signal.SIGKILL)
         self._job.wait()
 
-    def _hold_alive(self) -> None:
+    def _has_ended(self) -> bool:
+        """Whether the job was done, and starts it again; likewise where it has given a trial up, for example."""
         code = self._job.poll()
-        if code == 0:
-            raise RuntimeError("the sweep ended before it could be killed so often")
-        if code is not None:  # a trial was given up, for example
+        if code is not None:
             self._start()
+        return code == 0
 
     def _looks(self) -> Iterator[None]:
         deadline = time.monotonic() + _WAIT_S
@@ -268,8 +281,9 @@ def read_tables(store: ObjectStore) -> dict[str, pd.DataFrame]:
 def faults_of(store: ObjectStore, scheduler: str) -> list[str]:
     """What is wrong with the sweep by itself."""
     results, whole = ResultsTable(store), _EPOCHS * len(_SEEDS)
-    rows: dict[str, list[dict[str, Any]]] = {name: results.read(name).to_pylist() for name in sweep_consistency.KEYS}
-    found = sweep_consistency.row_faults(rows, num_seeds=len(_SEEDS))
+    names = (*sweep_consistency.KEYS, "failures")
+    rows: dict[str, list[dict[str, Any]]] = {name: results.read(name).to_pylist() for name in names}
+    found = sweep_consistency.row_faults(rows, seeds=_SEEDS, epochs=_EPOCHS) + _replay_faults(results, scheduler)
     if scheduler != "seed_epochs":
         budget = _BUDGET * _EPOCHS if scheduler == "adaptive" else math.inf
         return found + sweep_consistency.decision_faults(rows, whole=whole, budget=budget)
@@ -279,6 +293,22 @@ def faults_of(store: ObjectStore, scheduler: str) -> list[str]:
     found += sweep_consistency.stop_faults(rows, rungs, whole=whole)
     arrivals = sweep_consistency.arrivals(rows, rungs, _commit_times(store, rows))
     return found + sweep_consistency.rung_faults(arrivals, reduction_factor=_REDUCTION_FACTOR)
+
+
+def _replay_faults(results: ResultsTable, scheduler: str) -> list[str]:
+    """Suggestions and decisions that do not follow from what was known when they were made."""
+    (row,) = results.read("sweeps").to_pylist()
+    of_data = {name: row[name] for name in ("dataset", "fingerprint", "split_hash")}
+    searched = parse_settings(JobSettings, settings(scheduler, 1)).sweep
+    plan, ledger = SweepPlan(settings=searched, device="cpu", **of_data), Ledger(results, row["sweep_id"])
+    assert plan.sweep_id == row["sweep_id"]
+    records, decisions = ledger.records(), ledger.decisions()
+    try:
+        if plan.takes_turns:
+            return [] if list(replay_turns(plan, records, decisions)) else ["no turn is replayed"]
+        return [] if list(replay(plan, records)) else ["no suggestion is replayed"]
+    except ReplayDiffers as e:
+        return [f"replay differs: {e}"]
 
 
 def _commit_times(store: ObjectStore, rows: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, int], float]:

@@ -87,8 +87,8 @@ def score_of(number: int) -> float:
     return 1 - 1 / (number + 2)
 
 
-def stub_trainable(tune_config: dict[str, Any], context: Any) -> None:
-    """The same trial as Tune's function trainable, in a process of its own."""
+def stub_trainable(tune_config: dict[str, Any], context: Any, shares: Any, brake: Any) -> None:
+    """The same trial as Tune's function trainable, in a process of its own; of a real one's arguments it needs few."""
     trial = StubTrial(tune_config, Ledger(ResultsTable(context.store), context.sweep_id))
     while RESULT_DUPLICATE not in (result := trial.train()):
         tune.report({name: value for name, value in result.items() if name not in ("training_iteration", "done")})

@@ -44,8 +44,12 @@ class Arrival:
     is_spared: bool = False
 
 
-def row_faults(rows: Rows, *, num_seeds: int) -> list[str]:
-    """Rows twice, rows that lack what they belong to, trials that did not end once."""
+def row_faults(rows: Rows, *, seeds: Sequence[int], epochs: int) -> list[str]:
+    """Rows twice, rows that lack what they belong to, trials that did not end once, failures that are not recorded.
+
+    Args:
+        seeds: of every trial, in their order; each of so many epochs.
+    """
     found = []
     for table, key in KEYS.items():
         counts = Counter(tuple(row[name] for name in key) for row in rows[table])
@@ -63,13 +67,12 @@ def row_faults(rows: Rows, *, num_seeds: int) -> list[str]:
     numbers = sorted(row["number"] for row in rows["suggestions"])
     if numbers != list(range(len(numbers))):
         found.append(f"suggestions: numbers {numbers}")
-    return found + _end_faults(rows, num_seeds)
+    return found + _end_faults(rows) + _seed_faults(rows, seeds, epochs) + _prediction_faults(rows)
 
 
-def _end_faults(rows: Rows, num_seeds: int) -> list[str]:
+def _end_faults(rows: Rows) -> list[str]:
     epochs = _by_trial(rows["epochs"])
-    seeds = _by_trial(rows["seeds"])
-    predicted = {(row["trial_id"], row["seed"]) for row in rows["predictions"]}
+    not_finite = {row["trial_id"] for row in rows["failures"] if row["reason"] == "not_finite"}
     found = []
     for trial in rows["trials"]:
         trial_id, reached = trial["trial_id"], sorted(row["seed_epoch"] for row in epochs[trial["trial_id"]])
@@ -77,10 +80,40 @@ def _end_faults(rows: Rows, num_seeds: int) -> list[str]:
             found.append(f"{trial_id}: ended at {trial['seed_epochs']}, has epochs {reached}")
         elif reached and trial["objective"] != _at(epochs[trial_id], trial["seed_epochs"]):
             found.append(f"{trial_id}: its end has another objective than its last epoch")
-        if trial["state"] == "finished" and len(seeds[trial_id]) != num_seeds:
-            found.append(f"{trial_id}: finished with {len(seeds[trial_id])} of {num_seeds} seeds")
-    without = [row for row in rows["seeds"] if (row["trial_id"], row["seed"]) not in predicted]
-    return found + [f"{row['trial_id']}: seed {row['seed']} has no predictions" for row in without]
+        if trial["state"] == "failed" and trial_id not in not_finite:
+            found.append(f"{trial_id}: failed, and nothing says how")
+    return found
+
+
+def _seed_faults(rows: Rows, seeds: Sequence[int], epochs: int) -> list[str]:
+    """Trials whose rows in `seeds` are not those of the seeds that they came to the end of."""
+    found, of_trial = [], _by_trial(rows["seeds"])
+    for trial in rows["trials"]:
+        trial_id, num_whole = trial["trial_id"], trial["seed_epochs"] // epochs
+        there = sorted(row["seed"] for row in of_trial[trial_id])
+        if there != sorted(seeds[:num_whole]):
+            found.append(f"{trial_id}: ended at {trial['seed_epochs']} and has seeds {there}")
+        if trial["state"] == "finished" and num_whole != len(seeds):
+            found.append(f"{trial_id}: finished with {num_whole} of {len(seeds)} seeds")
+    return found
+
+
+def _prediction_faults(rows: Rows) -> list[str]:
+    """Seeds without predictions of every clip that others have some of, and predictions without their seed."""
+    clips: dict[tuple[str, int], set[tuple[str, str]]] = defaultdict(set)
+    for row in rows["predictions"]:
+        clips[row["trial_id"], row["seed"]].add((row["part"], row["clip_id"]))
+    all_clips = set[tuple[str, str]]().union(*clips.values())
+    with_row = {(row["trial_id"], row["seed"]) for row in rows["seeds"]}
+    found = [
+        f"{trial_id}: seed {seed} has predictions and no row of its own"
+        for trial_id, seed in sorted(clips.keys() - with_row)
+    ]
+    for trial_id, seed in sorted(with_row):
+        missing = all_clips - clips[trial_id, seed]
+        if missing or not all_clips:
+            found.append(f"{trial_id}: seed {seed} has no predictions of {len(missing) or 'any'} clips")
+    return found
 
 
 def arrivals(rows: Rows, milestones: Sequence[int], times: Times | None = None) -> list[Arrival]:

@@ -6,7 +6,9 @@ Trials train nothing. `run_sweep` runs as ever, with Tune's own controller, our 
 the actors are objects of the driver's process (actors_in_process.py), so that thousands of trials take minutes. Plain
 Ray Tune with ASHA runs in the same way, with random values and the loggers it brings. What both cost with a process for
 every trial is measured with few trials, last. Three things are told apart: the driver; Optuna's suggestions, whose time
-grows with the trials that a study has seen; and the commits that a trial's own process makes.
+grows with the trials that a study has seen; and the commits that a trial's own process makes. Plain Tune's values are
+random, so figures of the driver, its ratios to plain Tune's and the worst growth are without Optuna; what its
+suggestions cost and how they grow are figures of their own, `sweep.optuna_…` and `sweep.overhead_with_optuna_vs_tune`.
 
 One sweep gives a row for every size: what it had cost when so many trials had ended. There all is read by a process
 that takes the sweep up (the first one gathers the small commits, the next ones find few objects) and by a leaderboard.
@@ -127,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if num_process_trials:
         processes = _in_own_process(measure_processes, num_process_trials, num_epochs)
         _print_processes(processes, num_process_trials)
-    _print_figures({"local": local, "s3": s3}, plain)
+    print_figures({"local": local, "s3": s3}, plain)
     if num_process_trials:
         print(f"figure sweep.overhead_vs_tune_with_processes {processes[0] / processes[1]:.2f}")
     return 0
@@ -312,19 +314,23 @@ def _print_processes(seconds: tuple[float, float], num_trials: int) -> None:
     print(f"\na process a trial, {num_trials} trials: ours {ours:.2f} s a trial, plain Ray Tune {plain:.2f} s")
 
 
-def _print_figures(ours: dict[str, list[Mark]], plain: list[Mark]) -> None:
+def print_figures(ours: dict[str, list[Mark]], plain: list[Mark]) -> None:
     """Of the largest sweeps; seconds as ratios where there is something to compare."""
     last = ours["local"][-1]
-    print(f"figure sweep.overhead_vs_tune {(last.driver_s + last.commits_s) / plain[-1].driver_s:.2f}")
+    ours_s = last.driver_s + last.commits_s
+    print(f"figure sweep.overhead_vs_tune {ours_s / plain[-1].driver_s:.2f}")
+    print(f"figure sweep.overhead_with_optuna_vs_tune {(ours_s + last.optuna_s) / plain[-1].driver_s:.2f}")
     print(f"figure sweep.driver_vs_tune {last.driver_s / plain[-1].driver_s:.2f}")
     for where, marks in ours.items():
         last = marks[-1]
         print(f"figure sweep.ms_per_report_{where} {1e3 * (last.reports_s + last.commits_s) / last.num_reports:.2f}")
         print(f"figure sweep.ms_per_trial_{where} {1e3 * last.trials_s / last.num_trials:.1f}")
+        print(f"figure sweep.optuna_ms_per_trial_{where} {1e3 * last.optuna_s / last.num_trials:.1f}")
         if len(marks) > 1:
+            print(f"figure sweep.optuna_growth_{where} {growth(marks, _GROWING['optuna']):.2f}")
             slopes = {name: growth(marks, of) for name, of in _GROWING.items() if name != "optuna"}
             worst = max(slopes, key=lambda name: slopes[name])
-            print(f"figure sweep.worst_growth_{where} {slopes[worst]:.2f} ({worst.replace('_', ' ')})")
+            print(f"figure sweep.worst_growth_{where} {slopes[worst]:.2f} ({worst.replace('_', ' ')}, Optuna aside)")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Enters: suggestions, epochs, seeds, ends and failures, each as one commit with a
 """
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import math
@@ -13,14 +14,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from storage.chosen_trials import read_trials
 from storage.compaction import compact
 from storage.errors import StorageError
 from storage.generations import Partition
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
+from sweeps.prediction_rows import as_recorded, prediction_rows
 from sweeps.records import Decision, SeedScore, Suggestion, TrialRecord, TrialState
 from training import SeedResult, TrialConfig
-from training.metrics import Evaluation
 from training.progress import EpochMetrics
 
 # Reading so many commits takes a second and more; brought together, a tenth of it (benchmarks/sweep_overhead.py).
@@ -34,6 +36,7 @@ class Ledger:
 
     def __init__(self, results: ResultsTable, sweep_id: str) -> None:
         self._results, self.sweep_id = results, sweep_id
+        self._reopened: set[str] = set()  # finished trials that are trained again, as rows of them are lost
 
     @property
     def store(self) -> ObjectStore:
@@ -88,13 +91,14 @@ class Ledger:
             return
         stored = {row["number"]: row["trial_id"] for row in self._rows("suggestions", "number", "trial_id")}
         if stored[suggestion.number] != suggestion.config.trial_id:
-            raise StorageError(
-                f"another process is running the sweep {self.sweep_id} on this store. Wait for it to end, or stop it, "
-                "and run the same command again."
-            )
+            raise self._other_process()
 
     def decide(self, decision: Decision) -> None:
-        """Records a decision before anything follows from it. One about a trial that is not suggested is void."""
+        """Records a decision before anything follows from it. One about a trial that is not suggested is void.
+
+        Raises:
+            StorageError: another process has given this number to another decision.
+        """
         row = {
             "decision": decision.number,
             "trial_id": decision.trial_id,
@@ -104,7 +108,11 @@ class Ledger:
             "decided_at": _now(),
             "heard": json.dumps(dict(decision.heard)),
         }
-        self._commit("decisions", f"decision{decision.number:06d}-{decision.trial_id}-{decision.until:05d}", [row])
+        if self._commit("decisions", f"decision{decision.number:06d}", [row]):
+            return
+        stored = [(of.trial_id, of.until) for of in self.decisions() if of.number == decision.number]
+        if stored != [(decision.trial_id, decision.until)]:
+            raise self._other_process()
 
     def decisions(self) -> list[Decision]:
         """In the order of their numbers."""
@@ -122,7 +130,12 @@ class Ledger:
 
     def epoch(
         self, config: TrialConfig, *, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics
-    ) -> None:
+    ) -> float:
+        """Records an epoch.
+
+        Returns:
+            Its objective in the table: of two processes that trained it, and came to different numbers, the first's.
+        """
         row = {
             "trial_id": config.trial_id,
             "architecture": config.architecture,
@@ -131,7 +144,10 @@ class Ledger:
             "objective": objective,
             **{name: getattr(metrics, name) for name in EpochMetrics.__slots__},
         }
-        self._commit("epochs", f"{config.trial_id}-seed{seed}-epoch{metrics.epoch:04d}", [row])
+        if self._commit("epochs", f"{config.trial_id}-seed{seed}-epoch{metrics.epoch:04d}", [row]):
+            return objective
+        recorded = {(of["seed"], of["epoch"]): of["objective"] for of in self._of_trial("epochs", config)}
+        return float(recorded[seed, metrics.epoch])
 
     def has_predictions(self, config: TrialConfig, seed: int) -> bool:
         """Whether a seed's predictions are there, by this process or another one; they are never replaced."""
@@ -147,14 +163,15 @@ class Ledger:
         return found[config.trial_id, seed]
 
     def seed(self, config: TrialConfig, result: SeedResult) -> None:
-        """Records predictions first: a row in `seeds` means that its predictions are there."""
+        """Records predictions first: a row in `seeds` means that its predictions are there, and is what they say."""
         name = f"{config.trial_id}-seed{result.seed}"
         predictions = [
             row
             for part, evaluation in (("validation", result.validation), ("test", result.test))
-            for row in _prediction_rows(config, result.seed, part, evaluation)
+            for row in prediction_rows(config, result.seed, part, evaluation)
         ]
-        self._commit("predictions", name, predictions)
+        if not self._commit("predictions", name, predictions):
+            result = self._with_recorded_predictions(config, result)
         row = {
             "trial_id": config.trial_id,
             "architecture": config.architecture,
@@ -180,6 +197,16 @@ class Ledger:
         }
         self._commit("seeds", name, [row])
 
+    def _with_recorded_predictions(self, config: TrialConfig, result: SeedResult) -> SeedResult:
+        """What an earlier process, which may have come to other numbers, predicted; it may have recorded no more."""
+        rows = [row for row in self._of_trial("predictions", config) if row["seed"] == result.seed]
+        parts = {part: [row for row in rows if row["part"] == part] for part in ("validation", "test")}
+        return dataclasses.replace(
+            result,
+            validation=as_recorded(result.validation, parts["validation"]),
+            test=as_recorded(result.test, parts["test"]),
+        )
+
     def end(
         self,
         suggestion: Suggestion,
@@ -189,6 +216,11 @@ class Ledger:
         objective: float | None,
         known_from: int | None = None,
     ) -> None:
+        """Records how a trial ended.
+
+        Raises:
+            StorageError: another process has recorded another end.
+        """
         row = {
             "trial_id": suggestion.config.trial_id,
             "number": suggestion.number,
@@ -199,7 +231,12 @@ class Ledger:
             "ended_at": _now(),
             "known_from": known_from,
         }
-        self._commit("trials", suggestion.config.trial_id, [row])
+        if self._commit("trials", suggestion.config.trial_id, [row]) or row["trial_id"] in self._reopened:
+            return
+        columns = ("state", "seed_epochs", "objective")
+        (stored,) = self._of_trial("trials", suggestion.config)
+        if any(stored[column] != row[column] for column in columns):
+            raise self._other_process()
 
     def failure(self, trial_id: str, *, reason: str, detail: str) -> None:
         """Records a failure; each one is an event of its own."""
@@ -228,7 +265,8 @@ class Ledger:
         objectives: dict[str, dict[int, float]] = defaultdict(dict)
         for row in self._rows("epochs", "trial_id", "seed_epoch", "objective"):
             objectives[row["trial_id"]][row["seed_epoch"]] = row["objective"]
-        ended = {row["trial_id"]: row for row in self._rows("trials", "trial_id", "state", "objective", "known_from")}
+        of_end = ("state", "seed_epochs", "objective", "known_from")
+        ended = {row["trial_id"]: row for row in self._rows("trials", "trial_id", *of_end)}
         suggested = self._rows("suggestions")
         lost = ended.keys() - {row["trial_id"] for row in suggested}
         if lost:
@@ -251,12 +289,16 @@ class Ledger:
             state = end.get("state")
             if state == "finished" and not {(row["trial_id"], seed) for seed in suggestion.config.seeds} <= whole:
                 state = None
+                self._reopened.add(row["trial_id"])
+            curve = objectives[row["trial_id"]]
+            if state is not None:  # a process that outlived its driver may have trained further
+                curve = {epoch: objective for epoch, objective in curve.items() if epoch <= end["seed_epochs"]}
             records.append(
                 TrialRecord(
                     suggestion=suggestion,
                     state=state,
                     objective=end.get("objective") if state else None,
-                    objectives=dict(sorted(objectives[row["trial_id"]].items())),
+                    objectives=dict(sorted(curve.items())),
                     measured=measured[row["trial_id"]],
                     known_from=end.get("known_from") if state else None,
                 )
@@ -278,9 +320,18 @@ class Ledger:
         predicted = self._results.commits("predictions", sweep_id=self.sweep_id)
         return {(trial_id, seed) for trial_id, seed in with_row if f"{trial_id}-seed{seed}" in predicted}
 
+    def _other_process(self) -> StorageError:
+        return StorageError(
+            f"another process is running the sweep {self.sweep_id} on this store. Wait for it to end, or stop it, "
+            "and run the same command again."
+        )
+
     def _commit(self, table: str, commit: str, rows: list[dict[str, Any]]) -> bool:
         rows = [{"sweep_id": self.sweep_id, **row} for row in rows]
         return self._results.commit(table, sweep_id=self.sweep_id, commit=commit, rows=rows)
+
+    def _of_trial(self, table: str, config: TrialConfig) -> list[dict[str, Any]]:
+        return read_trials(self._results, table, sweep_id=self.sweep_id, trial_ids=[config.trial_id]).to_pylist()
 
     def _rows(self, table: str, *columns: str) -> list[dict[str, Any]]:
         """Of these columns; of all where none is named."""
@@ -295,23 +346,6 @@ def _measured(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[int, dict[
             name: float(value) for name, value in of_seed.items() if value is not None
         }
     return found
-
-
-def _prediction_rows(config: TrialConfig, seed: int, part: str, evaluation: Evaluation) -> list[dict[str, Any]]:
-    return [
-        {
-            "trial_id": config.trial_id,
-            "seed": seed,
-            "part": part,
-            "clip_id": clip_id,
-            "label": int(evaluation.first_label[row]),
-            "labels": evaluation.has_label[row].nonzero()[0].tolist(),
-            "predicted": int(evaluation.predicted[row]),
-            "probabilities": evaluation.probabilities[row].tolist(),
-            "group": evaluation.groups[row],
-        }
-        for row, clip_id in enumerate(evaluation.clip_ids)
-    ]
 
 
 def _now() -> datetime.datetime:

@@ -2,15 +2,17 @@
 
 Enters: the records of a ledger. Leaves: the suggestions, as the code of today makes them. What each
 knew is in the rows: all smaller numbers had been suggested, and of their ends it knew those that say so (`known_from`).
+A process that takes a sweep up makes in this way the one suggestion that may be missing: `suggest_what_was_decided`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from sweeps.past_decisions import as_at, live_decisions
 from sweeps.plan import SweepPlan
 from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.studies import Studies
 from sweeps.turn_search import TurnSearch
-from sweeps.turns import Turn
+from sweeps.turns import SearchLedger, Turn
 
 
 class ReplayDiffers(Exception):
@@ -82,12 +84,38 @@ def replay_turns(
     by_id = {record.suggestion.config.trial_id: record for record in records}
     search = TurnSearch(plan, _NoLedger(), (), (), earlier)
     sent: dict[str, int] = {}
-    for decision in decisions:
-        if decision.trial_id not in by_id:  # void: its process died before the suggestion
-            continue
+    for decision in live_decisions(decisions, records):
         search.stand_as_at(decision, by_id, sent)
         recorded, turn = by_id[decision.trial_id].suggestion, search.next_turn()
         if turn is None or (turn.suggestion, turn.until) != (recorded, decision.until):
             raise ReplayDiffers(recorded, turn.suggestion if turn else None)
         sent[decision.trial_id] = decision.until
         yield turn
+
+
+def suggest_what_was_decided(
+    plan: SweepPlan,
+    ledger: SearchLedger,
+    records: Sequence[TrialRecord],
+    decisions: Sequence[Decision],
+    earlier: Sequence[TrialRecord] = (),
+) -> list[TrialRecord]:
+    """Does what a process did not come to that died between a decision and the suggestion of the trial to begin.
+
+    The suggestion follows from what was known when it was decided, which is not what is known now. Where this code or
+    its packages suggest otherwise than the ones that decided, the decision stays void.
+
+    Returns:
+        The records, the suggested trial's among them.
+    """
+    by_id = {record.suggestion.config.trial_id: record for record in records}
+    if not decisions or decisions[-1].trial_id in by_id:
+        return list(records)
+    *before, last = decisions
+    sent = {decision.trial_id: decision.until for decision in live_decisions(before, records)}
+    then = [as_at(last, record, sent[trial_id]) for trial_id, record in by_id.items() if trial_id in sent]
+    turn = TurnSearch(plan, _NoLedger(), then, before, earlier).decide_anew()
+    if turn is None or (turn.suggestion.config.trial_id, turn.until) != (last.trial_id, last.until):
+        return list(records)
+    ledger.suggest(turn.suggestion)
+    return [*records, TrialRecord(suggestion=turn.suggestion, state=None, objective=None, objectives={})]

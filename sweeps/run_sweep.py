@@ -20,11 +20,13 @@ from storage.model_file import delete_models
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.beginning import begin
+from sweeps.brake import Brake
 from sweeps.fault import Fault
 from sweeps.ledger import Ledger
 from sweeps.loggers import TrialLogs
 from sweeps.plan import SweepPlan
 from sweeps.records import TrialRecord
+from sweeps.replay import suggest_what_was_decided
 from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
@@ -33,6 +35,8 @@ from sweeps.turn_search import TurnSearch
 from sweeps.turn_tune import TurnScheduler, TurnSearcher
 from sweeps.watch import SweepProgress, Watch
 from training import TrialData
+
+_PUT_DOWN_S = 10.0  # for checkpoints, when the driver ends; `ray job stop` itself waits 3 s after SIGTERM
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +135,9 @@ def _search(
 ) -> tuple[TableSearcher, TrialScheduler]:
     """The two that decide, by the plan's scheduler."""
     if plan.takes_turns:
-        search = TurnSearch(plan, ledger, records, ledger.decisions(), earlier)
+        decisions = ledger.decisions()
+        records = suggest_what_was_decided(plan, ledger, records, decisions, earlier)
+        search = TurnSearch(plan, ledger, records, decisions, earlier)
         turns = TurnSearcher(search, ledger, on_end=on_end, fault=fault)
         return turns, TurnScheduler(search, turns)
     searcher = LedgerSearcher(plan, ledger, records, earlier=earlier, on_end=on_end, fault=fault)
@@ -152,8 +158,9 @@ def _tune(
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the results table is the log
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # likewise: no snapshot of all trials every few seconds
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a banner even at verbosity 0
+    brake = Brake()
     trainable = tune.with_resources(
-        tune.with_parameters(train_trial, context=context, shares=shares),
+        tune.with_parameters(train_trial, context=context, shares=shares, brake=brake),
         lambda tune_config: tune.PlacementGroupFactory([shares.of(tune_config).bundle]),
     )
     with tempfile.TemporaryDirectory(prefix="melsweep-tune-") as folder:
@@ -174,7 +181,13 @@ def _tune(
                 callbacks=[watch],
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C; SIGTERM, as of `ray job stop`
+            brake.pull(patience_s=_PUT_DOWN_S)
+            raise
+        finally:
+            brake.close()
 
 
 def _clean_up(plan: SweepPlan, store: ObjectStore, record: TrialRecord) -> None:

@@ -129,8 +129,9 @@ def _measurement(
     plan: SweepPlan, architecture: str, context: ray.ObjectRef, spot: Spot, recorded: Measurements
 ) -> Measurement:
     config = plan.trial_config(architecture, largest_values(plan.space(architecture)))
-    found = recorded.recorded().get((config.trial_id, spot.in_words))
+    key = (config.trial_id, spot.in_words)
+    found = recorded.recorded().get(key)
     if found is None:
-        found = measure(config, context, spot)
-        recorded.record(found)
+        recorded.record(measure(config, context, spot))
+        found = recorded.recorded()[key]  # the first one's, where two processes measured at once
     return found

@@ -16,6 +16,7 @@ from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.adoption import NOTHING, Adopted
+from sweeps.brake import Brake
 from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.trial_news import told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
@@ -83,13 +84,14 @@ def checkpoint_prefix(sweep_id: str, trial_id: str) -> str:
     return f"checkpoints/{sweep_id}/{trial_id}"
 
 
-def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: TrialShares) -> None:
+def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: TrialShares, brake: Brake) -> None:
     """Ray Tune's function trainable.
 
     Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
     memory that runs out beside others with `out_of_memory`, so that the searcher hands it out once more, alone. Other
     errors, memory that a trial alone has too little of among them, are recorded and raised, so that Tune tries again
-    from the newest checkpoint and leaves the trial open in the end.
+    from the newest checkpoint and leaves the trial open in the end. Where the driver ends in the middle and pulls the
+    brake, the trial stores a checkpoint and nobody hears of it any more.
     A process runs many trials, one after the other; one in which a trial has raised runs no other.
     """
 
@@ -99,9 +101,11 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
         # Returns once Tune has decided; if the scheduler stops the trial, Tune raises SystemExit here.
         result = {"seed": news.seed, "seed_epoch": news.seed_epoch, "objective": news.objective}
         seeds, ended[:] = list(ended), []
-        tune.report({**result, "epoch": news.metrics.epoch, **told(news.metrics, seeds)})
+        with mine.at_rest():
+            tune.report({**result, "epoch": news.metrics.epoch, **told(news.metrics, seeds)})
 
     config = TrialConfig.from_dict(tune_config["configuration"])
+    mine = brake.of(config.trial_id)
     num_threads = shares.num_threads(tune_config)
     if num_threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(num_threads)
@@ -109,8 +113,12 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "600"
     end = {}
     try:
-        if isinstance(train_recorded(config, context, hear, ended.append), FailedTraining):
+        with mine.training():
+            trained = train_recorded(config, context, hear, ended.append, pause=mine.is_pulled)
+        if isinstance(trained, FailedTraining):
             end = {"failed": True}
+    except Paused:
+        return
     except OutOfMemory:
         if not shares.may_be_alone(tune_config):
             raise
@@ -158,7 +166,7 @@ def train_recorded(
 
     def report(*, seed: int, seed_epoch: int, objective: float, metrics: EpochMetrics) -> None:
         seed_epoch, objective = adopted.counted_in(config, seed_epoch=seed_epoch, objective=objective)
-        ledger.epoch(config, seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics)
+        objective = ledger.epoch(config, seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics)
         hear(EpochNews(seed=seed, seed_epoch=seed_epoch, objective=objective, metrics=metrics))
 
     def record(result: SeedResult) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from sweeps.allocation import Allocator, Ladder, Promotions, Scores, Step
+from sweeps.past_decisions import as_at, live_decisions
 from sweeps.plan import SweepPlan
 from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.rungs import seed_milestones
@@ -52,10 +53,13 @@ class TurnSearch:
         self._studies = Studies(plan, earlier)
         self._num_decisions = 0
         self._sent: list[int] = []  # rows that were on their way when an earlier process ended
+        records, decisions = list(records), list(decisions)
         for record in records:
             self._take_up(record)
-        for decision in decisions:
+        for decision in live_decisions(decisions, records):
             self._remember(decision)
+        # A number that was given away is never given again, whatever came of it.
+        self._num_decisions = max((decision.number + 1 for decision in decisions), default=0)
 
     def next_turn(self) -> Turn | None:
         """What to train next; None when the budget is spent, or all that is worth training is being trained."""
@@ -69,12 +73,17 @@ class TurnSearch:
                 return self._send(step.row, step)
             suggestion = self._new(step.architecture)
             if suggestion is not None:
-                # The decision comes first: without its suggestion it is void, and the same one is made again.
+                # The decision comes first; `suggest_what_was_decided` does the rest for a process that dies here.
                 until = self._decide(suggestion, step)
                 self._ledger.suggest(suggestion)
                 row = self._add(suggestion)
                 self._trials[row].until = until
                 return self._turn(row)
+
+    def decide_anew(self) -> Turn | None:
+        """The next turn, leaving alone those that were on their way when an earlier process ended."""
+        self._sent.clear()
+        return self.next_turn()
 
     def hear(self, trial_id: str, *, seed_epoch: int, objective: float) -> None:
         """Takes an epoch's report; what was heard before changes nothing."""
@@ -137,15 +146,12 @@ class TurnSearch:
             sent: trial → the seed-epoch to which it had been sent.
         """
         for trial in self._trials:
-            record, heard = records[trial.trial_id], decision.heard.get(trial.trial_id)
-            has_ended = record.known_from is not None and record.known_from <= decision.number
-            stands_at = sent[trial.trial_id] if heard is None else heard
-            reached = max(record.objectives, default=0) if has_ended else stands_at
-            for seed_epoch, objective in record.objectives.items():
-                if seed_epoch <= reached:
-                    self.hear(trial.trial_id, seed_epoch=seed_epoch, objective=objective)
-            trial.state = record.state if has_ended else None
-            trial.until = None if has_ended or heard is None else sent[trial.trial_id]
+            then = as_at(decision, records[trial.trial_id], sent[trial.trial_id])
+            for seed_epoch, objective in then.objectives.items():
+                self.hear(trial.trial_id, seed_epoch=seed_epoch, objective=objective)
+            trial.state = then.state
+            is_on_its_way = then.state is None and trial.trial_id in decision.heard
+            trial.until = sent[trial.trial_id] if is_on_its_way else None
 
     @property
     def _whole(self) -> int:
@@ -242,14 +248,12 @@ class TurnSearch:
         self._studies.restore([trial.as_told()])
 
     def _remember(self, decision: Decision) -> None:
-        row = self._row_of.get(decision.trial_id)
-        if row is None:
-            return
-        self._num_decisions = decision.number + 1
+        row = self._row_of[decision.trial_id]
         trial = self._trials[row]
         if trial.state is None and trial.reached < decision.until:
             trial.until = decision.until
-            self._sent.append(row)
+            if row not in self._sent:
+                self._sent.append(row)
 
 
 def _chooser(plan: SweepPlan, scores: Scores) -> Allocator | Promotions:

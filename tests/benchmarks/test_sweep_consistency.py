@@ -1,6 +1,7 @@
 """What is held against a sweep that was killed finds each kind of fault, and none in a sound sweep."""
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,13 +16,15 @@ from benchmarks.sweep_consistency import (
 )
 
 MILESTONES = (1, 2)
-_SEED = 5
+_SEEDS = (5, 6)
 
 
-def sweep(curves: list[list[float]], *, whole: int = 3, untuned: int | None = None) -> dict[str, list[dict[str, Any]]]:
+def sweep(
+    curves: list[list[float]], *, whole: int = 3, epochs: int = 3, untuned: int | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """Rows of a sweep whose trials ran one after the other; those with a whole curve have finished."""
     rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("suggestions", "decisions", "trials", "epochs", "seeds", "predictions")
+        name: [] for name in ("suggestions", "decisions", "trials", "epochs", "seeds", "predictions", "failures")
     }
     for number, curve in enumerate(curves):
         trial = {"trial_id": f"t{number}", "architecture": "cnn"}
@@ -30,10 +33,15 @@ def sweep(curves: list[list[float]], *, whole: int = 3, untuned: int | None = No
         state = "finished" if len(curve) == whole else "stopped"
         end = {"number": number, "state": state, "seed_epochs": len(curve), "objective": curve[-1]}
         rows["trials"].append({**trial, **end, "ended_at": datetime.datetime.fromtimestamp(10.0 * number + 9)})
-        if state == "finished":
-            rows["seeds"].append({**trial, "seed": _SEED})
-            rows["predictions"].append({**trial, "seed": _SEED, "part": "test", "clip_id": "a"})
+        for seed in _SEEDS[: len(curve) // epochs]:
+            rows["seeds"].append({**trial, "seed": seed})
+            answer = {**trial, "seed": seed}
+            rows["predictions"] += [{**answer, "part": part, "clip_id": part[0]} for part in ("validation", "test")]
     return rows
+
+
+def faults_of_rows(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
+    return row_faults(rows, seeds=_SEEDS[:1], epochs=3)
 
 
 SOUND = [[0.5, 0.6, 0.7], [0.4], [0.6, 0.5]]  # by halves: the second is below the best of two, the third above it
@@ -46,24 +54,70 @@ def faults_at_rungs(rows: dict[str, list[dict[str, Any]]]) -> list[str]:
 class TestRows:
     def test_a_sound_sweep_has_no_fault(self) -> None:
         rows = sweep(SOUND)
-        assert row_faults(rows, num_seeds=1) == stop_faults(rows, MILESTONES, whole=3) == faults_at_rungs(rows) == []
+        assert faults_of_rows(rows) == stop_faults(rows, MILESTONES, whole=3) == faults_at_rungs(rows) == []
 
     @pytest.mark.parametrize("table", ["suggestions", "trials", "epochs", "seeds", "predictions"])
     def test_a_row_twice_and_a_lost_row_are_found(self, table: str) -> None:
         twice, lost = sweep(SOUND), sweep(SOUND)
         twice[table].append(twice[table][-1])
-        del lost[table][0]
-        assert row_faults(twice, num_seeds=1)
-        assert row_faults(lost, num_seeds=1)
+        del lost[table][:2]
+        assert faults_of_rows(twice)
+        assert faults_of_rows(lost)
 
     def test_an_end_that_differs_from_the_last_epoch_is_found(self) -> None:
         rows = sweep(SOUND)
         rows["trials"][1]["objective"] = 0.9
-        assert row_faults(rows, num_seeds=1) == ["t1: its end has another objective than its last epoch"]
+        assert faults_of_rows(rows) == ["t1: its end has another objective than its last epoch"]
 
     def test_a_trial_that_was_stopped_between_rungs_is_found(self) -> None:
         rows = sweep([[0.5, 0.6, 0.7], [0.4, 0.4, 0.4]], whole=4)
         assert [fault.split(":")[0] for fault in stop_faults(rows, MILESTONES, whole=4)] == ["t0", "t1"]
+
+
+class TestSeeds:
+    """A trial of two seeds with two epochs each has finished, one was stopped after a seed, one after an epoch."""
+
+    def faults(self, change: Callable[[dict[str, list[dict[str, Any]]]], object]) -> list[str]:
+        rows = sweep([[0.5, 0.5, 0.6, 0.6], [0.5, 0.6], [0.4]], whole=4, epochs=2)
+        change(rows)
+        return row_faults(rows, seeds=_SEEDS, epochs=2)
+
+    def test_a_sound_sweep_has_no_fault(self) -> None:
+        assert self.faults(lambda rows: None) == []
+
+    def test_a_lost_seed_of_a_trial_that_was_stopped_later_is_found(self) -> None:
+        assert self.faults(lambda rows: rows["seeds"].pop()) == [
+            "t1: ended at 2 and has seeds []",
+            "t1: seed 5 has predictions and no row of its own",
+        ]
+
+    def test_a_lost_seed_is_found_though_its_predictions_are_lost_too(self) -> None:
+        def lose(rows: dict[str, list[dict[str, Any]]]) -> None:
+            rows["seeds"].pop()
+            del rows["predictions"][-2:]
+
+        assert self.faults(lose) == ["t1: ended at 2 and has seeds []"]
+
+    def test_a_seed_of_a_trial_that_never_came_to_its_end_is_found(self) -> None:
+        def add(rows: dict[str, list[dict[str, Any]]]) -> None:
+            rows["seeds"].append({**rows["seeds"][0], "trial_id": "t2"})
+            rows["predictions"] += [{**row, "trial_id": "t2"} for row in rows["predictions"][:2]]
+
+        assert self.faults(add) == ["t2: ended at 1 and has seeds [5]"]
+
+    def test_the_predictions_of_a_clip_or_a_part_that_are_missing_are_found(self) -> None:
+        assert self.faults(lambda rows: rows["predictions"].pop(2)) == ["t0: seed 6 has no predictions of 1 clips"]
+
+    def test_an_end_that_became_a_failure_is_found_and_a_recorded_failure_is_none(self) -> None:
+        assert self.faults(lambda rows: rows["trials"][2].update(state="failed")) == [
+            "t2: failed, and nothing says how"
+        ]
+
+        def fail(rows: dict[str, list[dict[str, Any]]]) -> None:
+            rows["trials"][2]["state"] = "failed"
+            rows["failures"].append({"trial_id": "t2", "reason": "not_finite"})
+
+        assert self.faults(fail) == []
 
 
 class TestRungs:

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ def _mark(num_trials: int, seconds: float) -> Mark:
 def test_growth_is_the_power_of_the_number_of_trials(power: float) -> None:
     marks = [_mark(num_trials, 0.1 * num_trials**power) for num_trials in (500, 1000, 2000, 5000)]
     assert growth(marks, lambda mark: mark.driver_s) == pytest.approx(power)
+
+
+def test_what_optuna_costs_is_told_beside_figures_that_leave_it_out(capsys: pytest.CaptureFixture[str]) -> None:
+    marks = [replace(_mark(num_trials, num_trials), optuna_s=0.001 * num_trials**2) for num_trials in (500, 1000)]
+    marks = [replace(mark, restart_s=1.0, again_s=1.0, board_s=1.0) for mark in marks]
+    sweep_overhead.print_figures({"local": marks}, marks)
+    figures = dict(line.split(" ", 2)[1:] for line in capsys.readouterr().out.splitlines())
+    assert figures["sweep.optuna_growth_local"] == "2.00"
+    assert figures["sweep.optuna_ms_per_trial_local"] == "1000.0"
+    assert figures["sweep.overhead_vs_tune"] == "1.50"
+    assert figures["sweep.overhead_with_optuna_vs_tune"] == "2.00"
+    assert figures["sweep.worst_growth_local"] == "1.00 (reports, Optuna aside)"
 
 
 @pytest.mark.usefixtures("ray_local")

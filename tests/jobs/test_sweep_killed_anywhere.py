@@ -1,6 +1,6 @@
 """A real sweep whose driver, training process and Ray head are killed at random moments, on a disk and on S3.
 
-`MELSWEEP_KILLS` says how often each sweep is killed (benchmarks/kill_sweep.py does it 20 times a store), and
+`MELSWEEP_KILLS` says how often each sweep is killed (benchmarks/kill_sweep.py does it 20 times), and
 `MELSWEEP_KILL_SEED` at which moments.
 """
 

@@ -11,6 +11,8 @@ from cluster.session import ClusterResources, NodeResources
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
+from sweeps import shares as shares_module
+from sweeps.measurements import Measurements
 from sweeps.measuring import CannotMeasure
 from sweeps.placement import Measurement, Pace, Share
 from sweeps.shares import Shares, find_shares
@@ -126,3 +128,21 @@ def test_cpus_beside_a_known_share_of_a_gpu_are_no_more_than_there_are(tmp_path:
     for share, expected in ((1.0, 1.0), (0.0625, 0.5)):
         shares = shares_of(plan_of("cuda", gpus_per_trial=share, cpus_per_trial="auto"), tmp_path)
         assert shares.beside_others["cnn"] == Share(num_cpus=expected, num_gpus=share)
+
+
+def test_of_two_processes_that_measure_at_once_both_take_what_was_recorded_first(
+    measured: list[TrialConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of("cuda", gpus_per_trial="auto", architectures=("cnn",))
+    toy = shares_module.measure
+
+    def measure(config: TrialConfig, context: Any, spot: Spot) -> Measurement:
+        """While this one measures, the other one, which had less room, records."""
+        ours = toy(config, context, spot)
+        theirs = replace(ours, peak_bytes=10 * _GB)
+        Measurements(ResultsTable(LocalObjectStore(tmp_path)), plan.sweep_id).record(theirs)
+        return ours
+
+    monkeypatch.setattr(shares_module, "measure", measure)
+    assert shares_of(plan, tmp_path).beside_others["cnn"].num_gpus == 0.5
+    assert len(measured) == 1

@@ -3,12 +3,12 @@ anywhere."""
 
 import dataclasses
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_toys import epoch_metrics
+from ledger_toys import epoch_metrics, record_seeds
 from sweep_toys import SWEEP_ROW, make_plan
 
 from storage.local import LocalObjectStore
@@ -16,8 +16,9 @@ from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.allocation import Step
 from sweeps.ledger import Ledger
-from sweeps.records import Decision, TrialRecord
-from sweeps.replay import ReplayDiffers, replay_turns
+from sweeps.past_decisions import live_decisions
+from sweeps.records import Decision, Suggestion, TrialRecord
+from sweeps.replay import ReplayDiffers, replay_turns, suggest_what_was_decided
 from sweeps.rung_settings import RungSettings
 from sweeps.turn_search import TurnSearch
 from sweeps.turns import Turn
@@ -57,7 +58,9 @@ class Toy:
         self._plan, self._left = plan, dies_after
         self.ledger = Ledger(ResultsTable(store), plan.sweep_id)
         self.ledger.start(SWEEP_ROW)
-        self.search = TurnSearch(plan, self.ledger, self.ledger.records(), self.ledger.decisions())
+        decisions = self.ledger.decisions()
+        records = suggest_what_was_decided(plan, self.ledger, self.ledger.records(), decisions)
+        self.search = TurnSearch(plan, self.ledger, records, decisions)
         self._reached = {
             record.suggestion.config.trial_id: max(record.objectives, default=0) for record in self.ledger.records()
         }
@@ -81,7 +84,26 @@ class Toy:
         self._doing()
         return turn
 
+    def outlive(self) -> None:
+        """The workers of a process that died: each commits an epoch more, of which nobody hears."""
+        for turn in self.running:
+            self._commit(turn)
+
     def _epoch(self, turn: Turn) -> bool:
+        trial_id = turn.suggestion.config.trial_id
+        seed_epoch, objective = self._commit(turn)
+        self._doing()
+        self.search.hear(trial_id, seed_epoch=seed_epoch, objective=objective)
+        goes_on = self.search.goes_on(trial_id)
+        self._doing()
+        if self.search.has_ended(trial_id):
+            record_seeds(self.ledger, turn.suggestion.config)
+            self.search.end(trial_id, "finished")
+            self._doing()
+            return False
+        return goes_on
+
+    def _commit(self, turn: Turn) -> tuple[int, float]:
         config = turn.suggestion.config
         seed_epoch = min(self._reached.get(config.trial_id, 0) + 1, _EPOCHS * len(_SEEDS))
         seed, epoch = divmod(seed_epoch - 1, _EPOCHS)
@@ -95,15 +117,7 @@ class Toy:
             metrics=epoch_metrics(epoch + 1, objective),
         )
         self._reached[config.trial_id] = seed_epoch
-        self._doing()
-        self.search.hear(config.trial_id, seed_epoch=seed_epoch, objective=objective)
-        goes_on = self.search.goes_on(config.trial_id)
-        self._doing()
-        if self.search.has_ended(config.trial_id):
-            self.search.end(config.trial_id, "finished")
-            self._doing()
-            return False
-        return goes_on
+        return seed_epoch, objective
 
     def _doing(self) -> None:
         self._left -= 1
@@ -123,7 +137,6 @@ def _told(ledger: Ledger) -> tuple[list[Any], list[Decision]]:
     records = [
         (record.suggestion.config.trial_id, record.state, record.objective, dict(record.objectives))
         for record in ledger.records()
-        if record.state != "finished"  # the toy leaves no seeds behind, without which no finished trial is whole
     ]
     return records, ledger.decisions()
 
@@ -175,7 +188,7 @@ class TestUndisturbed:
         assert finished == set(weighed[-1])
 
     def test_a_finished_sweep_that_is_taken_up_has_nothing_to_do(self, undisturbed: Toy) -> None:
-        records = [_as_ended(record) for record in undisturbed.ledger.records()]
+        records = undisturbed.ledger.records()
         again = TurnSearch(_plan(), undisturbed.ledger, records, undisturbed.ledger.decisions())
         assert again.next_turn() is None
         assert list(again.put_down()) == []
@@ -190,7 +203,7 @@ class TestUndisturbed:
     def test_a_finished_sweep_that_is_extended_begins_others_and_leaves_the_ended_ones_alone(
         self, undisturbed: Toy
     ) -> None:
-        records = [_as_ended(record) for record in undisturbed.ledger.records()]
+        records = undisturbed.ledger.records()
         decisions = undisturbed.ledger.decisions()
         plan = _plan(extend=2)
         longer = TurnSearch(plan, undisturbed.ledger, records, decisions)
@@ -229,6 +242,84 @@ class TestKilled:
                 num_deaths += 1
         assert num_deaths > 3
         assert _told(toy.ledger) == _told(undisturbed.ledger)
+
+
+class TestKilledBetweenADecisionAndItsSuggestion:
+    def test_one_at_a_time_the_sweep_ends_as_if_nothing_had_happened(self, undisturbed: Toy, tmp_path: Path) -> None:
+        for at in (2, 5, 9):
+            store = LocalObjectStore(tmp_path / str(at))
+            _killed_at_suggestion(_plan(), store, at=at, concurrency=1)
+            toy = Toy(_plan(), store)
+            toy.run()
+            assert _told(toy.ledger) == _told(undisturbed.ledger)
+
+    @pytest.mark.parametrize("make_plan", [_plan, _pausing])
+    def test_three_at_a_time_the_same_decision_is_followed(
+        self, make_plan: Callable[[], SweepPlan], tmp_path: Path
+    ) -> None:
+        for at in (4, 7, 11):
+            store = LocalObjectStore(tmp_path / str(at))
+            last_words = _killed_at_suggestion(make_plan(), store, at=at, concurrency=3)
+            toy = Toy(make_plan(), store)
+            turns = list(iter(toy.search.next_turn, None))[:3]
+            assert len({turn.suggestion.config.trial_id for turn in turns}) == len(turns)
+            assert last_words in [turn.suggestion.config.trial_id for turn in turns]
+            toy = Toy(make_plan(), store)
+            toy.run(concurrency=3)
+            records, decisions = toy.ledger.records(), toy.ledger.decisions()
+            assert [decision.number for decision in decisions] == list(range(len(decisions)))
+            assert len(list(replay_turns(make_plan(), records, decisions))) == len(decisions)
+
+    def test_where_another_version_suggests_otherwise_the_decision_stays_void_though_its_trial_comes_later(
+        self, tmp_path: Path
+    ) -> None:
+        store = LocalObjectStore(tmp_path / "store")
+        _killed_at_suggestion(_plan(), store, at=5, concurrency=3)
+        toy = Toy(_plan(), store)
+        void = Decision(number=len(toy.ledger.decisions()), trial_id="elsewhere", seed=1, until=1, rate=None)
+        toy.ledger.decide(void)
+        turn = Toy(_plan(), store).search.decide_anew()
+        decisions = toy.ledger.decisions()
+        assert turn is not None
+        assert [decision.number for decision in decisions] == list(range(len(decisions)))
+        assert decisions[-1].number > void.number
+        assert decisions[-1].trial_id == turn.suggestion.config.trial_id
+        records = [_begun("a", 0), _begun("b", 1), _begun("elsewhere", 2)]
+        made = [_decision(0, "a", 1), _decision(1, "elsewhere", 1), _decision(2, "b", 1)]
+        later = [_decision(3, "elsewhere", 1), _decision(4, "a", 2)]
+        assert [of.number for of in live_decisions([*made, *later], records)] == [0, 2, 3, 4]
+        assert [of.number for of in live_decisions(made, records[:2])] == [0, 2]
+
+
+def _killed_at_suggestion(plan: SweepPlan, store: LocalObjectStore, *, at: int, concurrency: int) -> str | None:
+    """Its process dies before it writes that one; what trains reports an epoch more. Returns which, None for none."""
+    toy = Toy(plan, store)
+    write, wanted = toy.ledger.suggest, list[str]()
+
+    def die(suggestion: Suggestion) -> None:
+        wanted.append(suggestion.config.trial_id)
+        if len(wanted) == at:
+            raise Killed
+        write(suggestion)
+
+    toy.ledger.suggest = die  # type: ignore[method-assign]
+    try:
+        toy.run(concurrency=concurrency)
+    except Killed:
+        toy.outlive()
+        return wanted[-1]
+    return None
+
+
+def _begun(name: str, number: int) -> TrialRecord:
+    config = dataclasses.replace(_plan().trial_config("cnn", {}), dataset=name)
+    suggestion = Suggestion(number=number, config=config, parameters={}, distributions={}, untuned_default=False)
+    return TrialRecord(suggestion=suggestion, state=None, objective=None, objectives={})
+
+
+def _decision(number: int, name: str, until: int) -> Decision:
+    trial_id = _begun(name, 0).suggestion.config.trial_id
+    return Decision(number=number, trial_id=trial_id, seed=1, until=until, rate=None)
 
 
 class TestSeveralAtOnce:
@@ -332,8 +423,3 @@ class TestFailures:
         assert turn is not None
         toy.search.give_up(turn.suggestion.config.trial_id)
         assert Toy(_plan(), store).search.next_turn() == turn
-
-
-def _as_ended(record: TrialRecord) -> TrialRecord:
-    """As a ledger with rows of seeds would tell it."""
-    return record if record.state else dataclasses.replace(record, state="finished")
