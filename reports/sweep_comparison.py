@@ -119,7 +119,7 @@ def _overview(one: Compared) -> tuple[object, ...]:
         one.sweep.sweep["dataset"],
         len(trials),
         sum(trial.state == "finished" for trial in trials),
-        told_hours(total[0].seconds, machine_of(one.sweep)) if total else NO_VALUE,
+        told_hours(total[0].hours, machine_of(one.sweep)) if total else NO_VALUE,
         NO_VALUE if saved is None else percent(1 - saved),
     )
 
