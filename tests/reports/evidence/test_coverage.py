@@ -44,6 +44,17 @@ def test_equally_good_configurations_are_told_apart_in_5_of_100_studies(seed_poi
     assert found["sign flips"] <= 0.07
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("num_clips", [200, 400])
+def test_two_equally_good_models_of_one_seed_are_told_apart_in_5_of_100_studies(num_clips: int) -> None:
+    from benchmarks.coverage import rejections
+    from benchmarks.simulated_studies import Regime
+
+    found = rejections(Regime(num_clips=num_clips, num_seeds=1, accuracy=0.95, seed_points=0.0), num_studies=1000)
+    assert found["sign flips"] <= 0.06
+    assert found["t over seeds"] != found["t over seeds"]  # there is no such test
+
+
 def test_the_benchmark_simulates_the_accuracy_it_names() -> None:
     from benchmarks.simulated_studies import Regime, units_of
 
