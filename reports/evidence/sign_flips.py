@@ -62,7 +62,7 @@ def _flipped(sums: NDArray[np.float64], num_flips: int, rng: np.random.Generator
 
 def _signs(rng: np.random.Generator, num_rows: int, num_columns: int) -> NDArray[np.float64]:
     bits = np.unpackbits(rng.integers(0, 256, (num_rows, -(-num_columns // 8)), dtype=np.uint8), axis=1)
-    return bits[:, :num_columns] * 2.0 - 1.0
+    return bits[:, :num_columns].astype(np.float64) * 2 - 1
 
 
 def _added(excesses: list[tuple[Excess, float]], num_flips: int, rng: np.random.Generator) -> NDArray[np.float64]:
