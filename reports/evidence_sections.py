@@ -28,12 +28,14 @@ def intervals_section(
     scores: Sequence[FinalScore],
     *,
     origin: str,
+    is_untouched: bool,
     reasons: Mapping[str, str],
 ) -> Markup:
     """Every seed as a dot, mean and interval of every finalist, and the same as a table.
 
     Args:
         origin: where the rows come from, in whole sentences.
+        is_untouched: whether no test clip had a part in the search.
         reasons: name of a finalist → why it has no interval.
     """
     if not finalists:
@@ -54,7 +56,7 @@ def intervals_section(
         _cells(rank, finalist, by_name.get(finalist.name), score, has_untouched=has_untouched)
         for rank, finalist in enumerate(finalists, 1)
     ]
-    text = f"{origin} {_what_an_interval_says(finalists, scores)}"
+    text = f"{origin} {_what_an_interval_says(finalists, scores, is_untouched=is_untouched)}"
     as_table = table(INTERVALS, _header(score, has_untouched=has_untouched), rows)
     return section(INTERVALS, caption(text), figure, as_table, left_out(reasons))
 
@@ -113,9 +115,8 @@ def _told(found: Estimate | None, score: ChosenBy) -> tuple[str, str]:
     return score.told(found.mean, found.deviation), score.told_interval(found.interval)
 
 
-def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[FinalScore]) -> str:
+def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[FinalScore], *, is_untouched: bool) -> str:
     """What the interval is about, and what it leaves out."""
-    is_untouched = all(finalist.num_folds == 1 for finalist in finalists)
     parts = [
         f"Ranked by validation{'; test played no part in any choice' if is_untouched else ''}. ± is the sample "
         "standard deviation over seeds and no interval. Of 100 studies like this one, 95 % intervals hold the "

@@ -21,6 +21,7 @@ from reports.pair_sections import pairs_section
 from reports.related import newest_related
 from reports.sweep_results import SweepResults
 from reports.text import counted
+from reports.untouched_clips import untouched_clips
 
 MOST_IN_PAIRS = 12  # 66 pairs; more make a matrix that nobody reads, and Holm's correction costs every one of them
 
@@ -53,6 +54,11 @@ class Finals:
             best.setdefault(finalist.architecture, finalist)
         return list(best.values())
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it is known that no test clip had a part in the search."""
+        return self.confirmation is None or (bool(self.scores) and all(score.is_untouched for score in self.scores))
+
     def score_of(self, number: int) -> FinalScore | None:
         """Of the sweep's trial of this number."""
         return next((score for score in self.scores if score.finalist.number == number), None)
@@ -64,7 +70,8 @@ def finals_of(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Finals:
     finalists, num_incomplete = finalists_of_confirmation(confirmation, sweep) if confirmation else ([], 0)
     if not finalists:
         confirmation, finalists = None, finalists_of_sweep(sweep, rows)
-    scores, reasons = final_scores(finalists, own_test_clips=_own_test_clips(sweep, finalists))
+    own_test_clips = None if confirmation is None else untouched_clips(sweep)
+    scores, reasons = final_scores(finalists, own_test_clips=own_test_clips)
     in_pairs = best_and_defaults(score.finalist for score in scores)[:MOST_IN_PAIRS]
     tests, test_reasons = paired_tests([score for score in scores if score.finalist in in_pairs])
     return Finals(
@@ -81,7 +88,14 @@ def finals_of(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Finals:
 def finals_sections(sweep: SweepResults, finals: Finals) -> list[Markup]:
     """Intervals, then pairs."""
     return [
-        intervals_section(sweep, finals.finalists, finals.scores, origin=_origin(finals), reasons=finals.reasons),
+        intervals_section(
+            sweep,
+            finals.finalists,
+            finals.scores,
+            origin=_origin(finals),
+            is_untouched=finals.is_untouched,
+            reasons=finals.reasons,
+        ),
         pairs_section(
             sweep,
             finals.tests,
@@ -118,19 +132,23 @@ def _origin(finals: Finals) -> str:
     ]
     if finals.num_incomplete:
         parts.append(f"{counted(finals.num_incomplete, 'configuration')} of it not complete and left out.")
-    if any(score.untouched for score in finals.scores):
-        parts.append(
-            "Most clips of these folds had a part in the search, as training or validation clips, so that scores over "
-            "all folds are too good by what the choice of configurations is worth; those on the sweep's own test clips "
-            "are not."
-        )
+    if finals.scores and not finals.is_untouched:
+        parts.append(_too_good(finals.scores[0]))
     return " ".join(parts)
 
 
-def _own_test_clips(sweep: SweepResults, finalists: Sequence[Finalist]) -> set[str]:
-    """Of the sweep's split, where finalists were tested on folds; else none are asked for."""
-    if all(finalist.num_folds == 1 for finalist in finalists):
-        return set()
-    number_of = dict(zip(sweep.suggestions["number"], sweep.suggestions["trial_id"], strict=True))
-    rows = sweep.predictions_of(str(number_of[finalists[0].number]))
-    return set(rows[rows["part"] == "test"]["clip_id"])
+def _too_good(score: FinalScore) -> str:
+    """Which scores of a confirmation the search has made better than they are."""
+    clips = counted(len(score.cube.clip_ids), "test clip")
+    if not score.num_untouched:
+        return (
+            f"None of its {clips} is known to be one of the sweep's own test clips: they had a part in the search, as "
+            "training or validation clips, so that these scores are too good by what the choice of configurations is "
+            "worth."
+        )
+    return (
+        f"Of its {clips} only the sweep's own {score.num_untouched:,} had no part in the search, the others had, as "
+        "training or validation clips. Scores over all of them are too good by what the choice of configurations is "
+        "worth; those on the sweep's own test clips are not, but for the order of these few configurations, which is "
+        "that of the validation clips of all folds."
+    )

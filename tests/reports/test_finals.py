@@ -15,6 +15,8 @@ from reports.finalists import best_and_defaults, finalists_of_sweep
 from reports.finals import Finals, finals_of, finals_sections
 from reports.related import related_ids
 from reports.sweep_results import SweepResults
+from reports.untouched_clips import untouched_clips
+from storage.split import Split, save_split
 from tests.reports.conftest import START
 
 if TYPE_CHECKING:
@@ -122,6 +124,51 @@ def test_over_folds_the_sweeps_own_test_clips_are_told_apart(sample: SampleSweep
     text = "".join(finals_sections(sweep, finals))
     assert "too good by what the choice of configurations is worth" in text
     assert "test played no part" not in text
+
+
+def test_a_confirmation_on_another_fold_than_the_sweeps_is_not_said_to_be_untouched(sample: SampleSweep) -> None:
+    sample.write()  # its test clips are those of fold 5
+    sample.confirm(folds=(3,), seeds=(1, 2))
+    finals, sweep = finals_and_sweep(sample)
+    assert {(score.num_untouched, score.untouched) for score in finals.scores} == {(0, None)}
+    text = "".join(finals_sections(sweep, finals))
+    assert "None of its 40 test clips is known to be one of the sweep" in text
+    assert "test played no part" not in text
+
+
+def test_a_confirmation_on_the_fold_that_is_the_sweeps_test_part_is_untouched(sample: SampleSweep) -> None:
+    sample.write()
+    sample.confirm(folds=(5,), seeds=(1, 2))
+    finals, sweep = finals_and_sweep(sample)
+    assert finals.is_untouched
+    assert "test played no part in any choice" in "".join(finals_sections(sweep, finals))
+
+
+def test_confirmed_trials_that_the_sweep_stopped_do_not_hide_which_clips_are_untouched(tmp_path: Path) -> None:
+    sample = SampleSweep(root=tmp_path / "store", architectures=("cnn",), num_trials=4, num_clips=40)
+    sample.write()
+    sample.confirm(folds=(1, 5), seeds=(1, 2), places=(2, 3))  # which were stopped, and have no predictions there
+    finals, sweep = finals_and_sweep(sample)
+    assert {finalist.number for finalist in finals.finalists} == {2, 3}
+    assert {score.num_untouched for score in finals.scores} == {40}
+    text = "".join(finals_sections(sweep, finals))
+    assert "only the sweep&#x27;s own 40 had no part in the search" in text
+
+
+def test_untouched_clips_are_those_of_the_split_where_it_is_stored(sample: SampleSweep) -> None:
+    sample.write()
+    split = Split(
+        dataset="esc10-0123",
+        policy="by hand",
+        parts={"a": "train", "b": "validation", "c": "test"},
+        groups={"a": "a", "b": "b", "c": "c"},
+    )
+    store = sample.results.store
+    store.put(f"splits/{split.dataset}/{'a' * 16}.json", b"damaged")
+    sweep = load_sweep(sample.results, sample.sweep_id)
+    assert len(untouched_clips(sweep)) == 40
+    sweep.sweep["split_hash"] = save_split(store, split)
+    assert untouched_clips(sweep) == {"c"}
 
 
 def test_a_configuration_whose_confirmation_lacks_a_seed_is_left_out_and_counted(sample: SampleSweep) -> None:
