@@ -30,6 +30,7 @@ def intervals_section(
     origin: str,
     is_untouched: bool,
     reasons: Mapping[str, str],
+    title: str = INTERVALS,
 ) -> Markup:
     """Every seed as a dot, mean and interval of every finalist, and the same as a table.
 
@@ -39,7 +40,7 @@ def intervals_section(
         reasons: name of a finalist → why it has no interval.
     """
     if not finalists:
-        return section(INTERVALS, empty(_NONE))
+        return section(title, empty(_NONE))
     score = chosen_by(sweep)
     by_name = {found.finalist.name: found for found in scores}
     strips = [_strip(finalist, by_name.get(finalist.name)) for finalist in finalists]
@@ -57,8 +58,8 @@ def intervals_section(
         for rank, finalist in enumerate(finalists, 1)
     ]
     text = f"{origin} {_what_an_interval_says(finalists, scores, is_untouched=is_untouched)}"
-    as_table = table(INTERVALS, _header(score, has_untouched=has_untouched), rows)
-    return section(INTERVALS, caption(text), figure, as_table, left_out(reasons))
+    as_table = table(title, _header(score, has_untouched=has_untouched), rows)
+    return section(title, caption(text), figure, as_table, left_out(reasons))
 
 
 def _strip(finalist: Finalist, found: FinalScore | None) -> Strip:

@@ -45,7 +45,7 @@ class FinalScore:
         score: its mean, deviation and interval.
         macro_f1: likewise.
         num_untouched: how many of its clips are the sweep's own test clips, which had no part in the search.
-        untouched: the score on these alone; None where they are all of its clips, or none.
+        untouched_cube, untouched: the score on these alone; None where they are all of its clips, or none.
     """
 
     finalist: Finalist
@@ -53,6 +53,7 @@ class FinalScore:
     score: Estimate
     macro_f1: Estimate
     num_untouched: int
+    untouched_cube: ScoreCube | None
     untouched: Estimate | None
 
     @property
@@ -64,6 +65,11 @@ class FinalScore:
     def best_known(self) -> Estimate:
         """What to report: the score on clips without a part in the search, where it has some; else on all."""
         return self.untouched or self.score
+
+    @property
+    def best_known_cube(self) -> ScoreCube:
+        """Likewise clip by clip."""
+        return self.untouched_cube or self.cube
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,14 +163,15 @@ def _score(finalist: Finalist, predictions: pd.DataFrame, own_test_clips: Collec
     f1 = macro_f1(answers, is_multi_label=has_several_labels(finalist.source))
     own = answers.clip_ids if own_test_clips is None else own_test_clips
     is_own = np.isin(answers.clip_ids, list(own))
-    has_others = bool(is_own.any() and not is_own.all())
+    own_cube = _cube(finalist, _part(answers, is_own)) if is_own.any() and not is_own.all() else None
     return FinalScore(
         finalist=finalist,
         cube=cube,
         score=estimate(cube),
         macro_f1=estimate(f1),
         num_untouched=int(is_own.sum()),
-        untouched=estimate(_cube(finalist, _part(answers, is_own))) if has_others else None,
+        untouched_cube=own_cube,
+        untouched=None if own_cube is None else estimate(own_cube),
     )
 
 

@@ -64,19 +64,21 @@ def finalists_of_sweep(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> l
     return _chosen(found)
 
 
-def finalists_of_confirmation(confirmation: SweepResults, sweep: SweepResults) -> tuple[list[Finalist], int]:
-    """(the confirmed configurations, best on validation first; how many are not complete)."""
-    of_trial: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in confirmation.suggestions.to_dict("records"):
-        of_trial[str(row["of_trial"])][str(row["trial_id"])] = 0 if pd.isna(row["fold"]) else int(row["fold"])
+def confirmed_finalists(
+    confirmation: SweepResults, sweep: SweepResults, of_trial: Mapping[str, Mapping[str, int]]
+) -> list[Finalist]:
+    """Those whose seeds are complete in every fold, best on validation first.
+
+    Args:
+        of_trial: trial of the sweep → trials of the confirmation → their fold.
+    """
     planned = {str(row.trial_id): row for row in sweep.suggestions.itertuples()}
     found = []
     for trial_id, fold_of_trial in of_trial.items():
         seeds = _whole_seeds(confirmation, fold_of_trial)
         if seeds and trial_id in planned:
             found.append(_finalist(confirmation, planned[trial_id], fold_of_trial, seeds))
-    found.sort(key=_rank_key)
-    return found, len(of_trial) - len(found)
+    return sorted(found, key=_rank_key)
 
 
 def best_and_defaults(finalists: Iterable[Finalist]) -> list[Finalist]:

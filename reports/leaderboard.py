@@ -94,7 +94,12 @@ def best_of_each_architecture(rows: Iterable[LeaderboardRow]) -> dict[str, Leade
 
 def to_json(rows: Iterable[Any]) -> str:
     """Rows, which are dataclasses, as a JSON array in their order; whatever has no value is null, never NaN."""
-    return json.dumps([_without_nan(asdict(row)) for row in rows], indent=2, ensure_ascii=False, allow_nan=False)
+    return as_json([asdict(row) for row in rows])
+
+
+def as_json(value: Any) -> str:
+    """A value of lists, dicts and plain values; what is no finite number is null."""
+    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def part_scores(seeds: pd.DataFrame, part: str) -> pd.Series:
