@@ -91,9 +91,15 @@ def _report(words: Sequence[str]) -> None:
 def _compare(settings: ReportJobSettings, results: ResultsTable) -> None:
     sweeps = [load_sweep(results, sweep_id) for sweep_id in settings.sweep]
     for sweep in sweeps:
-        if is_experiment(sweep):
+        whole = sweep_of(results, sweep.sweep_id)
+        if is_experiment(sweep) or whole != sweep.sweep_id:
             raise InvalidInput(
-                "sweep", given=sweep.sweep_id, allowed="ids of sweeps, not of experiments", remedy="Leave it out."
+                "sweep",
+                given=sweep.sweep_id,
+                allowed="ids of sweeps, not of experiments, confirmations or audits",
+                remedy="Leave it out."
+                if is_experiment(sweep)
+                else f"Say {whole}: what follows a sweep is told with it.",
             )
     if settings.format == "json":
         told = ",\n".join(f"{json.dumps(sweep.sweep_id)}: {sweep_json(sweep)}" for sweep in sweeps)

@@ -42,6 +42,7 @@ class FinalScore:
 
     Attributes:
         cube: clips × seeds of what trials are chosen by: accuracy, or macro ROC-AUC of several labels.
+        has_label: bool (N, L); the true labels of its clips.
         score: its mean, deviation and interval.
         macro_f1: likewise.
         num_untouched: how many of its clips are the sweep's own test clips, which had no part in the search.
@@ -50,6 +51,7 @@ class FinalScore:
 
     finalist: Finalist
     cube: ScoreCube
+    has_label: NDArray[np.bool_]
     score: Estimate
     macro_f1: Estimate
     num_untouched: int
@@ -167,6 +169,7 @@ def _score(finalist: Finalist, predictions: pd.DataFrame, own_test_clips: Collec
     return FinalScore(
         finalist=finalist,
         cube=cube,
+        has_label=answers.has_label,
         score=estimate(cube),
         macro_f1=estimate(f1),
         num_untouched=int(is_own.sum()),

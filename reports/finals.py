@@ -107,8 +107,9 @@ def finals_of(sweep: SweepResults, rows: Sequence[LeaderboardRow], *, has_tests:
     confirmed = newest if newest is not None and newest.is_complete else None
     finalists = finalists_of_sweep(sweep, rows) if confirmed is None else confirmed.finalists
     scores, reasons = final_scores(finalists, own_test_clips=None if confirmed is None else untouched_clips(sweep))
-    in_pairs = best_and_defaults(score.finalist for score in scores)[: MOST_IN_PAIRS if has_tests else 0]
-    tests, test_reasons = paired_tests([score for score in scores if score.finalist in in_pairs])
+    in_pairs = best_and_defaults(score.finalist for score in scores) if has_tests else []
+    tests, test_reasons = paired_tests([score for score in scores if score.finalist in in_pairs[:MOST_IN_PAIRS]])
+    test_reasons |= {finalist.name: most_told() for finalist in in_pairs[MOST_IN_PAIRS:]}
     return Finals(
         finalists=finalists,
         scores=scores,
@@ -119,6 +120,11 @@ def finals_of(sweep: SweepResults, rows: Sequence[LeaderboardRow], *, has_tests:
         num_failed=0 if confirmed is None else confirmed.num_failed,
         begun=newest if confirmed is None else None,
     )
+
+
+def most_told() -> str:
+    """Why a configuration is in no pair although it could be."""
+    return f"no more than {MOST_IN_PAIRS} configurations are tested in pairs, and others come before it"
 
 
 def finals_sections(sweep: SweepResults, finals: Finals) -> list[Markup | None]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sample_sweep import SampleSweep
 
+from reports import finals as finals_module
 from reports import leaderboard, load_sweep
 from reports.evidence import accuracy, answers_of, compare, estimate
 from reports.finalists import best_and_defaults, finalists_of_sweep
@@ -66,6 +67,19 @@ def test_a_default_that_is_the_best_is_tested_against_the_best_that_was_searched
     assert finals.tests is not None
     assert len(finals.tests.names) == 4
     assert {name for name in finals.tests.names if name.endswith("default")} == {"cnn #0 default", "alexnet #2 default"}
+
+
+def test_those_that_are_in_no_pair_as_there_are_too_many_are_named(
+    sample: SampleSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finals_module, "MOST_IN_PAIRS", 3)
+    sample.write()
+    finals, sweep = finals_and_sweep(sample)
+    assert finals.tests is not None
+    assert len(finals.tests.names) == 3
+    (left_out,) = finals.test_reasons
+    assert left_out not in finals.tests.names
+    assert f"{left_out}: no more than 3 configurations are tested in pairs" in page_text(sweep, finals)
 
 
 def test_scores_intervals_and_tests_are_those_of_the_predictions(sample: SampleSweep) -> None:
