@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _ROOT = Path(__file__).parents[3]
@@ -31,6 +32,27 @@ def test_intervals_hold_the_truth_in_93_to_97_of_100_studies(given: dict[str, fl
     found = coverages(Regime(**given), num_studies=1000)  # type: ignore[arg-type]
     assert 0.93 <= found["ours"] <= 0.97
     assert found["bootstrap of seeds"] < 0.8  # what papers report
+
+
+@pytest.mark.slow
+def test_intervals_of_macro_f1_and_auc_hold_the_truth_in_92_to_98_of_100_studies() -> None:
+    from benchmarks.coverage import coverages_of_scores
+    from benchmarks.simulated_probabilities import ScoredRegime
+
+    found = coverages_of_scores(ScoredRegime(num_clips=80, num_labels=10), num_studies=1000)
+    assert 0.92 <= found["macro-F1"] <= 0.98
+    assert 0.92 <= found["macro AUC"] <= 0.98
+
+
+def test_simulated_probabilities_have_the_scores_that_are_taken_for_true() -> None:
+    from benchmarks.simulated_probabilities import SCORES, ScoredRegime, cubes_of_study, true_scores
+
+    regime, rng = ScoredRegime(num_clips=400, num_labels=10), np.random.default_rng(0)
+    truth, studies = true_scores(regime), [cubes_of_study(regime, rng) for _ in range(20)]
+    for name in SCORES:
+        scores = [float(cubes[name].seed_scores.mean()) for cubes in studies]
+        assert 0.5 < truth[name] < 1.0
+        assert np.mean(scores) == pytest.approx(truth[name], abs=5 * float(np.std(scores)) / 20**0.5 + 0.002)
 
 
 @pytest.mark.slow
