@@ -126,15 +126,21 @@ def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[Final
     if scores:
         first = scores[0].score
         parts.append(
-            f": over other clips ({counted(first.num_clips, 'test clip')} in {counted(first.num_groups, 'group')}), "
-            f"seeds ({first.num_seeds}) and folds ({first.num_folds})"
+            f": over other clips ({counted(first.num_clips, 'test clip')} in {counted(first.num_groups, 'group')})"
         )
+        parts += [f", over {many} ({number})" for many, number in _repeated(first).items() if number > 1]
+        single = " and ".join(many.removesuffix("s") for many, number in _repeated(first).items() if number == 1)
+        parts.append(f", for this one {single}" if single else "")
     parts.append(".")
     if any(finalist.num_folds == 1 for finalist in finalists):
         parts.append(" With one fold, an interval is about this training set and this choice of test clips.")
     if any(len(finalist.seeds) == 1 for finalist in finalists):
         parts.append(" With one seed, it is about these trained models and not about the configuration.")
     return "".join(parts)
+
+
+def _repeated(found: Estimate) -> dict[str, int]:
+    return {"seeds": found.num_seeds, "folds": found.num_folds}
 
 
 def left_out(reasons: Mapping[str, str]) -> Markup | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.leaderboard import LeaderboardRow, part_scores
+from reports.leaderboard import LeaderboardRow, descending, part_scores
 from reports.sweep_results import SweepResults, planned_seeds, searched_configuration
 
 MOST_OF_AN_ARCHITECTURE = 3
@@ -127,7 +127,7 @@ def _finalist(
         source=confirmation,
         fold_of_trial=fold_of_trial,
         seeds=seeds,
-        validation_mean=float(of_seeds.mean()),
+        validation_mean=float(of_seeds.mean(skipna=False)),
         validation_std=float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None,
     )
 
@@ -151,4 +151,4 @@ def _rows_of(source: SweepResults, fold_of_trial: Mapping[str, int], seeds: Iter
 
 
 def _rank_key(finalist: Finalist) -> tuple[float, int]:
-    return -finalist.validation_mean, finalist.number
+    return descending(finalist.validation_mean), finalist.number

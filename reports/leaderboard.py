@@ -154,10 +154,10 @@ def _mean_average_precision(seeds: pd.DataFrame) -> float | None:
 
 
 def _rank_key(row: LeaderboardRow) -> tuple[float, float, int]:
-    return _descending(row.validation_score_mean), _descending(row.validation_macro_f1_mean), row.number
+    return descending(row.validation_score_mean), descending(row.validation_macro_f1_mean), row.number
 
 
-def _descending(value: float) -> float:
+def descending(value: float) -> float:
     """A diverged seed's NaN ranks last; left as NaN it would scramble the order of all others."""
     return -round(value, _TIE_DECIMALS) if math.isfinite(value) else math.inf
 

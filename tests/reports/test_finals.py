@@ -69,6 +69,14 @@ def test_a_default_that_is_the_best_is_tested_against_the_best_that_was_searched
     assert {name for name in finals.tests.names if name.endswith("default")} == {"cnn #0 default", "alexnet #2 default"}
 
 
+def test_confirmed_configurations_that_diverged_rank_last_and_have_dashes(sample: SampleSweep) -> None:
+    sample.write()
+    sample.confirm(seeds=(1, 2), skills={"cnn": float("nan")})
+    finals, sweep = finals_and_sweep(sample)
+    assert [finalist.architecture for finalist in finals.finalists] == ["alexnet", "alexnet", "cnn", "cnn"]
+    assert "nan" not in page_text(sweep, finals)
+
+
 def test_those_that_are_in_no_pair_as_there_are_too_many_are_named(
     sample: SampleSweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +149,7 @@ def test_over_folds_the_sweeps_own_test_clips_are_told_apart(sample: SampleSweep
     assert first.untouched.mean == pytest.approx((rows["label"] == rows["predicted"]).mean())
     text = page_text(sweep, finals)
     assert "too good by what the choice of configurations is worth" in text
+    assert "looks better against an untuned default than it is" in text
     assert "test played no part" not in text
 
 
@@ -256,6 +265,7 @@ def test_one_seed_is_told_to_be_about_these_models_alone(tmp_path: Path) -> None
     finals, sweep = finals_and_sweep(sample)
     text = page_text(sweep, finals)
     assert "With one seed, it is about these trained models" in text
+    assert "in 15 groups), for this one seed and fold." in text
     assert "a single seed does not tell how many would decide" in text
     assert "nan" not in text
 
