@@ -41,6 +41,7 @@ from reports import (
     render_page,
 )
 from reports.audit_of_stops import stops_line
+from reports.confirmed import newest_confirmed
 from reports.figures import draw_figures
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
@@ -198,11 +199,14 @@ def print_scores(sweep: SweepResults) -> None:
 
 def _print_best(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> None:
     """What has been confirmed, and the groups of the best configuration."""
+    confirmed = newest_confirmed(sweep)
+    if confirmed is None or not confirmed.is_complete:
+        _print_groups(sweep, rows[:1], of=" of the first row")
+        return
     finals = finals_of(sweep, rows, has_tests=False)
+    print_table(confirmed_title(finals), CONFIRMED_HEADER, confirmed_lines(sweep, finals))
     source, best = finals.best_rows(sweep, rows)
-    if finals.confirmation is not None:
-        print_table(confirmed_title(finals), CONFIRMED_HEADER, confirmed_lines(sweep, finals))
-    _print_groups(source, best, of=" of the first row")
+    _print_groups(source, best, of=" of the first one confirmed")
 
 
 def _print_front(sweep: SweepResults) -> None:
