@@ -2,7 +2,7 @@
 
 python jobs/report.py storage.uri=s3://bucket/prefix                  the newest sweep or experiment
 python jobs/report.py experiment=7                                    by its number, as jobs/experiments.py lists them
-python jobs/report.py sweep_id=first-0123456789ab format=json         the leaderboard for programs
+python jobs/report.py sweep_id=first-0123456789ab format=json         leaderboard and statistics for programs
 python jobs/report.py sweep=[first-0123456789ab,second-ba9876543210]  several sweeps on one page
 """
 
@@ -18,10 +18,10 @@ from jobs.stages import print_scores, write_page, write_report
 from reports import (
     fold_rows,
     is_experiment,
-    leaderboard,
     load_sweep,
     newest_sweep,
     render_comparison,
+    sweep_json,
     to_json,
 )
 from reports.related import sweep_of
@@ -76,11 +76,11 @@ def _report(words: Sequence[str]) -> None:
         _compare(settings, results)
         return
     sweep_id = _sweep_id(settings, results)
-    if settings.format == "json":
-        sweep = load_sweep(results, sweep_id)
-        print(to_json(fold_rows(sweep) if is_experiment(sweep) else leaderboard(sweep)))
-        return
     whole = sweep_of(results, sweep_id)
+    if settings.format == "json":
+        sweep = load_sweep(results, whole)
+        print(to_json(fold_rows(sweep)) if is_experiment(sweep) else sweep_json(sweep))
+        return
     if whole != sweep_id:
         say(f"{sweep_id} is told on the page of its sweep, {whole}")
     sweep, path = write_report(store, whole, settings.report)
@@ -91,12 +91,18 @@ def _report(words: Sequence[str]) -> None:
 def _compare(settings: ReportJobSettings, results: ResultsTable) -> None:
     sweeps = [load_sweep(results, sweep_id) for sweep_id in settings.sweep]
     for sweep in sweeps:
-        if is_experiment(sweep):
+        whole = sweep_of(results, sweep.sweep_id)
+        if is_experiment(sweep) or whole != sweep.sweep_id:
             raise InvalidInput(
-                "sweep", given=sweep.sweep_id, allowed="ids of sweeps, not of experiments", remedy="Leave it out."
+                "sweep",
+                given=sweep.sweep_id,
+                allowed="ids of sweeps, not of experiments, confirmations or audits",
+                remedy="Leave it out."
+                if is_experiment(sweep)
+                else f"Say {whole}: what follows a sweep is told with it.",
             )
     if settings.format == "json":
-        told = ",\n".join(f"{json.dumps(sweep.sweep_id)}: {to_json(leaderboard(sweep))}" for sweep in sweeps)
+        told = ",\n".join(f"{json.dumps(sweep.sweep_id)}: {sweep_json(sweep)}" for sweep in sweeps)
         print(f"{{{told}}}")
         return
     for sweep in sweeps:

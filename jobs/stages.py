@@ -14,12 +14,16 @@ from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
 from pipelines.manifest import Manifest
 from pipelines.sources import read_manifest
 from reports import (
+    CONFIRMED_HEADER,
     GROUP_HEADER,
     LeaderboardRow,
     SweepResults,
     are_told,
     by_fold,
+    confirmed_lines,
+    confirmed_title,
     ends,
+    finals_of,
     fold_header,
     fold_lines,
     fold_rows,
@@ -37,6 +41,7 @@ from reports import (
     render_page,
 )
 from reports.audit_of_stops import stops_line
+from reports.confirmed import newest_confirmed
 from reports.figures import draw_figures
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
@@ -170,14 +175,14 @@ def write_report(store: ObjectStore, sweep_id: str, settings: ReportSettings) ->
 def print_scores(sweep: SweepResults) -> None:
     """The leaderboard of a sweep, or the scores by fold of an experiment, as a table; a line where there are none.
 
-    Below it, where groups are large enough, the scores of the first row, or of all folds, by group; and what the audit
-    of a sweep's stops found.
+    Below it the configurations of a complete confirmation; where groups are large enough, the scores of the best
+    configuration, or of all folds, by group; and what the audit of a sweep's stops found.
     """
     if is_experiment(sweep):
         folds = fold_rows(sweep)
         if folds:
             print_table(f"Test scores of {sweep.sweep_id}", fold_header(sweep), fold_lines(sweep, folds))
-        _print_groups(sweep, list(by_fold(sweep).values()))
+        _print_groups(sweep, list(by_fold(sweep).values()), of="")
         if is_literature(sweep):
             say("protocol literature: epochs were chosen on the test folds; these scores are too good by that choice")
         return
@@ -185,13 +190,25 @@ def print_scores(sweep: SweepResults) -> None:
     if rows:
         title = f"Leaderboard of {sweep.sweep_id} (ranked by validation)"
         print_table(title, leaderboard_header(sweep), leaderboard_lines(sweep, rows))
-        _print_groups(sweep, rows[:1])
-        _print_front(sweep)
     else:
         say("no configuration has finished all its seeds; the report says why")
+    _print_best(sweep, rows)
+    _print_front(sweep)
     audited = stops_line(sweep)
     if audited:
         say(audited)
+
+
+def _print_best(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> None:
+    """What has been confirmed, and the groups of the best configuration."""
+    confirmed = newest_confirmed(sweep)
+    if confirmed is None or not confirmed.is_complete:
+        _print_groups(sweep, rows[:1], of=" of the first row")
+        return
+    finals = finals_of(sweep, rows, has_tests=False)
+    print_table(confirmed_title(finals), CONFIRMED_HEADER, confirmed_lines(sweep, finals))
+    source, best = finals.best_rows(sweep, rows)
+    _print_groups(source, best, of=" of the first one confirmed")
 
 
 def _print_front(sweep: SweepResults) -> None:
@@ -202,13 +219,12 @@ def _print_front(sweep: SweepResults) -> None:
         print_table(f"Pareto front of {sweep.sweep_id} (score on validation)", header, lines)
 
 
-def _print_groups(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> None:
+def _print_groups(sweep: SweepResults, rows: Sequence[LeaderboardRow], *, of: str) -> None:
     groups = group_scores(sweep, rows)
     if not are_told(groups):
         return
     shown = ends(groups, worst=_WORST_GROUPS, best=_BEST_GROUPS)
     some = "" if len(shown) == len(groups) else f": the {_WORST_GROUPS} worst and {_BEST_GROUPS} best of {len(groups)}"
-    of = "" if is_experiment(sweep) else " of the first row"
     print_table(f"Test scores by group{of}{some}", GROUP_HEADER, group_lines(shown))
 
 

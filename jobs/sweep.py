@@ -24,8 +24,9 @@ from jobs.settings import SMOKE, JobSettings, parse_settings, usage
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.manifest import Manifest
 from pipelines.splits import draw_split
-from reports import leaderboard
+from reports import SweepResults, leaderboard
 from reports.chosen_by import ACCURACY, MACRO_AUC
+from reports.confirmed import newest_confirmed
 from storage.feature_store import FeatureStore
 from storage.model_file import model_key
 from storage.object_store import ObjectStore
@@ -82,13 +83,21 @@ def _conclude(plan: SweepPlan, store: ObjectStore, settings: JobSettings, *, num
     """Writes the report and says what it is about; the job's exit code."""
     sweep, path = write_report(store, plan.sweep_id, settings.report)
     print_scores(sweep)
-    rows = leaderboard(sweep)
-    if rows:
-        key = model_key(plan.sweep_id, rows[0].trial_id, rows[0].seeds[0])
-        if store.size_bytes(key) is not None:
-            say(f"to use the first: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
+    key = next((key for key in _models_of_best(sweep) if store.size_bytes(key) is not None), None)
+    if key is not None:
+        say(f"to use the first: python jobs/predict.py storage.uri={store.uri} model={key} files=<file or folder>")
     say(f"report: {path}")
     return 1 if num_not_run else 0
+
+
+def _models_of_best(sweep: SweepResults) -> list[str]:
+    """Where models of the best configuration may lie, those of the search first: they were trained on its split."""
+    rows, confirmed = leaderboard(sweep), newest_confirmed(sweep)
+    if confirmed is None or not confirmed.is_complete:
+        return [model_key(sweep.sweep_id, row.trial_id, row.seeds[0]) for row in rows[:1]]
+    number = confirmed.finalists[0].number
+    searched = [(sweep.sweep_id, row.trial_id, seed) for row in rows if row.number == number for seed in row.seeds]
+    return [model_key(*place) for place in (*searched, *confirmed.places_of_first)]
 
 
 def _settings(words: Sequence[str]) -> JobSettings:

@@ -2,6 +2,9 @@
 
 from reports.cells import GROUP_HEADER, group_lines, leaderboard_header, leaderboard_lines
 from reports.cross_validation import by_fold, fold_header, fold_lines, fold_rows, is_experiment, is_literature
+from reports.finals import Finals, finals_of
+from reports.finals_lines import CONFIRMED_HEADER, confirmed_lines, confirmed_title
+from reports.for_programs import sweep_json
 from reports.group_scores import GroupScores, are_told, ends, group_scores
 from reports.leaderboard import LeaderboardRow, best_of_each_architecture, leaderboard, to_json
 from reports.page import render_page
@@ -19,6 +22,12 @@ __all__ = [
     "leaderboard",
     "best_of_each_architecture",
     "to_json",
+    "sweep_json",
+    "Finals",
+    "finals_of",
+    "CONFIRMED_HEADER",
+    "confirmed_lines",
+    "confirmed_title",
     "leaderboard_header",
     "leaderboard_lines",
     "GroupScores",

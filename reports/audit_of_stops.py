@@ -61,7 +61,8 @@ def stops_section(sweep: SweepResults) -> Markup | None:
         "A random share of the stopped trials was run to its end after the search; nothing in the sweep follows from "
         f"it. Compared is the mean validation {chosen_by(sweep).name} over all seeds with that of the best trial that "
         "the sweep itself ran to its end: a single trial may be ahead by chance. Regret is by how much it is ahead of "
-        "the best of its architecture, and 0 where it is not. The interval is Clopper and Pearson's."
+        "the best of its architecture, and 0 where it is not. The interval is of the share "
+        "among all stopped trials; where all were audited, that is known."
     )
     return section(_TITLE, caption(text), facts(_facts(sweep, judged)), _table(sweep, judged.audited))
 

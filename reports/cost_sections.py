@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports.blocks import caption, empty, section
-from reports.costs import Cost, Machine, costs, elapsed_seconds, machine_of, seconds_of_its_own
+from reports.costs import Cost, Machine, costs, elapsed_seconds, hours_of_its_own, machine_of
 from reports.markup import Markup, element
 from reports.sweep_results import SweepResults
 from reports.tables import failures_table, table
@@ -25,7 +25,7 @@ def costs_section(
     if not any(cost.epochs for cost in found):
         return section(COSTS, empty("No epoch has been trained yet."))
     total = found[-1]
-    extra = [(kind, seconds_of_its_own(rows, sweep)) for kind, rows in follow_ups]
+    extra = [(kind, hours_of_its_own(rows, sweep)) for kind, rows in follow_ups]
     header = [
         ("architecture", "name"),
         *((name, "number") for name in ("configurations", "epochs trained", "of the full grid")),
@@ -39,8 +39,8 @@ def costs_section(
             f"long as that trial's were. {_share(machine)} Training and validation of epochs only, as measured; "
             "reading data and starting processes are not in it."
         ),
-        table(COSTS, header, [_cells(cost, machine) for cost in found]),
-        *(element("p", f"The {kind} took {told_hours(seconds, machine)} more.") for kind, seconds in extra),
+        table(COSTS, header, [_cells(cost) for cost in found]),
+        *(element("p", f"The {kind} took {told_hours(hours, machine)} more.") for kind, hours in extra),
     )
 
 
@@ -66,36 +66,38 @@ def _sentence(sweep: SweepResults, total: Cost, machine: Machine) -> str:
     elapsed = elapsed_seconds(sweep)
     began = "" if elapsed is None else f" From its start to the last trial's end: {_clock(elapsed)}, pauses included."
     if total.saved is None:
-        return f"Trained for {told_hours(total.seconds, machine)}.{began}"
+        return f"Trained for {told_hours(total.hours, machine)}.{began}"
     return (
-        f"Trained for {told_hours(total.seconds, machine)}; the full grid would have taken about "
-        f"{told_hours(total.grid_seconds or 0.0, machine)}: {percent(total.saved)} saved.{began}"
+        f"Trained for {told_hours(total.hours, machine)}; the full grid would have taken about "
+        f"{told_hours(total.grid_hours or 0.0, machine)}: {percent(total.saved)} saved.{began}"
     )
 
 
-def _cells(cost: Cost, machine: Machine) -> tuple[object, ...]:
-    grid = cost.grid_seconds
+def _cells(cost: Cost) -> tuple[object, ...]:
+    grid = cost.grid_hours
     return (
         cost.name,
         cost.num_configurations,
         f"{cost.epochs:,}",
         f"{cost.grid_epochs:,}",
-        f"{machine.hours(cost.seconds):.2f}",
-        NO_VALUE if grid is None else f"{machine.hours(grid):.2f}",
+        f"{cost.hours:.2f}",
+        NO_VALUE if grid is None else f"{grid:.2f}",
         percent(cost.saved),
     )
 
 
 def _share(machine: Machine) -> str:
+    if not machine.shares:
+        return "How many GPUs or cores a trial held is unknown, as no measurement tells: hours are those of trials."
     what = "GPU" if machine.unit.startswith("GPU") else "core"
-    return (
-        f"A trial held {counted(int(machine.share), what) if machine.share % 1 == 0 else f'{machine.share:g} {what}s'}."
-    )
+    held = {name: counted(int(n), what) if n % 1 == 0 else f"{n:g} {what}s" for name, n in machine.shares.items()}
+    if len(set(held.values())) == 1:
+        return f"A trial held {next(iter(held.values()))}."
+    return f"A trial held, as measured: {', '.join(f'{name} {told}' for name, told in held.items())}."
 
 
-def told_hours(seconds: float, machine: Machine) -> str:
+def told_hours(hours: float, machine: Machine) -> str:
     """`1.57 CPU-hours`."""
-    hours = machine.hours(seconds)
     return f"{hours:.1f} {machine.unit}" if hours >= 10 else f"{hours:.2f} {machine.unit}"
 
 

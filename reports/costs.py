@@ -1,13 +1,13 @@
 """What a sweep cost, and what the full grid would have: every configuration with all its seeds for all its epochs.
 
-Enters: a `SweepResults`. Leaves: hours by architecture, from the seconds that each epoch was measured to take. The
-grid's epochs are taken to last as long as the same trial's did, or, of a trial that never came to one, its
-architecture's.
+Enters: a `SweepResults`. Leaves: hours by architecture, from the seconds that each epoch was measured to take, and
+from what a trial held meanwhile: as the settings say or, where they leave that open, as was measured. The grid's
+epochs are taken to last as long as the same trial's did, or, of a trial that never came to one, its architecture's.
 """
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reports.sweep_results import SweepResults, planned_seeds
@@ -23,6 +23,7 @@ class Cost:
         num_configurations: begun or planned, failed ones included.
         epochs, grid_epochs: trained, and of the full grid; over all seeds.
         seconds, grid_seconds: likewise; of a failed trial the grid has what it took. None: nothing was measured.
+        hours, grid_hours: the same in the machine's unit.
     """
 
     name: str
@@ -31,11 +32,13 @@ class Cost:
     grid_epochs: int
     seconds: float
     grid_seconds: float | None
+    hours: float
+    grid_hours: float | None
 
     @property
     def saved(self) -> float | None:
-        """Share of the grid's time; None where that is unknown."""
-        return 1 - self.seconds / self.grid_seconds if self.grid_seconds else None
+        """Share of the grid's hours; None where these are unknown."""
+        return 1 - self.hours / self.grid_hours if self.grid_hours else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,33 +46,49 @@ class Machine:
     """What a trial held while it trained.
 
     Attributes:
-        unit: `GPU-hours` or `CPU-hours`.
-        share: GPUs, or cores, a trial: as many were reserved for it.
+        unit: `GPU-hours` or `CPU-hours`; `trial-hours` where it is unknown what a trial held.
+        shares: architecture → GPUs, or cores, a trial: as many were reserved for it; empty where that is unknown.
     """
 
     unit: str
-    share: float
+    shares: Mapping[str, float]
 
-    def hours(self, seconds: float) -> float:
-        return seconds / 3600 * self.share
+    def hours(self, seconds: float, architecture: str) -> float:
+        return seconds / 3600 * self.shares.get(architecture, 1.0)
 
 
 def costs(sweep: SweepResults, trials: Iterable[TrialSummary]) -> list[Cost]:
     """One per architecture, in alphabetical order, and last, where there are several, their sum."""
     trials = list(trials)
     names = sorted({trial.architecture for trial in trials})
-    found = [_of_architecture(sweep, name, [one for one in trials if one.architecture == name]) for name in names]
+    machine = machine_of(sweep)
+    of_name = {name: [trial for trial in trials if trial.architecture == name] for name in names}
+    found = [_of_architecture(sweep, machine, name, of_name[name]) for name in names]
     return [*found, _sum(found)] if len(found) > 1 else found
 
 
 def machine_of(sweep: SweepResults) -> Machine:
-    """As the sweep's settings and the first trial's configuration have it."""
-    settings = sweep.settings.get("sweep", {})
+    """As the sweep's settings and the trials' configurations have it; of `auto`, as the newest measurement has it."""
+    settings, names = sweep.settings.get("sweep", {}), sorted(set(sweep.suggestions["architecture"]))
     devices = {json.loads(text).get("device", "cpu") for text in sweep.suggestions["configuration"]}
-    if devices - {"cpu"}:
-        share = settings.get("gpus_per_trial")
-        return Machine(unit="GPU-hours", share=1.0 if share is None else float(share))
-    return Machine(unit="CPU-hours", share=float(settings.get("cpus_per_trial", 1.0)))
+    is_gpu = bool(devices - {"cpu"})
+    setting = "gpus_per_trial" if is_gpu else "cpus_per_trial"
+    share = settings.get(setting)
+    if share == "auto":
+        shares = _measured_shares(sweep, setting, device="cuda" if is_gpu else "cpu")
+    else:
+        shares = dict.fromkeys(names, 1.0 if share is None else float(share))
+    if not shares.keys() >= set(names):
+        return Machine(unit="trial-hours", shares={})
+    return Machine(unit="GPU-hours" if is_gpu else "CPU-hours", shares={name: shares[name] for name in names})
+
+
+def _measured_shares(sweep: SweepResults, setting: str, *, device: str) -> dict[str, float]:
+    """Architecture → what a trial was given by the newest measurement that says so."""
+    rows = sweep.results.read("measurements", sweep_id=sweep.sweep_id).to_pylist()
+    told = [row for row in rows if row["device"] == device and row[setting] is not None]
+    told.sort(key=lambda row: row["measured_at"])
+    return {str(row["architecture"]): float(row[setting]) for row in told}
 
 
 def elapsed_seconds(sweep: SweepResults) -> float | None:
@@ -79,12 +98,14 @@ def elapsed_seconds(sweep: SweepResults) -> float | None:
     return float((sweep.trials["ended_at"].max() - sweep.sweep["started_at"]).total_seconds())
 
 
-def seconds_of_its_own(follow_up: SweepResults, sweep: SweepResults) -> float:
-    """What a confirmation or an audit trained itself. Rows that it took over from the sweep are the sweep's: the same
-    seed and epoch of the same configuration took the same time to the last bit."""
+def hours_of_its_own(follow_up: SweepResults, sweep: SweepResults) -> float:
+    """What a confirmation or an audit trained itself, in the unit of the sweep's machine. Rows that it took over from
+    the sweep are the sweep's: the same seed and epoch of the same configuration took the same time to the last bit."""
     of_trial = dict(zip(follow_up.suggestions["trial_id"], follow_up.suggestions["of_trial"], strict=True))
     known = set(_keys(sweep, {trial_id: trial_id for trial_id in sweep.suggestions["trial_id"]}))
-    return float(sum(key[-1] for key in _keys(follow_up, of_trial) if key not in known))
+    names, machine = follow_up.epochs["architecture"], machine_of(sweep)
+    own = zip(_keys(follow_up, of_trial), names, strict=True)
+    return math.fsum(machine.hours(key[-1], name) for key, name in own if key not in known)
 
 
 def _keys(sweep: SweepResults, of_trial: dict[str, str]) -> Iterable[tuple[str | None, int, int, float]]:
@@ -95,7 +116,7 @@ def _keys(sweep: SweepResults, of_trial: dict[str, str]) -> Iterable[tuple[str |
         yield of_trial.get(trial_id), int(seed), int(epoch), float(seconds)
 
 
-def _of_architecture(sweep: SweepResults, name: str, trials: list[TrialSummary]) -> Cost:
+def _of_architecture(sweep: SweepResults, machine: Machine, name: str, trials: list[TrialSummary]) -> Cost:
     of_trial = sweep.epochs.groupby("trial_id")["epoch_seconds"]
     sums, means = of_trial.sum().to_dict(), of_trial.mean().to_dict()
     measured = [trial for trial in trials if trial.trial_id in sums]
@@ -120,6 +141,8 @@ def _of_architecture(sweep: SweepResults, name: str, trials: list[TrialSummary])
         ),
         seconds=spent,
         grid_seconds=grid,
+        hours=machine.hours(spent, name),
+        grid_hours=None if grid is None else machine.hours(grid, name),
     )
 
 
@@ -135,12 +158,19 @@ def _planned_epochs(sweep: SweepResults, architecture: str) -> dict[str, int]:
 
 
 def _sum(found: list[Cost]) -> Cost:
-    grids = [cost.grid_seconds for cost in found]
     return Cost(
         name="all",
         num_configurations=sum(cost.num_configurations for cost in found),
         epochs=sum(cost.epochs for cost in found),
         grid_epochs=sum(cost.grid_epochs for cost in found),
         seconds=math.fsum(cost.seconds for cost in found),
-        grid_seconds=None if None in grids else math.fsum(seconds for seconds in grids if seconds is not None),
+        grid_seconds=_sum_of_known(cost.grid_seconds for cost in found),
+        hours=math.fsum(cost.hours for cost in found),
+        grid_hours=_sum_of_known(cost.grid_hours for cost in found),
     )
+
+
+def _sum_of_known(numbers: Iterable[float | None]) -> float | None:
+    """None where one of them is not known."""
+    known = list(numbers)
+    return None if None in known else math.fsum(number for number in known if number is not None)

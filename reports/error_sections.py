@@ -25,16 +25,22 @@ _LATER = "Shown once a configuration has all its seeds complete."
 
 
 def error_sections(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> list[Markup]:
-    """Matrix and classes of single labels; of several, which do not stand for one another, scores by label."""
+    """Matrix and classes of single labels; of several, which do not stand for one another, scores by label.
+
+    Args:
+        rows: the configuration that is shown: one row, or one for every fold.
+    """
     if has_several_labels(sweep):
-        return [label_section(sweep, rows[:1]) if rows else section(LABELS, empty(_LATER))]
+        return [label_section(sweep, rows) if rows else section(LABELS, empty(_LATER))]
     if not rows:
         return [section(title, empty(_LATER)) for title in (MATRIX, CLASSES)]
     best = rows[0]
-    seeds = sweep.seeds_of(best.trial_id, best.seeds)
-    who = f"{best.architecture}, trial {best.number}"
-    parts = f"{counted(best.num_test_clips, 'test clip')} × {counted(len(best.seeds), 'seed')}"
-    predictions = f"{who}; {parts} = {best.num_test_clips * len(best.seeds)} predictions."
+    seeds = pd.concat([sweep.seeds_of(row.trial_id, row.seeds) for row in rows])
+    folds = f", {len(rows)} folds together" if len(rows) > 1 else ""
+    who = f"{best.architecture}, trial {best.number}{folds}"
+    num_clips = sum(row.num_test_clips for row in rows)
+    parts = f"{counted(num_clips, 'test clip')} × {counted(len(best.seeds), 'seed')}"
+    predictions = f"{who}; {parts} = {num_clips * len(best.seeds)} predictions."
     return [
         confusion_section(sweep, seeds, "Where the best configuration errs", predictions),
         class_section(sweep, seeds, who),

@@ -28,16 +28,19 @@ def intervals_section(
     scores: Sequence[FinalScore],
     *,
     origin: str,
+    is_untouched: bool,
     reasons: Mapping[str, str],
+    title: str = INTERVALS,
 ) -> Markup:
     """Every seed as a dot, mean and interval of every finalist, and the same as a table.
 
     Args:
         origin: where the rows come from, in whole sentences.
+        is_untouched: whether no test clip had a part in the search.
         reasons: name of a finalist → why it has no interval.
     """
     if not finalists:
-        return section(INTERVALS, empty(_NONE))
+        return section(title, empty(_NONE))
     score = chosen_by(sweep)
     by_name = {found.finalist.name: found for found in scores}
     strips = [_strip(finalist, by_name.get(finalist.name)) for finalist in finalists]
@@ -54,9 +57,9 @@ def intervals_section(
         _cells(rank, finalist, by_name.get(finalist.name), score, has_untouched=has_untouched)
         for rank, finalist in enumerate(finalists, 1)
     ]
-    text = f"{origin} {_what_an_interval_says(finalists, scores)}"
-    as_table = table(INTERVALS, _header(score, has_untouched=has_untouched), rows)
-    return section(INTERVALS, caption(text), figure, as_table, left_out(reasons))
+    text = f"{origin} {_what_an_interval_says(finalists, scores, is_untouched=is_untouched)}"
+    as_table = table(title, _header(score, has_untouched=has_untouched), rows)
+    return section(title, caption(text), figure, as_table, left_out(reasons))
 
 
 def _strip(finalist: Finalist, found: FinalScore | None) -> Strip:
@@ -113,9 +116,8 @@ def _told(found: Estimate | None, score: ChosenBy) -> tuple[str, str]:
     return score.told(found.mean, found.deviation), score.told_interval(found.interval)
 
 
-def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[FinalScore]) -> str:
+def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[FinalScore], *, is_untouched: bool) -> str:
     """What the interval is about, and what it leaves out."""
-    is_untouched = all(finalist.num_folds == 1 for finalist in finalists)
     parts = [
         f"Ranked by validation{'; test played no part in any choice' if is_untouched else ''}. ± is the sample "
         "standard deviation over seeds and no interval. Of 100 studies like this one, 95 % intervals hold the "
@@ -124,15 +126,21 @@ def _what_an_interval_says(finalists: Sequence[Finalist], scores: Sequence[Final
     if scores:
         first = scores[0].score
         parts.append(
-            f": over other clips ({counted(first.num_clips, 'test clip')} in {counted(first.num_groups, 'group')}), "
-            f"seeds ({first.num_seeds}) and folds ({first.num_folds})"
+            f": over other clips ({counted(first.num_clips, 'test clip')} in {counted(first.num_groups, 'group')})"
         )
+        parts += [f", over {many} ({number})" for many, number in _repeated(first).items() if number > 1]
+        single = " and ".join(many.removesuffix("s") for many, number in _repeated(first).items() if number == 1)
+        parts.append(f", for this one {single}" if single else "")
     parts.append(".")
     if any(finalist.num_folds == 1 for finalist in finalists):
         parts.append(" With one fold, an interval is about this training set and this choice of test clips.")
     if any(len(finalist.seeds) == 1 for finalist in finalists):
         parts.append(" With one seed, it is about these trained models and not about the configuration.")
     return "".join(parts)
+
+
+def _repeated(found: Estimate) -> dict[str, int]:
+    return {"seeds": found.num_seeds, "folds": found.num_folds}
 
 
 def left_out(reasons: Mapping[str, str]) -> Markup | None:

@@ -42,17 +42,36 @@ class FinalScore:
 
     Attributes:
         cube: clips × seeds of what trials are chosen by: accuracy, or macro ROC-AUC of several labels.
+        has_label: bool (N, L); the true labels of its clips.
         score: its mean, deviation and interval.
         macro_f1: likewise.
-        untouched: the score on the sweep's own test clips alone, which had no part in any choice; None where these are
-            all clips.
+        num_untouched: how many of its clips are the sweep's own test clips, which had no part in the search.
+        untouched_cube, untouched: the score on these alone; None where they are all of its clips, or none.
     """
 
     finalist: Finalist
     cube: ScoreCube
+    has_label: NDArray[np.bool_]
     score: Estimate
     macro_f1: Estimate
+    num_untouched: int
+    untouched_cube: ScoreCube | None
     untouched: Estimate | None
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether none of its clips had a part in the search."""
+        return self.num_untouched == len(self.cube.clip_ids)
+
+    @property
+    def best_known(self) -> Estimate:
+        """What to report: the score on clips without a part in the search, where it has some; else on all."""
+        return self.untouched or self.score
+
+    @property
+    def best_known_cube(self) -> ScoreCube:
+        """Likewise clip by clip."""
+        return self.untouched_cube or self.cube
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,13 +92,14 @@ class PairedTests:
 
 
 def final_scores(
-    finalists: Sequence[Finalist], *, own_test_clips: Collection[str] = ()
+    finalists: Sequence[Finalist], *, own_test_clips: Collection[str] | None = None
 ) -> tuple[list[FinalScore], dict[str, str]]:
     """(scores in the order of the finalists, name → why it has none).
 
     Args:
         finalists: of one source.
-        own_test_clips: of the sweep's split, for finalists that were tested on other clips, too.
+        own_test_clips: of the sweep's split, for finalists that may have been tested on others; None for the sweep's
+            own trials.
     """
     scores: list[FinalScore] = []
     reasons: dict[str, str] = {}
@@ -137,20 +157,24 @@ def _cube(finalist: Finalist, answers: Answers) -> ScoreCube:
     return macro_auc(answers) if has_several_labels(finalist.source) else accuracy(answers)
 
 
-def _score(finalist: Finalist, predictions: pd.DataFrame, own_test_clips: Collection[str]) -> FinalScore:
+def _score(finalist: Finalist, predictions: pd.DataFrame, own_test_clips: Collection[str] | None) -> FinalScore:
     """Args: predictions: of its trials; of others and of other seeds, too."""
     of_seeds = predictions[predictions["seed"].isin(finalist.seeds)]
     answers = answers_of(of_seeds, finalist.fold_of_trial, num_labels=len(finalist.source.labels))
     cube = _cube(finalist, answers)
     f1 = macro_f1(answers, is_multi_label=has_several_labels(finalist.source))
-    is_own = np.isin(answers.clip_ids, list(own_test_clips))
-    has_others = bool(is_own.any() and not is_own.all())
+    own = answers.clip_ids if own_test_clips is None else own_test_clips
+    is_own = np.isin(answers.clip_ids, list(own))
+    own_cube = _cube(finalist, _part(answers, is_own)) if is_own.any() and not is_own.all() else None
     return FinalScore(
         finalist=finalist,
         cube=cube,
+        has_label=answers.has_label,
         score=estimate(cube),
         macro_f1=estimate(f1),
-        untouched=estimate(_cube(finalist, _part(answers, is_own))) if has_others else None,
+        num_untouched=int(is_own.sum()),
+        untouched_cube=own_cube,
+        untouched=None if own_cube is None else estimate(own_cube),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.leaderboard import LeaderboardRow, part_scores
+from reports.leaderboard import LeaderboardRow, descending, part_scores
 from reports.sweep_results import SweepResults, planned_seeds, searched_configuration
 
 MOST_OF_AN_ARCHITECTURE = 3
@@ -64,19 +64,21 @@ def finalists_of_sweep(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> l
     return _chosen(found)
 
 
-def finalists_of_confirmation(confirmation: SweepResults, sweep: SweepResults) -> tuple[list[Finalist], int]:
-    """(the confirmed configurations, best on validation first; how many are not complete)."""
-    of_trial: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in confirmation.suggestions.to_dict("records"):
-        of_trial[str(row["of_trial"])][str(row["trial_id"])] = 0 if pd.isna(row["fold"]) else int(row["fold"])
+def confirmed_finalists(
+    confirmation: SweepResults, sweep: SweepResults, of_trial: Mapping[str, Mapping[str, int]]
+) -> list[Finalist]:
+    """Those whose seeds are complete in every fold, best on validation first.
+
+    Args:
+        of_trial: trial of the sweep → trials of the confirmation → their fold.
+    """
     planned = {str(row.trial_id): row for row in sweep.suggestions.itertuples()}
     found = []
     for trial_id, fold_of_trial in of_trial.items():
         seeds = _whole_seeds(confirmation, fold_of_trial)
         if seeds and trial_id in planned:
             found.append(_finalist(confirmation, planned[trial_id], fold_of_trial, seeds))
-    found.sort(key=_rank_key)
-    return found, len(of_trial) - len(found)
+    return sorted(found, key=_rank_key)
 
 
 def best_and_defaults(finalists: Iterable[Finalist]) -> list[Finalist]:
@@ -125,7 +127,7 @@ def _finalist(
         source=confirmation,
         fold_of_trial=fold_of_trial,
         seeds=seeds,
-        validation_mean=float(of_seeds.mean()),
+        validation_mean=float(of_seeds.mean(skipna=False)),
         validation_std=float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None,
     )
 
@@ -149,4 +151,4 @@ def _rows_of(source: SweepResults, fold_of_trial: Mapping[str, int], seeds: Iter
 
 
 def _rank_key(finalist: Finalist) -> tuple[float, int]:
-    return -finalist.validation_mean, finalist.number
+    return descending(finalist.validation_mean), finalist.number

@@ -94,7 +94,12 @@ def best_of_each_architecture(rows: Iterable[LeaderboardRow]) -> dict[str, Leade
 
 def to_json(rows: Iterable[Any]) -> str:
     """Rows, which are dataclasses, as a JSON array in their order; whatever has no value is null, never NaN."""
-    return json.dumps([_without_nan(asdict(row)) for row in rows], indent=2, ensure_ascii=False, allow_nan=False)
+    return as_json([asdict(row) for row in rows])
+
+
+def as_json(value: Any) -> str:
+    """A value of lists, dicts and plain values; what is no finite number is null."""
+    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def part_scores(seeds: pd.DataFrame, part: str) -> pd.Series:
@@ -149,10 +154,10 @@ def _mean_average_precision(seeds: pd.DataFrame) -> float | None:
 
 
 def _rank_key(row: LeaderboardRow) -> tuple[float, float, int]:
-    return _descending(row.validation_score_mean), _descending(row.validation_macro_f1_mean), row.number
+    return descending(row.validation_score_mean), descending(row.validation_macro_f1_mean), row.number
 
 
-def _descending(value: float) -> float:
+def descending(value: float) -> float:
     """A diverged seed's NaN ranks last; left as NaN it would scramble the order of all others."""
     return -round(value, _TIE_DECIMALS) if math.isfinite(value) else math.inf
 

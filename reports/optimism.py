@@ -1,5 +1,8 @@
 """By how much the protocol `literature` flatters a configuration that was trained by both protocols.
 
+It does so in two ways that a difference of both cannot tell apart: the epoch is chosen on the test fold, and the clips
+that an honest run keeps for validation are trained on.
+
 Enters: an experiment, or a confirmed configuration of a sweep. Leaves: gaps and a section. Experiments of the same
 configuration are looked for in the same store: all but split, seeds and device has to be the same.
 """
@@ -144,8 +147,10 @@ def optimism_section(sweep: SweepResults, gaps: Sequence[Gap], *, is_expected: b
         return section(TITLE, empty(how))
     score = chosen_by(sweep)
     text = (
-        f"By how much choosing the epoch on the test fold flatters the test {score.name} of one and the same "
-        "configuration. Above 0: the protocol of the literature looks better than it is."
+        f"By how much the protocol of the literature flatters the test {score.name} of one and the same configuration. "
+        "Above 0: it looks better than it is. Literature − honest is the worth of two things: the epoch is chosen on "
+        "the test fold, and no part of the training folds is kept for validation, so that there is more to train on. "
+        "Best − last epoch, on a literature experiment's own page, is the choice of the epoch alone."
     )
     header = (
         ("what", "words"),

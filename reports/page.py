@@ -15,6 +15,7 @@ from reports.document import document
 from reports.error_sections import error_sections, recall_section
 from reports.experiment_page import LITERATURE, experiment_sections
 from reports.finals import finals_of, finals_sections
+from reports.headline import headline_section
 from reports.leaderboard import LeaderboardRow, best_of_each_architecture
 from reports.markup import Markup, element, join
 from reports.optimism import gaps_of_finalists, optimism_section
@@ -24,7 +25,6 @@ from reports.plots import architecture_names, plotly_javascript
 from reports.related import newest_related
 from reports.search_sections import rungs_section
 from reports.sections import (
-    headline_section,
     leaderboard_section,
     learning_curves_section,
     trials_section,
@@ -59,10 +59,11 @@ def _sweep_sections(
     sweep: SweepResults, rows: Sequence[LeaderboardRow], trials: Sequence[TrialSummary]
 ) -> list[Markup | None]:
     finals = finals_of(sweep, rows)
-    audit = newest_related(sweep, "audit")
-    followed = (("confirmation", finals.confirmation), ("audit of stopped trials", audit))
+    source, best = finals.best_rows(sweep, rows)
+    confirmation = finals.confirmation if finals.begun is None else finals.begun.source
+    followed = (("confirmation", confirmation), ("audit of stopped trials", newest_related(sweep, "audit")))
     return [
-        headline_section(sweep, rows, finals.score_of(rows[0].number) if rows else None),
+        headline_section(sweep, rows, finals),
         leaderboard_section(sweep, rows),
         *finals_sections(sweep, finals),
         optimism_section(sweep, gaps_of_finalists(finals.finalists), is_expected=False),
@@ -70,10 +71,10 @@ def _sweep_sections(
         learning_curves_section(sweep, best_of_each_architecture(rows)),
         rungs_section(sweep, trials),
         stops_section(sweep),
-        *error_sections(sweep, rows),
+        *error_sections(source, best),
         recall_section(sweep, finals.best_of_each),
-        groups_section(sweep, rows[:1]),
-        calibration_section(sweep, rows[:1]),
+        groups_section(source, best),
+        calibration_section(source, best),
         parameters_section(sweep, rows, trials),
         costs_section(sweep, trials, follow_ups=[(kind, found) for kind, found in followed if found is not None]),
         trials_section(sweep, trials),

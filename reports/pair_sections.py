@@ -96,7 +96,7 @@ def _what_would_decide(found: Comparison) -> str:
         return f"; decided if it were the only pair (p {_told_p(found.p_value)})"
     if found.more_seeds > _MANY_SEEDS:
         return f"; not even {_MANY_SEEDS} more seeds of each would decide"
-    return f"; {counted(found.more_seeds, 'more seed')} of each might decide"
+    return f"; {counted(found.more_seeds, 'more seed')} of each might decide, were it the only pair"
 
 
 def _told_p(p_value: float) -> str:

@@ -7,79 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from reports import plots
 from reports.blocks import caption, empty, plotted, section
-from reports.cells import score_cells, score_header
 from reports.chosen_by import chosen_by, has_several_labels
-from reports.final_scores import FinalScore
-from reports.leaderboard import LeaderboardRow, part_scores
+from reports.leaderboard import LeaderboardRow
 from reports.markup import Markup, element
 from reports.sweep_results import SweepResults
-from reports.tables import facts, json_block, leaderboard_table, parameters, trials_table
+from reports.tables import facts, json_block, leaderboard_table, trials_table
 from reports.text import counted
 from reports.trials import TrialSummary
-
-
-def headline_section(sweep: SweepResults, rows: Sequence[LeaderboardRow], found: FinalScore | None = None) -> Markup:
-    """Args: found: the best configuration with its interval; None where there is none."""
-    if not rows:
-        return section(
-            "Best configuration", empty("No configuration has all its seeds complete, so there is no result yet.")
-        )
-    best, score = rows[0], chosen_by(sweep)
-    mean, *spread_of_mean = score.told(best.test_score_mean, best.test_score_std).split(" ", maxsplit=1)
-    number = element("p", mean, element("span", " ", *spread_of_mean), class_="figure-number")
-    spread = (
-        f"mean ± standard deviation over {len(best.seeds)} seeds"
-        if len(best.seeds) > 1
-        else "a single seed, so its spread is unknown"
-    )
-    left = element(
-        "div",
-        element("p", "Best configuration", class_="eyebrow"),
-        number,
-        element("p", f"test {score.name}, {spread}; {counted(best.num_test_clips, 'test clip')}"),
-        element("p", "Seed by seed: ", _seed_by_seed(sweep, best), class_="caption"),
-    )
-    return element("section", left, element("div", facts(_headline_facts(sweep, rows, found))), class_="headline")
-
-
-def _seed_by_seed(sweep: SweepResults, row: LeaderboardRow) -> str:
-    seeds, score = sweep.seeds_of(row.trial_id, row.seeds), chosen_by(sweep)
-    return ", ".join(
-        f"{score.told(value)} (seed {seed})"
-        for seed, value in zip(seeds["seed"], part_scores(seeds, "test"), strict=True)
-    )
-
-
-def _headline_facts(
-    sweep: SweepResults, rows: Sequence[LeaderboardRow], found: FinalScore | None
-) -> list[tuple[str, object]]:
-    best, score = rows[0], chosen_by(sweep)
-    validation, _, *others = zip(score_header(sweep), score_cells(sweep, best), strict=True)
-    highest = f"highest {score.name} of {counted(len(rows), 'fully trained configuration')}"
-    pairs: list[tuple[str, object]] = [
-        ("architecture", element("strong", best.architecture)),
-        ("configuration", parameters(best.configuration)),
-        *others,
-        validation,
-        ("chosen on", f"validation, never on test: {highest}"),
-    ]
-    if found is not None and found.score.interval is not None:
-        pairs.insert(2, ("95 % interval of the mean", _interval(sweep, found)))
-    untuned = [
-        row for row in rows[1:] if row.configuration["untuned_default"] and row.architecture == best.architecture
-    ]
-    if untuned:
-        gain = score.told_gain(best.test_score_mean - untuned[0].test_score_mean)
-        default = score.told(untuned[0].test_score_mean, untuned[0].test_score_std)
-        pairs.append(("against its untuned default", f"{gain} (default: {default})"))
-    return pairs
-
-
-def _interval(sweep: SweepResults, found: FinalScore) -> str:
-    score, told = chosen_by(sweep), found.score
-    over = f"over clips, {counted(told.num_seeds, 'seed')} and {counted(told.num_folds, 'fold')}"
-    confirmed = "" if found.finalist.source is sweep else f"; {score.told(told.mean)} in the confirmation"
-    return f"{score.told_interval(told.interval)}, {over}{confirmed}"
 
 
 def leaderboard_section(sweep: SweepResults, rows: Sequence[LeaderboardRow]) -> Markup:

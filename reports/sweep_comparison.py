@@ -11,11 +11,12 @@ from typing import Any
 from reports import plots
 from reports.blocks import caption, empty, section
 from reports.chosen_by import chosen_by
+from reports.compared_pairs import Compared, pairs_to_test, what_else_differs
 from reports.cost_sections import told_hours
 from reports.costs import costs, machine_of
 from reports.document import document
 from reports.final_scores import FinalScore, compare_cubes
-from reports.finals import MOST_IN_PAIRS, Finals, finals_of
+from reports.finals import finals_of
 from reports.leaderboard import LeaderboardRow, leaderboard
 from reports.markup import Markup, element, join
 from reports.pair_sections import pairs_section
@@ -29,13 +30,10 @@ _MOST_ROWS = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Compared:
-    """One of the sweeps. Attributes: letter: A, B …, by which tables and figures call it."""
+class Shown(Compared):
+    """One of the sweeps. Attributes: rows: of its leaderboard, best first."""
 
-    letter: str
-    sweep: SweepResults
     rows: Sequence[LeaderboardRow]
-    finals: Finals
 
 
 def render_comparison(sweeps: Sequence[SweepResults]) -> str:
@@ -77,9 +75,9 @@ def _flat(prefix: str, value: Any) -> dict[str, str]:
     return {prefix.removesuffix("."): json.dumps(value, ensure_ascii=False)}
 
 
-def _compared(place: int, sweep: SweepResults) -> Compared:
+def _compared(place: int, sweep: SweepResults) -> Shown:
     rows = leaderboard(sweep)
-    return Compared(letter=chr(ord("A") + place), sweep=sweep, rows=rows, finals=finals_of(sweep, rows))
+    return Shown(letter=chr(ord("A") + place), sweep=sweep, rows=rows, finals=finals_of(sweep, rows))
 
 
 def _lead(compared: Sequence[Compared]) -> str:
@@ -119,12 +117,12 @@ def _overview(one: Compared) -> tuple[object, ...]:
         one.sweep.sweep["dataset"],
         len(trials),
         sum(trial.state == "finished" for trial in trials),
-        told_hours(total[0].seconds, machine_of(one.sweep)) if total else NO_VALUE,
+        told_hours(total[0].hours, machine_of(one.sweep)) if total else NO_VALUE,
         NO_VALUE if saved is None else percent(1 - saved),
     )
 
 
-def _architectures_section(compared: Sequence[Compared]) -> Markup:
+def _architectures_section(compared: Sequence[Shown]) -> Markup:
     """The best of each architecture: a line an architecture, two columns a sweep."""
     names = sorted({row.architecture for one in compared for row in one.rows})
     if not names:
@@ -142,7 +140,7 @@ def _architectures_section(compared: Sequence[Compared]) -> Markup:
     return section("The best of each architecture", caption(text), table("Best of each architecture", header, cells))
 
 
-def _best_cells(one: Compared, architecture: str) -> tuple[str, str]:
+def _best_cells(one: Shown, architecture: str) -> tuple[str, str]:
     score = chosen_by(one.sweep)
     best = next((found for found in one.finals.best_of_each if found.architecture == architecture), None)
     found = None if best is None else one.finals.score_of(best.number)
@@ -153,20 +151,14 @@ def _best_cells(one: Compared, architecture: str) -> tuple[str, str]:
 
 
 def _pairs_section(compared: Sequence[Compared]) -> Markup:
-    named: dict[str, FinalScore] = {}
-    for one in compared:
-        for best in one.finals.best_of_each:
-            found = one.finals.score_of(best.number)
-            if found is not None:
-                named[f"{one.letter}: {best.name}"] = found
-    chosen = dict(list(named.items())[:MOST_IN_PAIRS])
+    chosen, of_other_tasks = pairs_to_test(compared)
     tests, reasons = compare_cubes({name: found.cube for name, found in chosen.items()})
     return pairs_section(
         compared[0].sweep,
         tests,
         in_words=_across(chosen),
-        reasons=reasons,
-        of_what="The best of each architecture of every sweep.",
+        reasons=reasons | of_other_tasks,
+        of_what=f"The best of each architecture of every sweep. {what_else_differs(compared)}".strip(),
     )
 
 
@@ -181,7 +173,7 @@ def _across(named: Mapping[str, FinalScore]) -> list[tuple[str, str]]:
     ]
 
 
-def _leaderboards_section(compared: Sequence[Compared]) -> Markup:
+def _leaderboards_section(compared: Sequence[Shown]) -> Markup:
     parts = [
         element(
             "div",
@@ -194,7 +186,7 @@ def _leaderboards_section(compared: Sequence[Compared]) -> Markup:
     return section("Leaderboards side by side", caption(text), element("div", *parts, class_="pair"))
 
 
-def _short_leaderboard(one: Compared) -> Markup:
+def _short_leaderboard(one: Shown) -> Markup:
     """The scores first: beside another table there is little room."""
     score = chosen_by(one.sweep)
     numbers = ("rank", f"validation {score.short}", f"test {score.short}", "trial")

@@ -1,5 +1,6 @@
 """Numbers and configurations as text, the same in a terminal's tables and on the page."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,15 +8,15 @@ NO_VALUE = "–"
 
 
 def percent(share: float | None, deviation: float | None = None) -> str:
-    """`83.4 ± 1.2 %` for 0.834 and 0.012; without a deviation `83.4 %`; a dash for no value."""
-    if share is None:
+    """`83.4 ± 1.2 %` for 0.834 and 0.012; without a deviation `83.4 %`; a dash for no value or NaN."""
+    if share is None or math.isnan(share):
         return NO_VALUE
     return f"{100 * share:.1f} %" if deviation is None else f"{100 * share:.1f} ± {100 * deviation:.1f} %"
 
 
 def decimal(value: float | None, deviation: float | None = None) -> str:
-    """Three decimals, ± the deviation; a dash for no value."""
-    if value is None:
+    """Three decimals, ± the deviation; a dash for no value or NaN."""
+    if value is None or math.isnan(value):
         return NO_VALUE
     return f"{value:.3f}" if deviation is None else f"{value:.3f} ± {deviation:.3f}"
 

@@ -282,6 +282,10 @@ TABLE_DOCS: dict[str, TableDoc] = {
             "cpus_each": ColumnDoc("CPUs that each trial could use; one entry per try, as in the next two columns."),
             "at_once": ColumnDoc("How many trials ran side by side."),
             "steps_per_second": ColumnDoc("Training steps of all of them together.", "1/s"),
+            "cpus_per_trial": ColumnDoc(
+                "CPUs that every trial of the architecture was given by it; null in rows of earlier versions."
+            ),
+            "gpus_per_trial": ColumnDoc("Likewise GPUs, or the part of one."),
             "measured_at": ColumnDoc("When it was measured.", "UTC"),
         },
     ),

@@ -186,6 +186,8 @@ MEASUREMENTS = pa.schema(
         _required("cpus_each", pa.list_(pa.float64())),  # one entry per try, as in the next two
         _required("at_once", pa.list_(pa.int32())),  # trials side by side
         _required("steps_per_second", pa.list_(pa.float64())),  # of all of them together
+        pa.field("cpus_per_trial", pa.float64()),  # that a trial was given by it; null: an earlier version wrote this
+        pa.field("gpus_per_trial", pa.float64()),
         _required("measured_at", _STAMP),
     ]
 )

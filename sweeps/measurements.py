@@ -6,7 +6,7 @@ from typing import Any
 
 from storage.identity import content_hash
 from storage.results_table import ResultsTable
-from sweeps.placement import Measurement, Pace
+from sweeps.placement import Measurement, Pace, Share
 
 _TABLE = "measurements"
 
@@ -17,8 +17,8 @@ class Measurements:
     def __init__(self, results: ResultsTable, sweep_id: str) -> None:
         self._results, self._sweep_id = results, sweep_id
 
-    def record(self, measured: Measurement) -> None:
-        """Raises: StorageError: the store failed."""
+    def record(self, measured: Measurement, share: Share) -> None:
+        """Args: share: that every trial of the architecture is given by it. Raises: StorageError: the store failed."""
         row = {
             "sweep_id": self._sweep_id,
             "architecture": measured.architecture,
@@ -30,6 +30,8 @@ class Measurements:
             "cpus_each": [pace.cpus_each for pace in measured.paces],
             "at_once": [pace.at_once for pace in measured.paces],
             "steps_per_second": [pace.steps_per_second for pace in measured.paces],
+            "cpus_per_trial": share.num_cpus,
+            "gpus_per_trial": share.num_gpus,
             "measured_at": datetime.datetime.now(datetime.UTC),
         }
         commit = content_hash([measured.configuration_id, measured.hardware])

@@ -117,10 +117,7 @@ def _measured_share(
     except CannotMeasure as e:
         say(f"{architecture}: {in_words(given)} a trial, as it could not be measured: {e}")
         return given
-    if plan.device == "cuda":
-        share = gpu_share(measured, num_cpus=settings.cpus_per_trial)
-    else:
-        share = cpu_share(measured, node_bytes=spot.node.memory_bytes)
+    share = _by_measurement(plan, measured, spot)
     say(told(measured, share))
     return share
 
@@ -132,6 +129,13 @@ def _measurement(
     key = (config.trial_id, spot.in_words)
     found = recorded.recorded().get(key)
     if found is None:
-        recorded.record(measure(config, context, spot))
+        measured = measure(config, context, spot)
+        recorded.record(measured, _by_measurement(plan, measured, spot))
         found = recorded.recorded()[key]  # the first one's, where two processes measured at once
     return found
+
+
+def _by_measurement(plan: SweepPlan, measured: Measurement, spot: Spot) -> Share:
+    if plan.device == "cuda":
+        return gpu_share(measured, num_cpus=plan.settings.cpus_per_trial)
+    return cpu_share(measured, node_bytes=spot.node.memory_bytes)

@@ -21,7 +21,7 @@ from reports.evidence.spread import Excess, spread
 NUM_FLIPS = 10_000
 _ENUMERATED = 12  # up to so many units every pattern of signs is looked at
 _AT_ONCE = 2_000_000  # signs in memory
-_SLACK = 1e-9  # sums of the same numbers in another order are equal
+_SLACK = 1e-9  # of the largest sum there can be: sums of the same numbers in another order are equal
 
 
 def sign_flip_p(cube: ScoreCube, *, num_flips: int = NUM_FLIPS, rng: np.random.Generator | None = None) -> float:
@@ -44,25 +44,25 @@ def p_of_units(units: NDArray[np.float64], layout: Layout, *, num_flips: int, rn
         return 1.0
     sums = units.mean(axis=1)
     sums = sums[sums != 0]
-    observed, found = abs(float(sums.sum())), spread(units, layout)
+    least, found = abs(float(sums.sum())) - _SLACK * float(np.abs(sums).sum()), spread(units, layout)
     excesses = [(excess, float(weight)) for excess, weight in fiducial_weights(found) if excess.positive > 0]
     if not excesses and len(sums) <= _ENUMERATED:
         flipped = np.array(list(itertools.product((-1.0, 1.0), repeat=len(sums)))) @ sums
-        return float((np.abs(flipped) >= observed - _SLACK).mean())
+        return float((np.abs(flipped) >= least).mean())
     flipped = _flipped(sums, num_flips, rng) + _added(excesses, num_flips, rng)
-    return float((1 + (np.abs(flipped) >= observed - _SLACK).sum()) / (1 + num_flips))
+    return float((1 + (np.abs(flipped) >= least).sum()) / (1 + num_flips))
 
 
 def _flipped(sums: NDArray[np.float64], num_flips: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """(num_flips,): the sum with random signs."""
     at_once = max(1, _AT_ONCE // max(1, len(sums)))
     batches = [min(at_once, num_flips - done) for done in range(0, num_flips, at_once)]
-    return np.concatenate([_signs(rng, num, len(sums)) @ sums.astype(np.float32) for num in batches]).astype(np.float64)
+    return np.concatenate([_signs(rng, num, len(sums)) @ sums for num in batches])
 
 
-def _signs(rng: np.random.Generator, num_rows: int, num_columns: int) -> NDArray[np.float32]:
+def _signs(rng: np.random.Generator, num_rows: int, num_columns: int) -> NDArray[np.float64]:
     bits = np.unpackbits(rng.integers(0, 256, (num_rows, -(-num_columns // 8)), dtype=np.uint8), axis=1)
-    return bits[:, :num_columns].astype(np.float32) * 2 - 1
+    return bits[:, :num_columns].astype(np.float64) * 2 - 1
 
 
 def _added(excesses: list[tuple[Excess, float]], num_flips: int, rng: np.random.Generator) -> NDArray[np.float64]:

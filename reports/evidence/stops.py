@@ -4,14 +4,16 @@ Enters: stopped trials, a random share of which was run to its end. Leaves: how 
 the best, how much was lost by stopping it, and what stopping saved against what the audit cost.
 
 The draw is random and of each trial by itself, so that the share of wrong stops among the audited ones tells of all
-stopped ones; how far it can be trusted says the interval of Clopper and Pearson ("The use of confidence or fiducial
-limits illustrated in the case of the binomial", Biometrika 26, 1934), which never covers less than it says.
+stopped ones. How far it can be trusted says an exact interval for a finite population, which never covers less than it
+says: Clopper and Pearson's ("The use of confidence or fiducial limits illustrated in the case of the binomial",
+Biometrika 26, 1934) with the hypergeometric distribution in the place of the binomial.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import special
+import numpy as np
+from scipy import stats
 
 from reports.evidence.intervals import LEVEL, Interval
 from storage.errors import InvalidInput
@@ -105,7 +107,7 @@ def judge_stops(stops: Sequence[Stop], *, finished: Mapping[str, Sequence[float]
         num_stopped=len(stops),
         audited=audited,
         share=num_leading / len(audited) if audited else None,
-        interval=clopper_pearson(num_leading, len(audited), level=level) if audited else None,
+        interval=share_among(num_leading, len(audited), population=len(stops), level=level) if audited else None,
         mean_regret=sum(regrets) / len(regrets) if regrets else None,
         largest_regret=max(regrets, default=None),
         epochs_saved=sum(stop.whole - stop.reached for stop in stops),
@@ -113,23 +115,26 @@ def judge_stops(stops: Sequence[Stop], *, finished: Mapping[str, Sequence[float]
     )
 
 
-def clopper_pearson(num_hits: int, num_tries: int, *, level: float = LEVEL) -> Interval:
-    """The exact interval of a share, 0 to 1.
+def share_among(num_hits: int, num_tries: int, *, population: int, level: float = LEVEL) -> Interval:
+    """The exact interval of a share, 0 to 1, among a finite population of which some were tried at random: every
+    number of hits that would not make what was seen too unlikely on either side (hypergeometric).
 
     Raises:
-        InvalidInput: no tries, or more hits than tries.
+        InvalidInput: no tries, more hits than tries, or more tries than there are.
     """
-    if not 0 <= num_hits <= num_tries or not num_tries:
+    if not 0 <= num_hits <= num_tries <= population or not num_tries:
         raise InvalidInput(
             "share",
-            given=f"{num_hits} of {num_tries}",
+            given=f"{num_hits} of {num_tries} of {population}",
             allowed="a part of one or more",
-            remedy="Count hits among the tries.",
+            remedy="Count hits among the tries, and tries among all.",
         )
-    tail, num_misses = (1 - level) / 2, num_tries - num_hits
-    low = special.betaincinv(num_hits, num_misses + 1, tail) if num_hits else 0.0
-    high = special.betaincinv(num_hits + 1, num_misses, 1 - tail) if num_misses else 1.0
-    return Interval(low=float(low), high=float(high), level=level)
+    tail = (1 - level) / 2
+    in_all = np.arange(num_hits, population - (num_tries - num_hits) + 1)
+    so_many = stats.hypergeom.sf(num_hits - 1, population, in_all, num_tries)
+    so_few = stats.hypergeom.cdf(num_hits, population, in_all, num_tries)
+    possible = in_all[(so_many > tail) & (so_few > tail)]
+    return Interval(low=float(possible[0] / population), high=float(possible[-1] / population), level=level)
 
 
 def _judged(stop: Stop, finished: Mapping[str, Sequence[float]]) -> AuditedStop:

@@ -5,6 +5,7 @@ makes of them outside of the results table.
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ _EPOCH_NAMES: Mapping[str, str] = {
     "validation_loss": "loss/validation",
     "validation_accuracy": "validation/accuracy",
     "validation_score": "validation/score",
+    "validation_kl": "validation/kl",
     "learning_rate": "learning_rate",
     "epoch_seconds": "epoch_seconds",
 }
@@ -121,9 +123,11 @@ def curve_state(state: RunState, *, is_trained: bool) -> RunState:
 
 
 def epoch_scalars(metrics: EpochMetrics) -> dict[str, float]:
-    """Name → number of an epoch; `epoch` itself is the step."""
-    values = dataclasses.asdict(metrics)
-    return {name: float(values[field]) for field, name in _EPOCH_NAMES.items()}
+    """Name → number of an epoch; `epoch` itself is the step. What an earlier version did not keep stays out."""
+    values = {name: float(value) for name, value in dataclasses.asdict(metrics).items()}
+    if math.isnan(values["validation_kl"]):
+        del values["validation_kl"]
+    return {name: values[field] for field, name in _EPOCH_NAMES.items() if field in values}
 
 
 def final_scalars(result: EndedSeed) -> dict[str, float]:

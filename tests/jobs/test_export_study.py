@@ -43,6 +43,19 @@ def test_several_sweeps_are_compared_on_one_page(
     assert json.loads(capsys.readouterr().out).keys() == {"first", "second"}
 
 
+def test_a_confirmation_is_not_compared_as_if_it_were_a_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = SampleSweep(root=tmp_path / "store", architectures=("cnn",), num_trials=2, num_clips=20, seeds=(42,))
+    sample.write()
+    confirmed = sample.confirm(seeds=(1,))
+    words = [f"storage.uri={tmp_path / 'store'}", f"sweep=[sample-1,{confirmed}]"]
+    assert report.main(words) == 2
+    assert "Say sample-1: what follows a sweep is told with it." in " ".join(capsys.readouterr().err.split())
+    assert report.main([words[0], f"sweep_id={confirmed}", "format=json"]) == 0
+    assert json.loads(capsys.readouterr().out)["statistics"]["of"] == confirmed
+
+
 def test_one_sweep_in_the_list_is_that_sweep(store: str, tmp_path: Path) -> None:
     assert report.main([f"storage.uri={store}", "sweep=[first]", f"report.folder={tmp_path / 'pages'}"]) == 0
     assert (tmp_path / "pages" / "first.html").exists()

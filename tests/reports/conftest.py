@@ -151,6 +151,21 @@ class InventedSweep:
     def decide(self, decision: int, trial_id: str, **columns: Any) -> None:
         self._commit("decisions", f"decision{decision}-{trial_id}", decision=decision, trial_id=trial_id, **columns)
 
+    def measure(self, architecture: str, *, device: str, minutes: int = 1, **columns: Any) -> None:
+        row = {
+            "configuration_id": "c" * 16,
+            "hardware": "16 CPUs",
+            "total_bytes": 0,
+            "peak_bytes": 10**9,
+            "cpus_each": [1.0],
+            "at_once": [1],
+            "steps_per_second": [10.0],
+            "measured_at": START + timedelta(minutes=minutes),
+        }
+        self._commit(
+            "measurements", f"{architecture}-{minutes}", architecture=architecture, device=device, **{**row, **columns}
+        )
+
     def fail(
         self, trial_id: str, *, reason: str = "out of memory", detail: str = "CUDA error", minutes: int = 5
     ) -> None:

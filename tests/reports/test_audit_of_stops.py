@@ -46,7 +46,7 @@ def test_a_line_and_a_section_tell_it(new_sweep: NewSweep) -> None:
     line = stops_line(sweep)
     assert line is not None
     assert "1 of 2 audited stops would have been the best of their architecture" in line
-    assert "95 % interval 1.3 to 98.7 %" in line
+    assert "95 % interval 33.3 to 66.7 %" in line
     assert "mean regret 5.0 points, largest 10.0 points" in line
     section = str(stops_section(sweep))
     assert "22 seed-epochs of the stopped trials" in section

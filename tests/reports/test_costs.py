@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reports import trial_summaries
+from reports import render_page, trial_summaries
 from reports.cost_sections import costs_section, failures_section
-from reports.costs import costs, elapsed_seconds, machine_of, seconds_of_its_own
+from reports.costs import costs, elapsed_seconds, hours_of_its_own, machine_of
 
 if TYPE_CHECKING:
     from tests.reports.conftest import InventedSweep
@@ -54,9 +54,47 @@ def test_hours_are_those_of_what_a_trial_held(new_sweep: "Callable[..., Invented
     settings = json.dumps({"sweep": {"cpus_per_trial": 2.0, "gpus_per_trial": 0.5}})
     invented = new_sweep(settings=settings)
     invented.suggest("t0")
-    assert (machine_of(invented.load()).unit, machine_of(invented.load()).hours(3600)) == ("CPU-hours", 2.0)
+    assert (machine_of(invented.load()).unit, machine_of(invented.load()).hours(3600, "cnn")) == ("CPU-hours", 2.0)
     invented.suggest("t1", number=1, device="cuda")
-    assert (machine_of(invented.load()).unit, machine_of(invented.load()).hours(3600)) == ("GPU-hours", 0.5)
+    assert (machine_of(invented.load()).unit, machine_of(invented.load()).hours(3600, "cnn")) == ("GPU-hours", 0.5)
+
+
+AUTO = json.dumps({"sweep": {"cpus_per_trial": "auto", "gpus_per_trial": "auto"}})
+
+
+@pytest.mark.parametrize(("device", "unit", "told"), [("cpu", "CPU", "2 cores"), ("cuda", "GPU", "0.25 GPUs")])
+def test_a_share_that_was_left_open_is_the_one_that_was_measured(
+    new_sweep: "Callable[..., InventedSweep]", device: str, unit: str, told: str
+) -> None:
+    invented, share = new_sweep(settings=AUTO), 2.0 if device == "cpu" else 0.25
+    for number, name in enumerate(("cnn", "resnet")):
+        invented.suggest(f"t{number}", number=number, architecture=name, device=device, seeds=(1,))
+        invented.train(f"t{number}", 1, (0.5,) * 3, architecture=name)
+    whole = {"cpus_per_trial": 1.0, "gpus_per_trial": 0.0 if device == "cpu" else 1.0}
+    invented.measure("resnet", device=device, minutes=1, **whole)
+    invented.measure("cnn", device=device, minutes=1, **whole)
+    invented.measure("cnn", device=device, minutes=2, cpus_per_trial=2.0, gpus_per_trial=share)
+    sweep = invented.load()
+    hours = [cost.hours for cost in costs(sweep, trial_summaries(sweep))]
+    assert hours == pytest.approx([share * 12 / 3600, 12 / 3600, (1 + share) * 12 / 3600])
+    text = costs_section(sweep, trial_summaries(sweep))
+    assert f"{unit}-hours" in text
+    assert f"A trial held, as measured: cnn {told}, resnet 1 {told.split()[1].removesuffix('s')}." in text
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_share_that_was_left_open_and_never_measured_is_told_to_be_unknown(
+    new_sweep: "Callable[..., InventedSweep]", device: str
+) -> None:
+    invented = new_sweep(settings=AUTO)
+    invented.suggest("t0", device=device, seeds=(1,))
+    invented.train("t0", 1, (0.5,) * 3)
+    invented.measure("cnn", device=device)  # by an earlier version
+    sweep = invented.load()
+    page = render_page(sweep, [])
+    assert "0.00 trial-hours" in page
+    assert "How many GPUs or cores a trial held is unknown" in page
+    assert machine_of(sweep).hours(3600, "cnn") == 1.0
 
 
 def test_what_a_confirmation_took_over_is_not_counted_again(new_sweep: "Callable[..., InventedSweep]") -> None:
@@ -66,7 +104,7 @@ def test_what_a_confirmation_took_over_is_not_counted_again(new_sweep: "Callable
     follow_up.suggest("c0", seeds=(1, 2), of_trial="t0")
     follow_up.train("c0", 1, (0.1, 0.2))
     follow_up.train("c0", 2, (0.1, 0.2, 0.3), before=2)
-    assert seconds_of_its_own(follow_up.load(), sweep.load()) == pytest.approx(12.0)
+    assert hours_of_its_own(follow_up.load(), sweep.load()) == pytest.approx(12.0 / 3600)
 
 
 def test_the_section_says_what_was_saved_and_what_followed(new_sweep: "Callable[..., InventedSweep]") -> None:

@@ -1,14 +1,15 @@
 """Several sweeps on one page: side by side, tested where clips are the same, escaped like everything else."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import sample_sweep
 from sample_sweep import SampleSweep
 
-from reports import load_sweep, render_comparison
+from reports import SweepResults, compared_pairs, load_sweep, render_comparison
 from reports.sweep_comparison import differing
 from tests.reports.test_page import HOSTILE, OWN_TAGS, PageReader
 
@@ -58,6 +59,79 @@ def test_sweeps_on_other_clips_are_shown_and_not_tested(tmp_path: Path) -> None:
     text = PageReader(render_comparison([load_sweep(first.results, name) for name in ("a", "b")])).text
     assert "Left out: 1 configuration" in text
     assert "10 clips that only one of them was tested on" in text
+
+
+def two_sweeps(tmp_path: Path) -> tuple[SampleSweep, SampleSweep]:
+    samples = [
+        SampleSweep(root=tmp_path / "store", sweep_id=name, architectures=("cnn",), num_trials=1, num_clips=20)
+        for name in ("a", "b")
+    ]
+    for sample in samples:
+        sample.write()
+    return samples[0], samples[1]
+
+
+def pairs_text(sweeps: Sequence[SweepResults]) -> str:
+    text = PageReader(render_comparison(sweeps)).text
+    return text[text.index("Is one better") : text.index("Leaderboards side by side")]
+
+
+def test_the_same_clips_with_other_labels_are_not_tested(tmp_path: Path) -> None:
+    sweeps = [load_sweep(one.results, one.sweep_id) for one in two_sweeps(tmp_path)]
+    assert "Left out" not in pairs_text(sweeps)
+    sweeps[1].sweep["labels"] = [f"music {number}" for number in range(10)]
+    assert "its labels are others than those of a sweep before it" in pairs_text(sweeps)
+
+
+def test_the_same_clips_with_another_truth_are_not_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = two_sweeps(tmp_path)
+    sweeps = [load_sweep(one.results, one.sweep_id) for one in (first, second)]
+    rows = sweeps[1].read_predictions(["t0"])
+    changed = rows["clip_id"] == rows["clip_id"].iloc[0]
+    rows.loc[changed, "label"] = (rows["label"].iloc[0] + 1) % 10
+    rows["labels"] = [[label] for label in rows["label"]]
+    read = SweepResults.read_predictions
+    monkeypatch.setattr(
+        SweepResults, "read_predictions", lambda self, ids: rows if self is sweeps[1] else read(self, ids)
+    )
+    assert "1 of its clips have another label than in a sweep before it" in pairs_text(sweeps)
+
+
+def test_other_features_are_compared_and_told(tmp_path: Path) -> None:
+    sweeps = [load_sweep(one.results, one.sweep_id) for one in two_sweeps(tmp_path)]
+    assert "differ in features" not in pairs_text(sweeps)
+    sweeps[1].sweep["fingerprint"] = "e" * 16
+    told = pairs_text(sweeps)
+    assert "The sweeps differ in features" in told
+    assert "Left out" not in told
+
+
+def test_where_not_all_can_be_tested_those_of_both_sweeps_come_first_and_the_others_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"net{number}" for number in range(9)]
+    for number, name in enumerate(names):
+        monkeypatch.setitem(sample_sweep._SKILL, name, 0.9 - 0.05 * number)
+        monkeypatch.setitem(sample_sweep._SECONDS, name, 3.0)
+    samples = [
+        SampleSweep(
+            root=tmp_path / "store", sweep_id=letter, architectures=of_it, num_trials=1, num_clips=12, seeds=(42,)
+        )
+        for letter, of_it in (("a", names[:8]), ("b", names[5:]))
+    ]
+    for sample in samples:
+        sample.write()
+    sweeps = [load_sweep(sample.results, sample.sweep_id) for sample in samples]
+    monkeypatch.setattr(compared_pairs, "MOST_IN_PAIRS", 8)
+    told = pairs_text(sweeps)
+    tested = told[: told.index("Left out")]
+    assert "Left out: 4 configurations" in told
+    for name in names[5:8]:
+        assert f"A: {name} #" in tested
+        assert f"B: {name} #" in tested
+    assert "B: net8" in tested
+    assert "A: net0" in tested
+    assert "A: net1 #1 default: no more than" in told
 
 
 def test_names_from_data_stay_text(new_sweep: "Callable[..., InventedSweep]") -> None:

@@ -4,7 +4,7 @@ Its numbers are drawn from fixed seeds, and its rows are what a real sweep write
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,13 +71,26 @@ class SampleSweep:
                 self._trial(architecture, place, rng)
         return self.results
 
-    def confirm(self, *, folds: Sequence[int | None] = (None,), seeds: Sequence[int] = (1, 2, 3, 4, 5)) -> str:
-        """Writes a confirmation of each architecture's trials 0 and 1 and returns its id."""
-        sweep_id = f"{self.sweep_id}-confirmation-0"
-        self.begin(sweep_id, {}, kind="confirmation", of_sweep=self.sweep_id)
+    def confirm(
+        self,
+        *,
+        folds: Sequence[int | None] = (None,),
+        seeds: Sequence[int] = (1, 2, 3, 4, 5),
+        places: Sequence[int] = (0, 1),
+        skills: Mapping[str, float] | None = None,
+        name: str = "0",
+        started_at: datetime = START,
+    ) -> str:
+        """Writes a confirmation of each architecture's trials at these places and returns its id.
+
+        Args:
+            skills: architecture → by how much it is better or worse than in the sweep.
+        """
+        sweep_id = f"{self.sweep_id}-confirmation-{name}"
+        self.begin(sweep_id, {}, kind="confirmation", of_sweep=self.sweep_id, started_at=started_at)
         number = 0
         for index, architecture in enumerate(self.architectures):
-            for place in (0, 1):
+            for place in places:
                 for fold in folds:
                     of_trial = f"t{index * self.num_trials + place}"
                     trial_id = f"{of_trial}c{fold}"
@@ -85,7 +98,7 @@ class SampleSweep:
                     self.suggest(
                         sweep_id, trial_id, architecture, number, _parameters(architecture, place), seeds=seeds, **about
                     )
-                    skill = _skill(architecture, _parameters(architecture, place))
+                    skill = _skill(architecture, _parameters(architecture, place)) + (skills or {}).get(architecture, 0)
                     for order, seed in enumerate(seeds):
                         self.train(sweep_id, trial_id, architecture, seed, skill, before=order * EPOCHS)
                         self.complete(sweep_id, trial_id, architecture, seed, skill, fold=fold)

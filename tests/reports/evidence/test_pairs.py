@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from reports.evidence import ScoreCube, score_cube
 from reports.evidence.layout import lay_out
@@ -72,6 +73,20 @@ def test_drawn_signs_agree_with_enumerated_ones() -> None:
     # Sixteen differences of one: the binomial's chance of 13 or more alike is 2 × 697 ÷ 2¹⁶.
     p = sign_flip_p(_differences([1] * 13 + [-1] * 3), num_flips=40_000)
     assert p == pytest.approx(2 * 697 / 2**16, abs=0.003)
+
+
+@pytest.mark.parametrize(("num_clips", "plus", "minus"), [(100, 12, 4), (100, 14, 5), (400, 13, 3)])
+def test_flips_that_tie_with_what_was_seen_are_counted_as_large(num_clips: int, plus: int, minus: int) -> None:
+    # A sum of hundredths is no exact number; with a tie lost, 12 against 4 has p = 0.02 and not 0.08.
+    p = sign_flip_p(_differences([1] * plus + [-1] * minus + [0] * (num_clips - plus - minus)))
+    exact = stats.binomtest(plus, plus + minus).pvalue
+    assert p == pytest.approx(exact, abs=4 * np.sqrt(exact / 10_000))
+
+
+def test_ties_are_found_whatever_the_unit_of_the_score() -> None:
+    values = [1] * 12 + [-1] * 4 + [0] * 84
+    large = [7_000_003 * value for value in values]
+    assert sign_flip_p(_differences(large)) == sign_flip_p(_differences(values))
 
 
 def test_nothing_that_differs_gives_p_1() -> None:

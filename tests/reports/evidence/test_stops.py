@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.evidence.stops import Stop, clopper_pearson, judge_stops
+from reports.evidence.stops import Stop, judge_stops, share_among
 from storage.errors import InvalidInput
 
 
@@ -67,24 +67,37 @@ def test_where_nothing_was_audited_nothing_is_said() -> None:
 
 @pytest.mark.parametrize(("num_hits", "num_tries"), [(0, 1), (1, 1), (0, 20), (3, 20), (20, 20), (7, 400)])
 @pytest.mark.parametrize("level", [0.9, 0.95])
-def test_the_interval_is_that_of_scipy(num_hits: int, num_tries: int, level: float) -> None:
-    ours = clopper_pearson(num_hits, num_tries, level=level)
+def test_among_very_many_the_interval_is_clopper_and_pearsons(num_hits: int, num_tries: int, level: float) -> None:
+    ours = share_among(num_hits, num_tries, population=200_000, level=level)
     theirs = stats.binomtest(num_hits, num_tries).proportion_ci(confidence_level=level, method="exact")
-    assert (ours.low, ours.high, ours.level) == pytest.approx((theirs.low, theirs.high, level))
+    assert (ours.low, ours.high, ours.level) == pytest.approx((theirs.low, theirs.high, level), abs=2e-4)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
-def test_the_interval_holds_the_share_at_least_as_often_as_it_says(share: float) -> None:
+def test_a_share_of_all_is_known() -> None:
+    found = share_among(3, 18, population=18)
+    assert (found.low, found.high) == (pytest.approx(3 / 18), pytest.approx(3 / 18))
+    judged = judge_stops([stop(number, 0.85 if number < 3 else 0.1) for number in range(18)], finished=_FINISHED)
+    assert judged.interval is not None
+    assert (judged.interval.low, judged.interval.high) == (judged.share, judged.share)
+
+
+def test_of_a_part_nothing_is_ruled_out_that_was_not_looked_at() -> None:
+    """No hit among two of three: the third may be one. Of two hits among two of three, the third may be none."""
+    assert share_among(0, 2, population=3).high == pytest.approx(1 / 3)
+    assert share_among(2, 2, population=3).low == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("num_in_all", [1, 5, 25, 49])
+def test_the_interval_holds_the_share_at_least_as_often_as_it_says(num_in_all: int) -> None:
     """Summed over all outcomes, so that nothing is drawn."""
-    num_tries = 30
-    hits = np.arange(num_tries + 1)
-    holds = [
-        interval.low <= share <= interval.high for interval in (clopper_pearson(int(hit), num_tries) for hit in hits)
-    ]
-    assert stats.binom.pmf(hits, num_tries, share)[holds].sum() >= 0.95
+    population, num_tries = 50, 20
+    hits = np.arange(max(0, num_tries - population + num_in_all), min(num_tries, num_in_all) + 1)
+    found = [share_among(int(hit), num_tries, population=population) for hit in hits]
+    holds = [interval.low <= num_in_all / population <= interval.high for interval in found]
+    assert stats.hypergeom.pmf(hits, population, num_in_all, num_tries)[holds].sum() >= 0.95
 
 
-@pytest.mark.parametrize(("num_hits", "num_tries"), [(0, 0), (3, 2), (-1, 2)])
+@pytest.mark.parametrize(("num_hits", "num_tries"), [(0, 0), (3, 2), (-1, 2), (1, 8)])
 def test_a_share_of_nothing_is_refused(num_hits: int, num_tries: int) -> None:
     with pytest.raises(InvalidInput, match="a part of one or more"):
-        clopper_pearson(num_hits, num_tries)
+        share_among(num_hits, num_tries, population=7)

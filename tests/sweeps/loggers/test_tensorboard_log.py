@@ -1,6 +1,7 @@
 """TensorBoard's event files, read back with TensorBoard's own reader."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,14 @@ def test_epochs_of_every_seed_and_fold_are_curves_of_their_own(
     for name in ("seed=7", "fold=3,seed=7"):
         assert _points(tmp_path, name, "loss/train") == [(1, 1.0), (2, 0.5)]
         assert _points(tmp_path, name, "validation/score") == [(1, 0.5), (2, 0.75)]
+
+
+def test_the_divergence_is_a_curve_where_it_was_kept(tmp_path: Path, run: RunInfo, make_epoch: Epochs) -> None:
+    logger = _open(tmp_path, run)
+    logger.epoch(seed=7, fold=None, metrics=dataclasses.replace(make_epoch(1), validation_kl=math.nan))
+    logger.epoch(seed=7, fold=None, metrics=dataclasses.replace(make_epoch(2), validation_kl=0.25))
+    logger.end("finished")
+    assert _points(tmp_path, "seed=7", "validation/kl") == [(2, 0.25)]
 
 
 def test_the_configuration_stands_beside_the_curves(tmp_path: Path, run: RunInfo, make_epoch: Epochs) -> None:
