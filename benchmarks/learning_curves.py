@@ -61,6 +61,9 @@ THREE = (Architecture(mean=-1.5, pace=3.0), Architecture(pace=1.5), Architecture
 # ResNet-50 at 89.3, 89.4 and 90.9 % with three seeds.
 STUDY = (Architecture(mean=-38.0, pace=2.0), Architecture(mean=-13.5, pace=1.5), Architecture())
 
+# The first ones, with nearly parallel curves, and the next ones, which begin at one level or near it, were looked at
+# while `sweeps/allocation` was made. Those that are held out were written before they were run for the first time, and
+# nothing was changed after that.
 REGIMES = (
     Regime(name="parallel curves, seeds 0.2", seeds=0.2),
     Regime(name="parallel curves, seeds 0.6", seeds=0.6),
@@ -76,6 +79,26 @@ REGIMES = (
     Regime(name="noisy epochs, seeds 0.3", seeds=0.3, epochs=0.6),
     Regime(name="many fail, seeds 0.6", seeds=0.6, failing=0.4),
     Regime(name="a study's architectures, seeds 0.7", seeds=0.7, depth=10.0, architectures=STUDY),
+    Regime(name="one level, any pace, seeds 0.2", seeds=0.2, rate_spread=0.6, head_start=0.0),
+    Regime(name="one level, slow ones, seeds 0.2", seeds=0.2, rate_spread=0.6, head_start=0.0, slowness=0.8),
+    Regime(name="one level, slow ones, seeds 0.6", seeds=0.6, rate_spread=0.6, head_start=0.0, slowness=0.8),
+    Regime(name="one level, late ones, seeds 0.6", seeds=0.6, rate_spread=0.3, head_start=0.0, late=0.3),
+    Regime(name="near level, slow ones, seeds 0.6", seeds=0.6, rate_spread=0.6, head_start=0.4, slowness=0.8),
+    Regime(name="held out: one level, seeds 0.4", seeds=0.4, rate=1.5, rate_spread=0.4, head_start=0.0),
+    Regime(
+        name="held out: two, near level",
+        seeds=0.4,
+        epochs=0.3,
+        rate=5.0,
+        rate_spread=0.5,
+        head_start=0.2,
+        slowness=0.4,
+        architectures=TWO_PACES,
+    ),
+    Regime(name="held out: some late, some fail", seeds=0.8, head_start=0.6, late=0.15, failing=0.2),
+    Regime(
+        name="held out: three, slow ones", seeds=0.3, rate_spread=0.5, head_start=0.3, slowness=0.5, architectures=THREE
+    ),
 )
 
 

@@ -37,7 +37,9 @@ def as_at(decision: Decision, record: TrialRecord, sent: int) -> TrialRecord:
         sent: the seed-epoch to which it had been sent.
     """
     has_ended = record.known_from is not None and record.known_from <= decision.number
-    reached = math.inf if has_ended else decision.heard.get(record.suggestion.config.trial_id, sent)
+    # A turn may end behind where it was to lead: a seed that stops early stands at its end.
+    at_rest = min((epoch for epoch in record.objectives if epoch >= sent), default=sent)
+    reached = math.inf if has_ended else decision.heard.get(record.suggestion.config.trial_id, at_rest)
     return replace(
         record,
         state=record.state if has_ended else None,

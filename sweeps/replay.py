@@ -49,6 +49,9 @@ def replay(
 ) -> Iterator[Suggestion]:
     """The sweep's suggestions, each made again and found equal to the recorded one.
 
+    Of a sweep with trials that were given up it may differ: that one process left a trial alone, and told its study so,
+    is not recorded.
+
     Args:
         records: of the whole sweep, in the order of their numbers; of an adaptive one, see `replay_turns`.
         earlier: what the sweep started with (`warm_start.take_earlier`).
@@ -76,7 +79,7 @@ def replay_turns(
 ) -> Iterator[Turn]:
     """Likewise the turns of an adaptive sweep, each decided again.
 
-    Of a sweep with trials that were given up it may differ: that a process leaves a trial alone is not recorded.
+    Of a sweep with trials that were given up it may differ, as above.
 
     Raises:
         ReplayDiffers: another trial is sent on, another one is begun, or it is sent elsewhere.

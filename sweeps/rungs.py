@@ -83,26 +83,31 @@ class Rungs:
             undecided_at: the seed-epoch that the trial stands at, if it has not ended: nobody knows whether that epoch
                 was decided on, and it will be reported again.
         """
-        for seed_epoch, objective in objectives:
+        for seed_epoch, objective in sorted(objectives):
             if seed_epoch == undecided_at:
                 self.undecided[trial_id] = (seed_epoch, objective)
-            elif seed_epoch in self.recorded:
-                self._record(trial_id, seed_epoch, objective)
+            else:
+                self._come_to(trial_id, seed_epoch, objective)
 
     def goes_on(self, trial_id: str, seed_epoch: int, objective: float) -> bool:
-        """Records a trial at a rung and decides; between rungs, and for a rung it has passed, it goes on."""
-        stood_at, had = self.undecided.pop(trial_id, (seed_epoch, objective))
-        if stood_at < seed_epoch and stood_at in self.recorded:
-            # Its checkpoint was newer than its last row: it had been sent on from there before the interruption.
-            self._record(trial_id, stood_at, had)
-        rung = self.recorded.get(seed_epoch)
-        if rung is None or trial_id in rung:
-            return True
-        self._record(trial_id, seed_epoch, objective)
-        num_kept = max(1, len(rung) // self.reduction_factor)
-        return objective >= self._ascending[seed_epoch][-num_kept]
+        """Records a trial at every rung that it has newly come to, and decides; between rungs it goes on.
 
-    def _record(self, trial_id: str, milestone: int, objective: float) -> None:
-        if trial_id not in self.recorded[milestone]:
+        A seed that stopped early stands at its end, and comes to all rungs in between with what it has.
+        """
+        stood_at, had = self.undecided.pop(trial_id, (seed_epoch, objective))
+        if stood_at < seed_epoch:
+            # Its checkpoint was newer than its last row: it had been sent on from there before the interruption.
+            self._come_to(trial_id, stood_at, had)
+        return all([self._is_among_best(rung, objective) for rung in self._come_to(trial_id, seed_epoch, objective)])
+
+    def _come_to(self, trial_id: str, seed_epoch: int, objective: float) -> list[int]:
+        """The rungs that are new to the trial, with it in them."""
+        new = [place for place in self.milestones if place <= seed_epoch and trial_id not in self.recorded[place]]
+        for milestone in new:
             self.recorded[milestone][trial_id] = objective
             insort(self._ascending[milestone], objective)
+        return new
+
+    def _is_among_best(self, milestone: int, objective: float) -> bool:
+        num_kept = max(1, len(self.recorded[milestone]) // self.reduction_factor)
+        return objective >= self._ascending[milestone][-num_kept]

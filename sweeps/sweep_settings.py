@@ -104,7 +104,10 @@ class SweepSettings:
             "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "grace_epochs": (self.grace_epochs >= 1, "1 or more"),
-            "budget": (self.budget == 0 or self.budget >= self._least_budget, f"0, or {self._least_budget} and more"),
+            "budget": (
+                self.budget == 0 or (self.scheduler == "adaptive" and self.budget >= self._least_budget),
+                f"0, or with sweep.scheduler=adaptive {self._least_budget} and more",
+            ),
             "reduction_factor": (self.reduction_factor >= 2, "2 or more"),
             "cpus_per_trial": (self.cpus_per_trial == "auto" or self.cpus_per_trial > 0, "auto, or above 0"),
             "gpus_per_trial": (gpus is None or gpus == "auto" or gpus >= 0, "auto, null, or 0 and more"),

@@ -79,6 +79,8 @@ class LedgerSearcher(TableSearcher):
     def _end(self, suggestion: Suggestion, result: dict[str, Any], *, error: bool, stopped: bool) -> None:
         if error:
             self._give_up(suggestion.config.trial_id)
+            # No longer in training, or TPE would hold it for one of the bad ones; and no score of any kind.
+            self._studies.correct(TrialRecord(suggestion=suggestion, state="failed", objective=None, objectives={}))
             return
         if result.get(OUT_OF_MEMORY):
             self._alone.add(suggestion.config.trial_id)

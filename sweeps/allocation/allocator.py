@@ -24,7 +24,8 @@ class Step:
     Attributes:
         row: of `Scores`; None for a configuration that is begun.
         architecture, seed, milestone: indices.
-        rate: by how much the best mean is expected to rise per epoch; None for a step that every sweep begins with.
+        rate: by how much the best mean is expected to rise per epoch; None for a step that every sweep begins with, and
+            0 for seeds that the best one still lacks at the end.
     """
 
     row: int | None
@@ -193,13 +194,16 @@ class Allocator:
         if best in taken or not np.isfinite(mean_N[best]) or seed == self._scores.num_seeds:
             return None
         last = len(self._cost_M) - 1
-        step = Step(row=best, architecture=int(self._scores.architecture_N[best]), seed=seed, milestone=last)
+        architecture = int(self._scores.architecture_N[best])
+        step = Step(row=best, architecture=architecture, seed=seed, milestone=last, rate=0.0)
         return step if self.cost(step) <= epochs_left else None
 
     def _best_further(
         self, beliefs: Beliefs, mean_N: Floats, precision_N: Floats, epochs_left: float, taken: Collection[int]
     ) -> Step | None:
         """The best step with a configuration that was begun: more epochs of its seed, or of its next one."""
+        if not np.isfinite(mean_N).any():
+            return None
         scores, num_milestones = self._scores, len(self._cost_M)
         seed_N = np.minimum(scores.num_whole_N, scores.num_seeds - 1)
         level_N = scores.level_NS[np.arange(scores.num_rows), seed_N]

@@ -90,6 +90,17 @@ def test_a_trial_whose_checkpoint_is_newer_than_its_last_row_had_gone_on_from_th
     assert not rungs.goes_on("b", 2, 0.1)
 
 
+def test_a_seed_that_stopped_early_is_judged_at_the_rungs_that_it_passed() -> None:
+    rungs = Rungs(milestones=(3, 9, 25), reduction_factor=3)
+    for number in range(6):
+        assert rungs.goes_on(str(number), 9, 0.5 + number / 100)
+    assert not rungs.goes_on("early", 25, 0.1)
+    assert [rungs.recorded[place].get("early") for place in (3, 9, 25)] == [0.1, 0.1, 0.1]
+    again = Rungs(milestones=(3, 9, 25), reduction_factor=3)
+    again.restore("early", [(1, 0.1), (2, 0.1), (25, 0.1)], undecided_at=None)
+    assert [again.recorded[place].get("early") for place in (3, 9, 25)] == [0.1, 0.1, 0.1]
+
+
 @given(objectives, objectives, st.integers(2, 5))
 def test_decisions_are_those_of_the_papers_rule_after_a_restart_too(
     before: list[float], after: list[float], factor: int

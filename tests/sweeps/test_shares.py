@@ -140,7 +140,8 @@ def test_of_two_processes_that_measure_at_once_both_take_what_was_recorded_first
         """While this one measures, the other one, which had less room, records."""
         ours = toy(config, context, spot)
         theirs = replace(ours, peak_bytes=10 * _GB)
-        Measurements(ResultsTable(LocalObjectStore(tmp_path)), plan.sweep_id).record(theirs)
+        recorded = Measurements(ResultsTable(LocalObjectStore(tmp_path)), plan.sweep_id)
+        recorded.record(theirs, Share(num_cpus=1.0, num_gpus=0.5))
         return ours
 
     monkeypatch.setattr(shares_module, "measure", measure)

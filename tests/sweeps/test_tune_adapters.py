@@ -73,6 +73,19 @@ def test_a_trial_whose_process_died_is_handed_out_first_by_the_next_process(tmp_
     assert [again.suggest(tune_id)["number"] for tune_id in ("c", "d")] == [1, 2]
 
 
+def test_a_trial_that_was_given_up_is_no_longer_in_training_for_the_sampler(tmp_path: Path) -> None:
+    searcher, ledger = make_searcher(make_plan(), tmp_path)
+    searcher.suggest("a")
+    stop(searcher, ledger, "a", 0.5)
+    crashed = searcher.suggest("b")
+    searcher.on_trial_complete("b", error=True)
+    study = searcher._studies._studies["cnn"]
+    assert [trial.state.name for trial in study.get_trials()] == ["PRUNED", "FAIL"]
+    assert searcher.num_given_up == 1
+    again, _ = make_searcher(make_plan(), tmp_path)
+    assert again.suggest("c")["configuration"] == crashed["configuration"]
+
+
 @pytest.mark.parametrize("kind", ["tpe", "random", "grid", "cmaes", "gp"])
 def test_tune_can_pickle_a_searcher_of_every_kind(kind: Any, tmp_path: Path) -> None:
     grid = {name: [get_space("cnn").default[name]] for name in get_space("cnn").distributions if name != "batch_size"}

@@ -52,7 +52,13 @@ def _pausing(**settings: object) -> SweepPlan:
 
 
 class Toy:
-    """Trains turns as a worker does: an epoch's row first, then the report. Dies after so many of its doings."""
+    """Trains turns as a worker does: an epoch's row first, then the report. Dies after so many of its doings.
+
+    Attributes:
+        patience: epoch at which every seed stops early; None for none.
+    """
+
+    patience: int | None = None
 
     def __init__(self, plan: SweepPlan, store: LocalObjectStore, *, dies_after: int = 10**9) -> None:
         self._plan, self._left = plan, dies_after
@@ -107,6 +113,8 @@ class Toy:
         config = turn.suggestion.config
         seed_epoch = min(self._reached.get(config.trial_id, 0) + 1, _EPOCHS * len(_SEEDS))
         seed, epoch = divmod(seed_epoch - 1, _EPOCHS)
+        if epoch + 1 == self.patience:
+            seed_epoch = (seed + 1) * _EPOCHS
         objective = sum(_end(config.trial_id, before, _EPOCHS) for before in range(seed))
         objective = (objective + _end(config.trial_id, seed, epoch + 1)) / (seed + 1)
         self.ledger.epoch(
@@ -356,6 +364,15 @@ class TestReplayed:
         at_rest = [dataclasses.replace(decision, heard={}) for decision in decisions]  # as if none had been on its way
         with pytest.raises(ReplayDiffers):
             list(replay_turns(_plan(), records, at_rest))
+
+    @pytest.mark.parametrize("concurrency", [1, 3])
+    def test_seeds_that_stop_early_are_decided_again_from_their_rows(self, concurrency: int, tmp_path: Path) -> None:
+        toy = Toy(_plan(), LocalObjectStore(tmp_path / "store"))
+        toy.patience = 3
+        toy.run(concurrency=concurrency)
+        records, decisions = toy.ledger.records(), toy.ledger.decisions()
+        assert any(3 not in (epoch % _EPOCHS for epoch in record.objectives) for record in records)
+        assert len(list(replay_turns(_plan(), records, decisions))) == len(decisions) > 20
 
 
 class TestPausing:

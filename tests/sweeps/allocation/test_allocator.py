@@ -89,6 +89,52 @@ class TestOpening:
         assert allocator.next_step(epochs_left=1000, may_begin=[], busy=busy) is None
 
 
+class TestFloor:
+    def test_every_architecture_is_tuned_with_half_of_an_equal_share_however_bad_it_is(self) -> None:
+        def far_apart(row: int, seed: int, milestone: int) -> float:
+            return _steady(row, seed, milestone) - (5.0 if scores.architecture_N[row] == 0 else 0.0)
+
+        scores = Scores(_MILESTONES, num_seeds=3, num_architectures=2)
+        allocator, left = Allocator(scores, 400), 400.0
+        while (step := allocator.next_step(epochs_left=left, may_begin=[0, 1])) is not None:
+            left -= allocator.cost(step)
+            _do(scores, step, far_apart)
+        reached_NS = np.where(scores.level_NS < 0, 0, np.array(_MILESTONES)[scores.level_NS])
+        spent = [float(reached_NS[scores.architecture_N == index].sum()) for index in range(2)]
+        assert 100 <= spent[0] < 100 + 27
+        assert (scores.architecture_N == 0).sum() > NUM_LOOKS
+
+    def test_the_best_one_has_all_seeds_in_the_end(self) -> None:
+        for epochs in (100, 200, 400):
+            scores, steps, _ = _run(_steady, epochs=epochs)
+            whole = np.flatnonzero(scores.num_whole_N == 3)
+            best = Allocator(scores, epochs).posterior().mean_N.argmax()
+            assert best in whole
+            assert {step.rate for step in steps if step.seed == 0} != {0.0}
+
+
+class TestAllFailed:
+    def test_configurations_that_are_left_are_tried_when_all_others_have_failed(self) -> None:
+        scores = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
+        for milestone in range(3):
+            scores.record(scores.add(0) if not milestone else 0, 0, milestone, 0.5)
+        failed = [0, *(scores.add(0) for _ in range(NUM_LOOKS - 1))]
+        step = Allocator(scores, 1000).next_step(epochs_left=900, may_begin=[0], busy=failed, closed=failed)
+        assert step is not None
+        assert step.row is None
+
+    def test_one_first_look_that_failed_keeps_the_others_from_nothing(self) -> None:
+        scores = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
+        rows = [scores.add(0) for _ in range(NUM_LOOKS)]
+        for row in rows[:-1]:
+            scores.record(row, 0, 0, 0.1 * row)
+        for milestone in range(3):
+            for seed in range(3):
+                scores.record(0, seed, milestone, 0.5)
+        step = Allocator(scores, 1000).next_step(epochs_left=900, may_begin=[0], busy=rows[-1:], closed=rows[-1:])
+        assert step == Step(row=rows[-2], architecture=0, seed=0, milestone=2)
+
+
 class TestBudget:
     @pytest.mark.parametrize("epochs", [1, 10, 100.5, 500])
     def test_it_is_never_exceeded_and_what_is_left_pays_for_nothing_of_use(self, epochs: float) -> None:
@@ -150,11 +196,11 @@ class TestSteps:
         for cut in (1, 7, len(undisturbed) // 2, len(undisturbed) - 1):
             scores = Scores(_MILESTONES, num_seeds=3, num_architectures=2)
             left = 400.0
-            allocator = Allocator(scores, 1000)
+            allocator = Allocator(scores, 400)
             for step in undisturbed[:cut]:
                 left -= allocator.cost(step)
                 _do(scores, step, _steady)
-            assert Allocator(scores, 1000).next_step(epochs_left=left, may_begin=[0, 1]) == undisturbed[cut]
+            assert Allocator(scores, 400).next_step(epochs_left=left, may_begin=[0, 1]) == undisturbed[cut]
 
     def test_the_unit_of_scores_does_not_matter(self) -> None:
         def scaled_by_128(row: int, seed: int, milestone: int) -> float:  # a power of two, which rounds nothing

@@ -54,7 +54,7 @@ class TestBeliefs:
             for milestone in range(3 if first > threshold else 1):
                 chosen.record(row, 0, milestone, float(everything.score_NSM[row, 0, milestone]))
         whole, of_chosen = fit_beliefs(everything), fit_beliefs(chosen)
-        assert of_chosen.slope_M[0] == pytest.approx(whole.slope_M[0], rel=0.15)
+        assert of_chosen.weight_MM[0, 0] == pytest.approx(whole.weight_MM[0, 0], rel=0.15)
         assert of_chosen.mean_A[0] == pytest.approx(whole.mean_A[0], abs=0.02)
 
     def test_configurations_that_fail_do_not_widen_what_the_next_one_may_reach(self) -> None:
