@@ -141,16 +141,16 @@ class Allocator:
         seen_N = self._scores.level_NS[:, 0] != NOT_BEGUN
         seen_N[list(closed)] = False
         mean_N[~seen_N] = -np.inf
-        left = epochs_left - self._lacks(mean_N)
+        left, precision_N = epochs_left - self._lacks(mean_N), posterior.precision_N
         below = self._below_floor()
-        of_N = self._scores.architecture_N
-        for among in ([below] if below is not None else []) + [None]:
-            own_N = mean_N if among is None else np.where(of_N == among, mean_N, -np.inf)
-            begun = may_begin if among is None else [index for index in may_begin if index == among]
-            step = self._best_step(beliefs, own_N, posterior.precision_N, left, begun, taken)
+        if below is not None:
+            own_N = np.where(self._scores.architecture_N == below, mean_N, -np.inf)
+            own_begun = [index for index in may_begin if index == below]
+            step = self._best_step(beliefs, own_N, precision_N, left, own_begun, taken)
             if step is not None:
                 return step
-        return self._finishing(mean_N, epochs_left, taken)
+        step = self._best_step(beliefs, mean_N, precision_N, left, may_begin, taken)
+        return step or self._finishing(mean_N, epochs_left, taken)
 
     def _best_step(
         self,
