@@ -177,7 +177,7 @@ def parse_settings(
         # Not resolved: `${…}` in a path is a part of its name, not a question to the environment.
         merged = OmegaConf.to_container(OmegaConf.merge(*layers, overrides), resolve=False)
         said = OmegaConf.to_container(overrides, resolve=False)
-    except (OmegaConfBaseException, ValueError) as e:
+    except (OmegaConfBaseException, ValueError, TypeError) as e:  # the last where a list is given a mapping
         raise InvalidInput(
             "command line", given=" ".join(words), allowed="settings that go together", remedy=str(e)
         ) from e

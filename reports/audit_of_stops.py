@@ -70,7 +70,10 @@ def stops_section(sweep: SweepResults) -> Markup | None:
 def _facts(sweep: SweepResults, judged: JudgedStops) -> list[tuple[str, object]]:
     return [
         ("would have led", _found(judged)),
-        ("of all architectures", f"{judged.num_would_lead_all} of {judged.num_audited}"),
+        (
+            "of all architectures",
+            f"{judged.num_would_lead_all} of {judged.num_audited}" if judged.num_compared else NO_VALUE,
+        ),
         ("regret", _regret(sweep, judged)),
         ("saved by stopping", f"{counted(judged.epochs_saved, 'seed-epoch')} of the stopped trials were not trained"),
         ("cost of the audit", f"{counted(judged.epochs_audited, 'seed-epoch')}, of those that were saved"),
@@ -79,12 +82,18 @@ def _facts(sweep: SweepResults, judged: JudgedStops) -> list[tuple[str, object]]
 
 def _found(judged: JudgedStops) -> str:
     interval = judged.interval
-    assert interval is not None
+    if interval is None:
+        audited = counted(judged.num_audited, "audited stop")
+        return f"of {audited} nobody can say: nothing of their architectures has finished"
     return (
-        f"{judged.num_would_lead} of {judged.num_audited} audited stops would have been the best of their architecture "
-        f"({percent(judged.share)}; {100 * interval.level:.0f} % interval {100 * interval.low:.1f} to "
+        f"{judged.num_would_lead} of {judged.num_compared} audited stops would have been the best of their "
+        f"architecture ({percent(judged.share)}; {100 * interval.level:.0f} % interval {100 * interval.low:.1f} to "
         f"{100 * interval.high:.1f} %; {judged.num_stopped} were stopped)"
     )
+
+
+def _of_all(judged: JudgedStops) -> str:
+    return f"{judged.num_would_lead_all} of {judged.num_audited}" if judged.num_compared else NO_VALUE
 
 
 def _regret(sweep: SweepResults, judged: JudgedStops) -> str:
@@ -114,7 +123,13 @@ def _table(sweep: SweepResults, audited: Sequence[AuditedStop]) -> Markup:
             f"{one.stop.reached} of {one.stop.whole}",
             "failed" if one.stop.score is None else told(one.stop.score),
             NO_VALUE if one.regret is None else _points(sweep, one.regret),
-            "all architectures" if one.would_lead_all else "its architecture" if one.would_lead else "no",
+            "all architectures"
+            if one.would_lead_all
+            else "its architecture"
+            if one.would_lead
+            else "no"
+            if one.would_lead is not None
+            else NO_VALUE,
         )
         for one in audited
     ]

@@ -16,7 +16,7 @@ from storage.out_of_fold import FoldTrial
 from sweeps.configurations import check_model, configuration
 from sweeps.records import Suggestion
 from training import TrialConfig
-from training.config import TRAINING_VERSION
+from training.config import TRAINING_VERSION, are_seeds
 from training.fuse_choice import FuseSeeds
 
 # Settings that decide how an experiment is run, not what it computes.
@@ -59,7 +59,7 @@ class ExperimentSettings:
 
     def __post_init__(self) -> None:
         rules: dict[str, tuple[bool, str]] = {
-            "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
+            "seeds": (len(self.seeds) > 0 and are_seeds(self.seeds), "at least one, none twice, of 64 bits"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "max_concurrent_trials": (self.max_concurrent_trials >= 0, "0 or more"),
             "cpus_per_trial": (self.cpus_per_trial > 0, "above 0"),

@@ -7,6 +7,7 @@ sweep that has ended otherwise, and searches nothing again.
 from dataclasses import dataclass
 
 from storage.errors import hold_rules
+from training.config import are_seeds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,7 @@ class ConfirmSettings:
     def __post_init__(self) -> None:
         rules = {
             "best": (self.best >= 0, "0 or more"),
-            "seeds": (len(set(self.seeds)) == len(self.seeds), "none twice; empty for the sweep's"),
+            "seeds": (are_seeds(self.seeds), "none twice, of 64 bits; empty for the sweep's"),
         }
         hold_rules("sweep.confirm", self, rules)
 

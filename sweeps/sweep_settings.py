@@ -10,6 +10,7 @@ from sweeps.objectives import DIRECTIONS, Objective
 from sweeps.rung_settings import RungSettings
 from sweeps.rungs import seed_milestones
 from sweeps.sampler_settings import SamplerSettings
+from training.config import are_seeds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +102,7 @@ class SweepSettings:
                 or (self.sampler.kind in ("tpe", "gp") and len(set(self.warm_start)) == len(self.warm_start)),
                 "ids of sweeps, none twice, with sweep.sampler.kind=tpe or gp, which learn from them",
             ),
-            "seeds": (len(set(self.seeds)) == len(self.seeds) > 0, "at least one, none twice"),
+            "seeds": (len(self.seeds) > 0 and are_seeds(self.seeds), "at least one, none twice, of 64 bits"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "grace_epochs": (self.grace_epochs >= 1, "1 or more"),
             "budget": (
@@ -134,7 +135,8 @@ class SweepSettings:
             "never_stop_first": (has_rungs or is_plain["never_stop_first"], without.format("1")),
             "brackets": (
                 self.rungs.brackets <= (len(places) if has_rungs else 1),
-                f"1 to {len(places)}: there are {len(places) - 1} rungs below {self.epochs} epochs"
+                f"at most {len(places)}: with grace_epochs={self.grace_epochs} there are {len(places) - 1} rungs below "
+                f"{self.epochs} epochs"
                 if has_rungs
                 else without.format("1"),
             ),

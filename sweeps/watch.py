@@ -40,6 +40,9 @@ class Watch(tune.Callback):
         self._plan, self._on_progress, self._fault, self._logs = plan, on_progress, fault, logs
         self.num_ended, self.num_failed, self._seed_epochs = 0, 0, 0
         self._best: float | None = None
+        self._reached: dict[
+            int, int
+        ] = {}  # number → last seed-epoch; a trial that is taken up tells its last one again
         self._runs: dict[int, RunInfo] = {}  # by number, of trials that train
         for record in ended:
             self._count(record)
@@ -48,7 +51,7 @@ class Watch(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         if "objective" in result and not self._fault.error:
-            self._seed_epochs += 1
+            self._heard(trial.config["number"], result["seed_epoch"])
             with self._fault.kept():
                 run = self._run(trial.config)
                 self._log(run, result)
@@ -58,6 +61,11 @@ class Watch(tune.Callback):
             name = run_info(self._plan, trial.config["number"], trial.config["configuration"]).name
             with self._fault.kept():
                 self._tell(f"{name} had too little memory beside others, and is trained alone")
+
+    def _heard(self, number: int, seed_epoch: int) -> None:
+        if seed_epoch > self._reached.get(number, 0):
+            self._reached[number] = seed_epoch
+            self._seed_epochs += 1
 
     def _run(self, tune_config: Mapping[str, Any]) -> RunInfo:
         number = tune_config["number"]

@@ -1,7 +1,7 @@
 """What a trial is: a frozen configuration whose hash is the trial's identity."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -113,6 +113,11 @@ class TrialConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialConfig":
         groups = {name: kind(**values[name]) for name, kind in GROUPS.items() if name in values}
         return cls(**{**values, "seeds": tuple(values["seeds"]), **groups})
+
+
+def are_seeds(seeds: Sequence[int]) -> bool:
+    """Whether each is one that the tables and torch's generators take, and none is there twice."""
+    return len(set(seeds)) == len(seeds) and all(abs(seed) < 2**63 for seed in seeds)
 
 
 def with_values(config: TrialConfig, values: Mapping[str, Any]) -> TrialConfig:

@@ -44,15 +44,16 @@ class Stop:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditedStop:
     """Attributes:
-    would_lead: whether it would have been the best of its architecture, and not only as good.
+    would_lead: whether it would have been the best of its architecture, and not only as good; None where no trial of
+        the architecture has finished.
     would_lead_all: likewise of all architectures.
     regret: by how much the best finished one of its architecture is worse, and 0 where it is not; None where no trial
         of the architecture has finished.
     """
 
     stop: Stop
-    would_lead: bool
-    would_lead_all: bool
+    would_lead: bool | None
+    would_lead_all: bool | None
     regret: float | None
 
 
@@ -62,8 +63,9 @@ class JudgedStops:
 
     Attributes:
         audited: by number.
-        share: of audited stops that would have led their architecture, 0 to 1; None where none was audited.
-        interval: of that share among all stopped trials.
+        share: of audited stops that would have led their architecture, 0 to 1, where something of it has finished; None
+            where there is none.
+        interval: of that share among all stopped trials of these architectures.
         mean_regret, largest_regret: over audited stops; None where there is none with a regret.
         epochs_saved: seed-epochs that stopping did not train.
         epochs_audited: seed-epochs that the audit trained of them after all; of trials that failed on the way, at most.
@@ -83,12 +85,16 @@ class JudgedStops:
         return len(self.audited)
 
     @property
+    def num_compared(self) -> int:
+        return sum(one.would_lead is not None for one in self.audited)
+
+    @property
     def num_would_lead(self) -> int:
-        return sum(one.would_lead for one in self.audited)
+        return sum(bool(one.would_lead) for one in self.audited)
 
     @property
     def num_would_lead_all(self) -> int:
-        return sum(one.would_lead_all for one in self.audited)
+        return sum(bool(one.would_lead_all) for one in self.audited)
 
 
 def judge_stops(stops: Sequence[Stop], *, finished: Mapping[str, Sequence[float]], level: float = LEVEL) -> JudgedStops:
@@ -102,12 +108,15 @@ def judge_stops(stops: Sequence[Stop], *, finished: Mapping[str, Sequence[float]
     """
     audited = tuple(_judged(stop, finished) for stop in sorted(stops, key=lambda stop: stop.number) if stop.is_audited)
     regrets = [one.regret for one in audited if one.regret is not None]
-    num_leading = sum(one.would_lead for one in audited)
+    compared = [one.would_lead for one in audited if one.would_lead is not None]
+    num_comparable = sum(bool(finished.get(stop.architecture)) for stop in stops)
     return JudgedStops(
         num_stopped=len(stops),
         audited=audited,
-        share=num_leading / len(audited) if audited else None,
-        interval=share_among(num_leading, len(audited), population=len(stops), level=level) if audited else None,
+        share=sum(compared) / len(compared) if compared else None,
+        interval=share_among(sum(compared), len(compared), population=num_comparable, level=level)
+        if compared
+        else None,
         mean_regret=sum(regrets) / len(regrets) if regrets else None,
         largest_regret=max(regrets, default=None),
         epochs_saved=sum(stop.whole - stop.reached for stop in stops),
@@ -148,5 +157,5 @@ def _judged(stop: Stop, finished: Mapping[str, Sequence[float]]) -> AuditedStop:
     )
 
 
-def _leads(score: float | None, best: float | None) -> bool:
-    return score is not None and (best is None or score > best)
+def _leads(score: float | None, best: float | None) -> bool | None:
+    return None if best is None else score is not None and score > best

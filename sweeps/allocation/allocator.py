@@ -79,13 +79,14 @@ class Allocator:
             closed: rows that failed or were dropped.
         """
         taken = {*busy, *closed}
+        has_scores = bool((self._scores.level_NS[:, 0] != NOT_BEGUN).any())
         steps = [*self._opening(may_begin, taken, closed), *self._look_ahead(may_begin)]
-        openings = [step for step in steps if self.cost(step) <= epochs_left]
-        if openings:
-            return openings[0]
-        if not (self._scores.level_NS[:, 0] != NOT_BEGUN).any():
-            return None
-        return self._weighed(epochs_left, may_begin, taken, closed)
+        held_back = self._lacks(self._means(self.posterior(), closed)) if steps and has_scores else 0.0
+        for step in steps:
+            is_default = step.row is not None and self._is_first(step.row)
+            if self.cost(step) <= epochs_left - (0.0 if is_default else held_back):
+                return step
+        return self._weighed(epochs_left, may_begin, taken, closed) if has_scores else None
 
     def cost(self, step: Step) -> float:
         """Epochs."""
@@ -137,10 +138,7 @@ class Allocator:
     ) -> Step | None:
         beliefs = fit_beliefs(self._scores)
         posterior = posterior_of(self._scores, beliefs)
-        mean_N = posterior.mean_N.copy()
-        seen_N = self._scores.level_NS[:, 0] != NOT_BEGUN
-        seen_N[list(closed)] = False
-        mean_N[~seen_N] = -np.inf
+        mean_N = self._means(posterior, closed)
         left, precision_N = epochs_left - self._lacks(mean_N), posterior.precision_N
         below = self._below_floor()
         if below is not None:
@@ -151,6 +149,16 @@ class Allocator:
                 return step
         step = self._best_step(beliefs, mean_N, precision_N, left, may_begin, taken)
         return step or self._finishing(mean_N, epochs_left, taken)
+
+    def _means(self, posterior: Posterior, closed: Collection[int]) -> Floats:
+        """Of quality; -inf of configurations without a score, and of those that are out."""
+        seen_N = self._scores.level_NS[:, 0] != NOT_BEGUN
+        seen_N[list(closed)] = False
+        return np.where(seen_N, posterior.mean_N, -np.inf)
+
+    def _is_first(self, row: int) -> bool:
+        """Whether it is the untuned default of its architecture."""
+        return row == int(np.flatnonzero(self._scores.architecture_N == self._scores.architecture_N[row])[0])
 
     def _best_step(
         self,

@@ -167,3 +167,8 @@ def test_help_lists_every_key() -> None:
     text = describe(JobSettings)
     assert "sweep.seeds=[42,123,999]" in text
     assert "storage.endpoint_url=null" in text
+
+
+def test_a_mapping_where_a_list_belongs_is_refused_in_one_line() -> None:
+    with pytest.raises(InvalidInput, match="settings that go together"):
+        parse_settings(JobSettings, ["sweep.points={model.dropout: 0.1}"])

@@ -70,7 +70,7 @@ def test_a_bracket_has_no_rung_below_its_own_first_one() -> None:
 
 class TestRefused:
     def test_more_brackets_than_first_rungs(self) -> None:
-        with pytest.raises(InvalidInput, match=r"sweep\.rungs\.brackets: got 4; allowed: 1 to 3"):
+        with pytest.raises(InvalidInput, match=r"sweep\.rungs\.brackets: got 4; allowed: at most 3"):
             _plan(brackets=4)
 
     @pytest.mark.parametrize("scheduler", ["adaptive", "fifo"])

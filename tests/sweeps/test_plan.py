@@ -195,3 +195,9 @@ def test_features_with_other_clips_in_quarantine_make_another_sweep_of_other_tri
 def test_the_quarantine_is_not_for_users_to_set() -> None:
     with pytest.raises(InvalidInput, match=r"sweep\.trial\.quarantine_hash"):
         make_plan(trial={"quarantine_hash": "1"}).trial_config("cnn", {})
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1), (2**63,), (10**20,)])
+def test_seeds_that_no_table_takes_are_refused(seeds: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidInput, match=r"sweep\.seeds: .* of 64 bits"):
+        make_plan(seeds=seeds)

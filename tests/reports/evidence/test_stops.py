@@ -47,10 +47,18 @@ def test_a_trial_that_fails_when_it_is_run_to_its_end_was_stopped_rightly() -> N
     assert (judged.num_audited, judged.num_would_lead, judged.mean_regret) == (1, 0, 0.0)
 
 
-def test_without_a_finished_trial_to_compare_with_there_is_no_regret() -> None:
-    judged = judge_stops([stop(0, 0.3)], finished={})
-    assert (judged.num_would_lead, judged.num_would_lead_all) == (1, 1)
+def test_without_a_finished_trial_to_compare_with_nothing_is_said() -> None:
+    judged = judge_stops([stop(0, 0.3), stop(1, 0.2)], finished={})
+    assert (judged.num_audited, judged.num_compared, judged.share, judged.interval) == (2, 0, None, None)
     assert (judged.mean_regret, judged.largest_regret) == (None, None)
+
+
+def test_stops_of_an_architecture_of_which_nothing_finished_are_left_out_of_the_share() -> None:
+    stops = [stop(0, 0.9), stop(1, 0.3, architecture="alexnet"), stop(2, architecture="alexnet")]
+    judged = judge_stops(stops, finished={"cnn": [0.8]})
+    assert (judged.num_compared, judged.share) == (1, 1.0)
+    assert judged.interval is not None
+    assert (judged.interval.low, judged.interval.high) == (1.0, 1.0)
 
 
 def test_the_cost_of_an_audit_stands_against_what_all_stops_saved() -> None:

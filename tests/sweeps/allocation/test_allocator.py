@@ -26,10 +26,9 @@ def _run(
     num_architectures: int = 1,
     num_configurations: int = 1000,
     limit: int = 10_000,
-    budget: float | None = None,
 ) -> tuple[Scores, list[Step], float]:
     scores = Scores(_MILESTONES, num_seeds=3, num_architectures=num_architectures)
-    allocator, left = Allocator(scores, budget or epochs), epochs
+    allocator, left = Allocator(scores, epochs), epochs
     steps: list[Step] = []
     while len(steps) < limit:
         may_begin = range(num_architectures) if scores.num_rows < num_configurations else ()
@@ -57,14 +56,14 @@ class TestOpening:
             assert scores.num_whole_N[default] == 3
 
     def test_the_best_and_the_middle_of_the_first_looks_come_to_their_end(self) -> None:
-        scores, _, _ = _run(_steady, epochs=3 * 9 + (NUM_LOOKS - 1) + 2 * 8, budget=400)
+        scores, _, _ = _run(_steady, epochs=400, limit=3 + (NUM_LOOKS - 1) + 2)
         looks = np.arange(1, NUM_LOOKS)
         order = looks[np.argsort(-scores.score_NSM[looks, 0, 0])]
         assert set(np.flatnonzero(scores.num_whole_N)) == {0, order[0], order[len(looks) // 2]}
 
     @pytest.mark.parametrize(
         ("runs", "num_architectures", "of_default", "of_looks"),
-        [(10, 1, 3, 2), (8, 1, 2, 2), (6, 1, 1, 2), (4, 1, 1, 1), (2, 1, 1, 0), (10, 2, 1, 1), (10, 3, 1, 0)],
+        [(10, 1, 3, 2), (8, 1, 2, 2), (6, 1, 1, 2), (4, 1, 1, 0), (2, 1, 1, 0), (10, 2, 1, 1), (10, 3, 1, 0)],
     )
     def test_it_takes_no_more_than_half_of_a_small_budget_for_whole_trainings(
         self, runs: int, num_architectures: int, of_default: int, of_looks: int
@@ -87,6 +86,15 @@ class TestOpening:
             assert step.row is None
             busy.append(scores.add(0))
         assert allocator.next_step(epochs_left=1000, may_begin=[], busy=busy) is None
+
+    @pytest.mark.parametrize("num_seeds", [1, 2, 3])
+    def test_a_budget_of_all_seeds_of_the_default_trains_these(self, num_seeds: int) -> None:
+        scores = Scores(_MILESTONES, num_seeds=num_seeds, num_architectures=1)
+        allocator, left = Allocator(scores, 9.0 * num_seeds), 9.0 * num_seeds
+        while (step := allocator.next_step(epochs_left=left, may_begin=[0])) is not None:
+            left -= allocator.cost(step)
+            _do(scores, step, _steady)
+        assert scores.num_whole_N.tolist() == [num_seeds]
 
 
 class TestFloor:
