@@ -142,10 +142,6 @@ class SweepSettings:
             ),
         }
         hold_rules("sweep.rungs", self.rungs, rules)
-        if self.rungs.kind == "pause" and self.objectives != ("score",):
-            raise InvalidInput(
-                "sweep.rungs.kind", given="pause", allowed="stop", remedy="Pausing knows one objective; use stop."
-            )
 
     def _check_objectives(self) -> None:
         is_one, names = self.objectives == ("score",), self.objectives
@@ -154,7 +150,6 @@ class SweepSettings:
                 names[:1] == ("score",) and len(set(names)) == len(names),
                 f"score first, and then any of {', '.join(name for name in DIRECTIONS if name != 'score')}, none twice",
             ),
-            "scheduler": (is_one or self.scheduler != "adaptive", "seed_epochs, asha or fifo with several objectives"),
             "warm_start": (is_one or not self.warm_start, "nothing with several objectives"),
         }
         hold_rules("sweep", self, rules)

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from sweeps.allocation import Allocator, Ladder, Promotions, Scores, Step
+from sweeps.objectives import Measured
 from sweeps.past_decisions import as_at, live_decisions
 from sweeps.plan import SweepPlan
 from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
 from sweeps.rungs import seed_milestones
 from sweeps.studies import Studies
 from sweeps.turns import SearchedTrial, SearchLedger, Turn
+
+_NOTHING: Measured = {}
 
 
 class TurnSearch:
@@ -85,10 +88,11 @@ class TurnSearch:
         self._sent.clear()
         return self.next_turn()
 
-    def hear(self, trial_id: str, *, seed_epoch: int, objective: float) -> None:
+    def hear(self, trial_id: str, *, seed_epoch: int, objective: float, measured: Measured = _NOTHING) -> None:
         """Takes an epoch's report; what was heard before changes nothing."""
         row = self._row_of[trial_id]
         trial = self._trials[row]
+        trial.measured.update(measured)
         if seed_epoch <= trial.reached:
             return
         epochs = self._plan.settings.epochs
@@ -148,7 +152,7 @@ class TurnSearch:
         for trial in self._trials:
             then = as_at(decision, records[trial.trial_id], sent[trial.trial_id])
             for seed_epoch, objective in then.objectives.items():
-                self.hear(trial.trial_id, seed_epoch=seed_epoch, objective=objective)
+                self.hear(trial.trial_id, seed_epoch=seed_epoch, objective=objective, measured=then.measured)
             trial.state = then.state
             is_on_its_way = then.state is None and trial.trial_id in decision.heard
             trial.until = sent[trial.trial_id] if is_on_its_way else None
@@ -239,7 +243,9 @@ class TurnSearch:
     def _take_up(self, record: TrialRecord) -> None:
         row = self._add(record.suggestion)
         for seed_epoch, objective in sorted(record.objectives.items()):
-            self.hear(record.suggestion.config.trial_id, seed_epoch=seed_epoch, objective=objective)
+            self.hear(
+                record.suggestion.config.trial_id, seed_epoch=seed_epoch, objective=objective, measured=record.measured
+            )
         trial = self._trials[row]
         trial.state = record.state
         if record.state is None and trial.reached >= self._whole:  # its end, or rows of it, are missing

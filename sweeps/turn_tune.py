@@ -14,6 +14,7 @@ from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.records import TrialRecord
 from sweeps.table_scheduler import TableScheduler
 from sweeps.table_searcher import TableSearcher
+from sweeps.trial_news import measured
 from sweeps.turn_search import TurnSearch
 from sweeps.turns import Turn
 
@@ -96,6 +97,7 @@ class TurnScheduler(TableScheduler):
         ours = turn.suggestion.config.trial_id
         goes_on = False
         with self._searcher.fault.kept():
-            self._search.hear(ours, seed_epoch=result["seed_epoch"], objective=result["objective"])
+            seed_epoch, objective = result["seed_epoch"], result["objective"]
+            self._search.hear(ours, seed_epoch=seed_epoch, objective=objective, measured=measured(result))
             goes_on = self._search.goes_on(ours)
         return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)

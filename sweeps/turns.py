@@ -1,5 +1,6 @@
 """The words of an adaptive search: turns, the trials that take them, and who writes them down."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,6 +23,7 @@ class SearchedTrial:
         reached: the last seed-epoch that was heard of.
         until: to which it is being trained; None while it is put down.
         ends: score of every seed that came to its end.
+        measured: as of a `TrialRecord`.
         state: how it ended; None while it is open.
         told: what its study has heard of it last.
     """
@@ -31,6 +33,7 @@ class SearchedTrial:
     until: int | None = None
     objectives: dict[int, float] = field(default_factory=dict)
     ends: list[float] = field(default_factory=list)
+    measured: dict[int, Mapping[str, float]] = field(default_factory=dict)
     state: TrialState | None = None
     told: tuple[TrialState | None, bool, int] | None = None
 
@@ -44,6 +47,7 @@ class SearchedTrial:
             state=self.state,
             objective=self.objectives.get(self.reached),
             objectives=self.objectives,
+            measured=self.measured,
         )
 
     def as_told(self) -> TrialRecord:

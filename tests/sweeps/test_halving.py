@@ -81,10 +81,6 @@ class TestRefused:
         ):
             make_plan(scheduler=scheduler, rungs=RungSettings(**changed))  # type: ignore[arg-type]
 
-    def test_pausing_with_several_objectives(self) -> None:
-        with pytest.raises(InvalidInput, match=r"sweep\.rungs\.kind: got 'pause'"):
-            make_plan(objectives=("score", "num_parameters"), rungs=RungSettings(kind="pause"))
-
 
 def test_sweeps_with_rungs_as_ever_keep_their_ids() -> None:
     assert make_plan(rungs=RungSettings()).sweep_id == make_plan().sweep_id

@@ -109,7 +109,6 @@ class TestSettings:
             ({"objectives": ()}, r"sweep\.objectives.*score first"),
             ({"objectives": ("latency_ms", "score")}, r"sweep\.objectives.*score first"),
             ({"objectives": ("score", "latency_ms", "latency_ms")}, r"sweep\.objectives"),
-            ({"objectives": _THREE, "scheduler": "adaptive"}, r"sweep\.scheduler: got 'adaptive'"),
             ({"objectives": _THREE, "warm_start": ("a-1",)}, r"sweep\.warm_start"),
             ({"objectives": _THREE, "sampler": SamplerSettings(kind="cmaes")}, r"sweep\.sampler\.kind: got 'cmaes'"),
         ],

@@ -99,7 +99,9 @@ class Toy:
         trial_id = turn.suggestion.config.trial_id
         seed_epoch, objective = self._commit(turn)
         self._doing()
-        self.search.hear(trial_id, seed_epoch=seed_epoch, objective=objective)
+        ended = [seed for place, seed in enumerate(_SEEDS) if (place + 1) * _EPOCHS == seed_epoch]
+        measured = {seed: {"num_parameters": 10.0} for seed in ended}
+        self.search.hear(trial_id, seed_epoch=seed_epoch, objective=objective, measured=measured)
         goes_on = self.search.goes_on(trial_id)
         self._doing()
         if self.search.has_ended(trial_id):
@@ -373,6 +375,25 @@ class TestReplayed:
         records, decisions = toy.ledger.records(), toy.ledger.decisions()
         assert any(3 not in (epoch % _EPOCHS for epoch in record.objectives) for record in records)
         assert len(list(replay_turns(_plan(), records, decisions))) == len(decisions) > 20
+
+
+class TestSeveralObjectives:
+    @pytest.mark.parametrize("is_taken_up", [False, True])
+    def test_a_study_is_told_what_was_measured_of_a_trial_that_finished(
+        self, is_taken_up: bool, tmp_path: Path
+    ) -> None:
+        plan = _plan(architectures=("cnn",), objectives=("score", "num_parameters"))
+        toy = Toy(plan, LocalObjectStore(tmp_path / "store"))
+        toy.run()
+        ledger = toy.ledger
+        search = TurnSearch(plan, ledger, ledger.records(), ledger.decisions()) if is_taken_up else toy.search
+        for trial in search._trials:
+            search._tell(trial)
+        trials = search._studies._studies["cnn"].get_trials()
+        complete = [trial.values for trial in trials if trial.state.name == "COMPLETE"]
+        assert complete
+        assert {values[1] for values in complete} == {10.0}
+        assert all(not trial.intermediate_values for trial in trials)
 
 
 class TestPausing:
