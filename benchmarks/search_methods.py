@@ -122,7 +122,7 @@ def _by_steps(
         step = chooser.next_step(epochs_left=budget, may_begin=may_begin, busy=ended)
         if step is None:
             return scores, configuration
-        budget -= _cost(scores, step)
+        budget -= scores.cost(step.row, seed=step.seed, milestone=step.milestone)
         if budget < 0:
             return scores, configuration
         row = step.row
@@ -130,12 +130,6 @@ def _by_steps(
             row = scores.add(step.architecture)
             configuration.append(waiting[step.architecture].pop())
         _train(scores, row, step, pool, configuration[row])
-
-
-def _cost(scores: Scores, step: Step) -> float:
-    """Epochs."""
-    level = -1 if step.row is None else int(scores.level_NS[step.row, step.seed])
-    return float(scores.milestones[step.milestone] - (scores.milestones[level] if level >= 0 else 0))
 
 
 def _affordable(pool: Pool, budget: float, num_seeds: int) -> int:

@@ -90,8 +90,7 @@ class Allocator:
 
     def cost(self, step: Step) -> float:
         """Epochs."""
-        level = NOT_BEGUN if step.row is None else int(self._scores.level_NS[step.row, step.seed])
-        return float(self._cost_M[step.milestone] - (0.0 if level == NOT_BEGUN else self._cost_M[level]))
+        return self._scores.cost(step.row, seed=step.seed, milestone=step.milestone)
 
     def posterior(self) -> Posterior:
         return posterior_of(self._scores, fit_beliefs(self._scores))
@@ -181,9 +180,8 @@ class Allocator:
 
     def _below_floor(self) -> int | None:
         """The architecture that has had least, if that is less than every one's due."""
-        spent_NS = np.where(self._scores.level_NS == NOT_BEGUN, 0.0, self._cost_M[self._scores.level_NS])
         of_N, num_architectures = self._scores.architecture_N, self._scores.num_architectures
-        spent_A = np.bincount(of_N, weights=spent_NS.sum(axis=1), minlength=num_architectures)
+        spent_A = np.bincount(of_N, weights=self._scores.epochs_NS.sum(axis=1), minlength=num_architectures)
         least = int(np.argmin(spent_A))
         is_due = num_architectures > 1 and spent_A[least] < _FLOOR * self._budget_epochs / num_architectures
         return least if is_due else None
@@ -191,9 +189,8 @@ class Allocator:
     def _lacks(self, mean_N: Floats) -> float:
         """Epochs that the best one needs to have all seeds."""
         best = int(np.argmax(mean_N))
-        level_S = self._scores.level_NS[best]
-        spent_S = np.where(level_S == NOT_BEGUN, 0.0, self._cost_M[level_S])
-        return float((self._cost_M[-1] - spent_S).sum()) if np.isfinite(mean_N[best]) else 0.0
+        lacks_S = self._cost_M[-1] - self._scores.epochs_NS[best]
+        return float(lacks_S.sum()) if np.isfinite(mean_N[best]) else 0.0
 
     def _finishing(self, mean_N: Floats, epochs_left: float, taken: Collection[int]) -> Step | None:
         """The next seed of the best one."""
@@ -223,7 +220,7 @@ class Allocator:
         if not len(rows_K):
             return None
         level_K, of_K = level_N[rows_K], scores.architecture_N[rows_K]
-        spent_K = np.where(level_K == NOT_BEGUN, 0.0, self._cost_M[level_K])
+        spent_K = scores.epochs_NS[rows_K, seed_N[rows_K]]
         known_K = np.where(level_K == NOT_BEGUN, 0.0, beliefs.precision_AM[of_K, level_K])
         then_KM = (precision_N[rows_K] - known_K)[:, None] + beliefs.precision_AM[of_K]
         deviation_KM = np.sqrt(np.maximum(1 / precision_N[rows_K, None] - 1 / then_KM, 0.0))

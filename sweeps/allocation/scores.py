@@ -51,6 +51,16 @@ class Scores:
         whole: Ints = (self.level_NS == len(self.milestones) - 1).sum(axis=1)
         return whole
 
+    @property
+    def epochs_NS(self) -> Floats:
+        """Epochs that each seed has been trained, as far as milestones tell."""
+        level_NS = self.level_NS
+        return np.where(level_NS == NOT_BEGUN, 0.0, self.milestones[level_NS])
+
+    def cost(self, row: int | None, *, seed: int, milestone: int) -> float:
+        """Epochs from where a seed stands to a milestone. Args: row: None for a configuration that is begun."""
+        return float(self.milestones[milestone] - (0.0 if row is None else self.epochs_NS[row, seed]))
+
     def add(self, architecture: int) -> int:
         """Begins a configuration and returns its row."""
         if self._num_rows == len(self._architecture_N):
