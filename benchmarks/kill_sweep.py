@@ -16,7 +16,6 @@ its own. On each store every scheduler has a sweep at every concurrency, which i
 import argparse
 import contextlib
 import itertools
-import math
 import os
 import random
 import signal
@@ -45,7 +44,6 @@ from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.ledger import Ledger
 from sweeps.replay import ReplayDiffers, replay, replay_turns
-from sweeps.rungs import milestones
 
 _ROOT = Path(__file__).parents[1]
 Victim = Literal["driver", "worker", "head"]
@@ -284,25 +282,28 @@ def faults_of(store: ObjectStore, scheduler: str) -> list[str]:
     results, whole = ResultsTable(store), _EPOCHS * len(_SEEDS)
     names = (*sweep_consistency.KEYS, "failures")
     rows: dict[str, list[dict[str, Any]]] = {name: results.read(name).to_pylist() for name in names}
-    found = sweep_consistency.row_faults(rows, seeds=_SEEDS, epochs=_EPOCHS) + _replay_faults(results, scheduler)
-    if scheduler != "seed_epochs":
-        budget = _BUDGET * _EPOCHS if scheduler == "adaptive" else math.inf
-        return found + sweep_consistency.decision_faults(rows, whole=whole, budget=budget)
-    rungs = milestones(
-        grace_epochs=_GRACE_EPOCHS, reduction_factor=_REDUCTION_FACTOR, epochs=_EPOCHS, num_seeds=len(_SEEDS)
-    )
+    found = sweep_consistency.row_faults(rows, seeds=_SEEDS, epochs=_EPOCHS)
+    plan = _plan_of(results, scheduler)
+    found += _replay_faults(plan, results)
+    if plan.takes_turns:
+        return found + sweep_consistency.decision_faults(rows, whole=whole, budget=plan.budget_epochs)
+    rungs = plan.rung_places(0)
     found += sweep_consistency.stop_faults(rows, rungs, whole=whole)
     arrivals = sweep_consistency.arrivals(rows, rungs, _commit_times(store, rows))
     return found + sweep_consistency.rung_faults(arrivals, reduction_factor=_REDUCTION_FACTOR)
 
 
-def _replay_faults(results: ResultsTable, scheduler: str) -> list[str]:
-    """Suggestions and decisions that do not follow from what was known when they were made."""
+def _plan_of(results: ResultsTable, scheduler: str) -> SweepPlan:
     (row,) = results.read("sweeps").to_pylist()
     of_data = {name: row[name] for name in ("dataset", "fingerprint", "split_hash")}
-    searched = parse_settings(JobSettings, settings(scheduler, 1)).sweep
-    plan, ledger = SweepPlan(settings=searched, device="cpu", **of_data), Ledger(results, row["sweep_id"])
+    plan = SweepPlan(settings=parse_settings(JobSettings, settings(scheduler, 1)).sweep, device="cpu", **of_data)
     assert plan.sweep_id == row["sweep_id"]
+    return plan
+
+
+def _replay_faults(plan: SweepPlan, results: ResultsTable) -> list[str]:
+    """Suggestions and decisions that do not follow from what was known when they were made."""
+    ledger = Ledger(results, plan.sweep_id)
     records, decisions = ledger.records(), ledger.decisions()
     try:
         if plan.takes_turns:
