@@ -78,6 +78,8 @@ def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> I
     # Ray Data makes Ray's core log an alarming line about every actor pool (ray#53727) straight to the terminal.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     on_sigterm = signal.getsignal(signal.SIGTERM)
+    if address != "local":
+        _check_answers(address)
     with contextlib.ExitStack() as ending:
         if address == "local":
             folder = _private_folder()
@@ -115,7 +117,6 @@ def _node(resources: Mapping[str, float]) -> NodeResources:
 
 
 def _join(address: str) -> None:
-    _check_answers(address)
     # Inside a job Ray itself brings the job's working directory to every worker; outside, nodes must have this path.
     in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
     try:

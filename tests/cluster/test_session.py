@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from cluster.session import ray_session
 
@@ -133,6 +134,14 @@ def test_the_token_is_readable_by_its_owner_only(sessions: list[dict[str, Any]],
     assert [path.name for path in token.parent.iterdir()] == ["auth_token"]
 
 
+@pytest.fixture
+def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process without Ray, though other tests may share a session: it is neither used nor ended."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("ended what it did not begin"))
+
+
+@pytest.mark.usefixtures("no_session")
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_where_nothing_listens_is_told_at_once(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -143,12 +152,14 @@ def test_an_address_where_nothing_listens_is_told_at_once(scheme: str) -> None:
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.usefixtures("no_session")
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "127.0.0.1", "head:port", ":6379"])
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
     with pytest.raises(ConnectionError, match=r"is no host:port"):
         _enter(address)
 
 
+@pytest.mark.usefixtures("no_session")
 def test_the_address_in_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "nowhere")
     with pytest.raises(ConnectionError, match=r"'nowhere' is no host:port"):
