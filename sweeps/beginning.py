@@ -5,6 +5,7 @@ Enters: a plan. Leaves: the plan as everything recorded has it, and trials of ea
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ def begin(
     architectures = ", ".join(plan.settings.architectures)
     say(f"sweep {plan.sweep_id}: {extended.num_trials} trials over {architectures} on {plan.device}")
     _tell_of_grids(extended, say)
+    _tell_of_rungs(extended, say)
     return extended, earlier
 
 
@@ -53,6 +55,25 @@ def _tell_of_grids(plan: SweepPlan, say: Callable[[str], None]) -> None:
         if size > plan.trials_per_architecture:
             allowed = f"sweep.num_trials and sweep.extend allow {plan.trials_per_architecture}, the default among them"
             say(f"the grid of {architecture} has {size} configurations; {allowed}")
+
+
+def _tell_of_rungs(plan: SweepPlan, say: Callable[[str], None]) -> None:
+    """Says where rungs compare nothing, which an extension may change."""
+    settings = plan.settings
+    if settings.scheduler not in ("seed_epochs", "asha"):
+        return
+    brackets = range(settings.rungs.brackets)
+    if not plan.rung_places(0):
+        say(
+            f"no rung lies below {settings.epochs} epochs (sweep.epochs, sweep.grace_epochs): no trial is stopped early"
+        )
+        return
+    counts = Counter(plan.bracket_of(place) for place in range(plan.trials_per_architecture))
+    alone = [bracket for bracket in brackets if counts[bracket] < 2 and plan.rung_places(bracket)]
+    if len(brackets) > 1 and alone:
+        dealt = ", ".join(str(counts[bracket]) for bracket in brackets)
+        few = f"of each architecture's {plan.trials_per_architecture} configurations the brackets get {dealt}"
+        say(f"{few}; a single one is compared with no other: give fewer sweep.rungs.brackets or more sweep.num_trials")
 
 
 def _extended(plan: SweepPlan, ledger: Ledger, say: Callable[[str], None]) -> SweepPlan:

@@ -29,7 +29,7 @@ class SweepSettings:
             further seeds of the defaults.
         seeds: of every configuration that is trained to the end.
         epochs: of each seed.
-        grace_epochs: seed-epochs before the first rung.
+        grace_epochs: seed-epochs before the first rung; with as many as `epochs`, the only rungs are between seeds.
         reduction_factor: at every rung the best 1/reduction_factor go on; rungs are this factor apart.
         rungs: how they treat trials.
         searcher_seed: of the suggestions.
@@ -128,6 +128,13 @@ class SweepSettings:
             grace_epochs=self.grace_epochs, reduction_factor=self.reduction_factor, epochs=self.epochs
         )
         has_rungs, plain = self.scheduler in ("seed_epochs", "asha"), RungSettings()
+        if has_rungs and self.grace_epochs > self.epochs:
+            raise InvalidInput(
+                "sweep.grace_epochs",
+                given=self.grace_epochs,
+                allowed=f"at most sweep.epochs={self.epochs}: no seed would come to its first rung",
+                remedy="Lower it, or set sweep.scheduler=fifo, where no trial is compared with others.",
+            )
         is_plain = {name: getattr(self.rungs, name) == getattr(plain, name) for name in ("kind", "never_stop_first")}
         without = f"{{}} with sweep.scheduler={self.scheduler}, which has no rungs"
         rules = {

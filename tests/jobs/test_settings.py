@@ -31,9 +31,9 @@ def test_a_range_of_db_is_a_list() -> None:
 
 
 def test_a_preset_lies_under_the_words_wherever_it_stands() -> None:
-    for words in (["preset=embedded", "sweep.epochs=2"], ["sweep.epochs=2", "preset=embedded"]):
+    for words in (["preset=embedded", "sweep.epochs=7"], ["sweep.epochs=7", "preset=embedded"]):
         settings = parse_settings(JobSettings, words)
-        assert (settings.sweep.name, settings.sweep.epochs) == ("embedded", 2)
+        assert (settings.sweep.name, settings.sweep.epochs) == ("embedded", 7)
 
 
 @pytest.mark.parametrize("words", [["--smoke", "sweep.epochs=7"], ["sweep.epochs=7", "--smoke"]])

@@ -14,6 +14,7 @@ from storage.results_table import ResultsTable
 from sweeps import SweepPlan, SweepSettings
 from sweeps.beginning import begin
 from sweeps.ledger import Ledger
+from sweeps.rung_settings import RungSettings
 from sweeps.sampler_settings import SamplerSettings
 
 
@@ -131,6 +132,41 @@ def test_a_grid_that_is_larger_than_the_sweep_is_told(tmp_path: Path) -> None:
         said: list[str] = []
         _begin(make_plan(trial=fixed, num_trials=num_trials, sampler=SamplerSettings(kind="grid")), tmp_path, said)
         assert any(line.startswith("the grid of cnn has 2 configurations") for line in said) is is_told
+
+
+class TestRungsThatCompareNothing:
+    @pytest.mark.parametrize(
+        ("settings", "is_told"),
+        [
+            ({"epochs": 3, "grace_epochs": 3, "seeds": (1,)}, True),
+            ({"epochs": 3, "grace_epochs": 3, "seeds": (1, 2), "scheduler": "asha"}, True),
+            ({"epochs": 3, "grace_epochs": 3, "seeds": (1, 2)}, False),  # one rung, after the first seed
+            ({"epochs": 3, "grace_epochs": 3, "seeds": (1,), "scheduler": "fifo"}, False),
+            ({"epochs": 3, "grace_epochs": 1, "seeds": (1,)}, False),
+        ],
+    )
+    def test_a_sweep_without_a_rung_is_told(self, tmp_path: Path, settings: dict[str, object], is_told: bool) -> None:
+        said: list[str] = []
+        _begin(make_plan(**settings), tmp_path, said)
+        assert any(line.startswith("no rung lies below 3 epochs") for line in said) is is_told
+
+    @pytest.mark.parametrize(
+        ("num_trials", "extend", "dealt"), [(2, 0, "1, 1, 0"), (4, 0, "2, 1, 1"), (4, 7, None), (20, 0, None)]
+    )
+    def test_brackets_with_fewer_than_two_configurations_are_told(
+        self, tmp_path: Path, num_trials: int, extend: int, dealt: str | None
+    ) -> None:
+        said: list[str] = []
+        brackets = RungSettings(brackets=3)
+        _begin(make_plan(epochs=27, num_trials=num_trials, extend=extend, rungs=brackets), tmp_path, said)
+        told = [line.partition(" the brackets get ")[2].partition(";")[0] for line in said if "brackets get" in line]
+        assert told == ([] if dealt is None else [dealt])
+
+    def test_a_last_bracket_that_trains_to_the_end_by_design_is_not_told(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        brackets = RungSettings(brackets=2)
+        _begin(make_plan(epochs=3, grace_epochs=1, scheduler="asha", num_trials=3, rungs=brackets), tmp_path, said)
+        assert not any("brackets" in line for line in said)
 
 
 def make_plan_id(folder: Path) -> str:

@@ -79,6 +79,23 @@ def test_settings_that_cannot_be_are_refused_by_name(field: str, value: object) 
         SweepSettings(**{field: value})  # type: ignore[arg-type]
 
 
+class TestGrace:
+    """Seed-epochs before the first rung, against those of a seed."""
+
+    @pytest.mark.parametrize("scheduler", ["seed_epochs", "asha"])
+    def test_one_beyond_the_epochs_of_a_seed_is_refused(self, scheduler: str) -> None:
+        with pytest.raises(InvalidInput, match=r"sweep\.grace_epochs: got 30; allowed: at most sweep\.epochs=25") as e:
+            make_plan(epochs=25, grace_epochs=30, scheduler=scheduler)
+        assert "Lower it" in e.value.remedy
+
+    def test_one_of_all_epochs_leaves_the_rungs_between_seeds(self) -> None:
+        assert make_plan(epochs=3, grace_epochs=3, seeds=(1, 2, 3)).rung_places(0) == (3, 6)
+
+    @pytest.mark.parametrize("scheduler", ["fifo", "adaptive"])
+    def test_without_rungs_it_may_be_anything(self, scheduler: str) -> None:
+        assert make_plan(epochs=2, grace_epochs=3, scheduler=scheduler).settings.grace_epochs == 3
+
+
 class TestTransfer:
     """Models of timm with published weights: `timm/<name>`."""
 
