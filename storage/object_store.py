@@ -102,8 +102,15 @@ def open_store(uri: str, *, endpoint_url: str | None = None) -> ObjectStore:
         endpoint_url: for S3 servers other than AWS; defaults to the environment variable AWS_ENDPOINT_URL.
 
     Raises:
-        InvalidInput: another scheme, or an s3 uri without a bucket.
+        InvalidInput: nothing, another scheme, or an s3 uri without a bucket.
     """
+    if not uri.removeprefix("file://").strip():  # a path of nothing would be the folder that one happens to be in
+        raise InvalidInput(
+            "storage.uri",
+            given=uri,
+            allowed="a path, file:// or s3://bucket/prefix",
+            remedy="Name a place; a dot is the current folder.",
+        )
     if uri.startswith("s3://"):
         from storage.s3 import S3ObjectStore  # boto3 takes a while to import; local runs do without it
 

@@ -108,6 +108,18 @@ def test_an_s3_endpoint_that_is_down(
     assert "a-secret-nobody-may-see" not in printed.err + printed.out
 
 
+@pytest.mark.parametrize("uri", ["", "file://"])
+def test_a_store_without_a_place(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for job, words in ((sweep.main, [f"data.root={tree}"]), (report.main, [])):
+        assert job([*words, f"storage.uri={uri}"]) == 2
+        assert capsys.readouterr().err.startswith(f"error: storage.uri: got {uri!r}; allowed: a path, ")
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 def test_folds_that_do_not_exist(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = refused(sweep.main, [f"data.root={tree}", "split.test_folds=[9]"], capsys, tmp_path / "store")
     assert "allowed: the folds [1, 2, 3, 4, 5]" in line
