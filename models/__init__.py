@@ -8,7 +8,7 @@ from models.efficientnet import efficientnet_b0
 from models.freezing import Frozen, freeze
 from models.heads import HEAD_OPTIONS
 from models.hub import hub_weights, hub_weights_name
-from models.registry import create_model, list_architectures, register_architecture, register_family
+from models.registry import check_architecture, create_model, list_architectures, register_architecture, register_family
 from models.resnet import resnet50, resnet50_cbam, resnet50_se
 from models.weight_decay import undecayed_parameters
 from models.weights import WeightsReport, load_weights, read_weights
@@ -19,6 +19,7 @@ __all__ = [
     "Frozen",
     "WeightsReport",
     "alexnet",
+    "check_architecture",
     "cnn",
     "create_model",
     "depth_of_parameters",

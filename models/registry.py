@@ -79,6 +79,15 @@ def list_architectures() -> tuple[str, ...]:
     return tuple(sorted(_BUILDERS))
 
 
+def check_architecture(architecture: str) -> None:
+    """Hold that `create_model` knows an architecture.
+
+    Raises:
+        ValueError: for an unknown one; the message offers near names.
+    """
+    _find_builder(architecture)
+
+
 def create_model(
     architecture: str,
     *,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from models import create_model, freeze
+from models import check_architecture, create_model, freeze, list_architectures
 from storage.errors import InvalidInput, nearest
 from storage.split import PARTS, Split
 from training import TrialConfig
@@ -62,6 +62,22 @@ def with_weights_hash(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     weights_hash = hash_of_weights(str(values.get("weights", "")))
     return {**values, "weights_hash": weights_hash} if weights_hash else dict(values)
+
+
+def check_name(architecture: str, *, field: str) -> None:
+    """Holds that there is such an architecture. Comes before `configuration`, which asks whose weights are published.
+
+    Args:
+        field: the setting that named it, for messages.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    try:
+        check_architecture(architecture)
+    except ValueError as e:
+        allowed = f"{', '.join(list_architectures())}, timm/<name>"
+        raise InvalidInput(field, given=architecture, allowed=allowed, remedy=f"{e}.") from e
 
 
 def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: str) -> None:

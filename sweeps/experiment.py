@@ -13,7 +13,7 @@ from search_spaces import get_space, list_spaces
 from storage.errors import hold_rules
 from storage.identity import content_hash
 from storage.out_of_fold import FoldTrial
-from sweeps.configurations import check_model, configuration
+from sweeps.configurations import check_model, check_name, configuration
 from sweeps.records import Suggestion
 from training import TrialConfig
 from training.config import TRAINING_VERSION, are_seeds
@@ -153,6 +153,7 @@ class ExperimentPlan:
         Raises:
             InvalidInput: train.trial or train.architecture name what does not exist, or a value is not allowed.
         """
+        check_name(self.settings.architecture, field="train.architecture")
         check_model(self.trial_config(self.folds[0]), feature_shape=feature_shape, field="train.architecture")
 
     def _begin(self) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from search_spaces import SearchSpace, get_space
 from search_spaces.values import Value
 from storage.errors import InvalidInput
 from storage.identity import content_hash
-from sweeps.configurations import check_model, configuration
+from sweeps.configurations import check_model, check_name, configuration
 from sweeps.points import check_points, points_for
 from sweeps.rung_settings import RungSettings
 from sweeps.rungs import bracket_of, milestones
@@ -189,10 +189,12 @@ class SweepPlan:
         """Holds, before anything is computed, that every architecture's default makes a trial and takes the features.
 
         Raises:
-            InvalidInput: sweep.trial names a field or a model option that does not exist, or gives it a bad value, or
-                the features are too small for an architecture or have two channels; or sweep.sampler or sweep.points do
-                not fit the spaces.
+            InvalidInput: there is no such architecture; sweep.trial names a field or a model option that does not exist,
+                or gives it a bad value; the features are too small for an architecture or have two channels; or
+                sweep.sampler or sweep.points do not fit the spaces.
         """
+        for architecture in self.settings.architectures:
+            check_name(architecture, field="sweep.architectures")
         spaces = {architecture: self.space(architecture) for architecture in self.settings.architectures}
         check_sampler(self.settings.sampler, spaces)
         check_points(self.settings.points, spaces)

@@ -45,8 +45,9 @@ class TestPlan:
         [
             ({"trial": {"optimizer.learning_rat": 1}}, r"train\.trial\.optimizer\.learning_rat.*Did you mean"),
             ({"trial": {"model.widht": 1}}, r"train\.architecture: cnn.*widht"),
-            ({"architecture": "resnet51"}, r"train\.architecture: resnet51.*resnet50"),
-            ({"architecture": "timm/no_such_thing"}, r"train\.architecture: timm/no_such_thing"),
+            ({"architecture": "resnet51"}, r"train\.architecture: got 'resnet51'.*resnet50"),
+            ({"architecture": "timm/no_such_thing"}, r"train\.architecture: got 'timm/no_such_thing'"),
+            ({"architecture": "timm/resnet5", "trial": {"weights": "hub"}}, r"train\.architecture: .*: resnet50"),
             ({"trial": {"optimizer.learning_rate": -1.0}}, r"optimizer\.learning_rate"),
             ({"name": "../x"}, r"train\.name"),
         ],

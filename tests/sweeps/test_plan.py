@@ -128,9 +128,16 @@ class TestTransfer:
         assert make_plan(architectures=("timm/test_resnet",), trial={}).sweep_id != before
 
     def test_a_name_that_timm_does_not_have_is_told_before_anything_is_computed(self) -> None:
-        plan = make_plan(architectures=("timm/test_resnett",), trial={"weights": "", "freeze": "none"})
-        with pytest.raises(InvalidInput, match=r"sweep\.architectures: timm/test_resnett.*near names: test_resnet"):
-            plan.check(feature_shape=(64, 64))
+        for trial in ({"weights": "", "freeze": "none"}, {}):  # begun at random, and with published weights
+            plan = make_plan(architectures=("cnn", "timm/test_resnett"), trial=trial)
+            with pytest.raises(InvalidInput, match=r"near names: test_resnet") as told:
+                plan.check(feature_shape=(64, 64))
+            assert (told.value.field, told.value.given) == ("sweep.architectures", "timm/test_resnett")
+
+    def test_a_tag_that_timm_does_not_have_is_told_with_those_that_it_has(self) -> None:
+        with pytest.raises(InvalidInput, match=r"no weights have the tag 'nothing'; allowed: r160_in1k") as told:
+            make_plan(architectures=("timm/test_resnet.nothing",), trial={}).check(feature_shape=(64, 64))
+        assert told.value.field == "sweep.architectures"
 
 
 class TestFirst:
