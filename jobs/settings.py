@@ -21,7 +21,7 @@ from yaml.nodes import Node
 
 from jobs.other_jobs import LISTS_OF_A_TRIAL, OF_A_TRIAL, Elsewhere, refuse_unused
 from jobs.smoke import shorten
-from jobs.typed_values import build, dotted, plain
+from jobs.typed_values import build, convert, dotted, plain
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings
 from pipelines.folds import FoldSettings
@@ -193,10 +193,20 @@ def _override(overrides: DictConfig, word: str, kind: type) -> None:
     is_text = hint is str or (is_optional_text and text != "null")
     try:
         value = text if is_text else _yaml_value(text)
+        _check_shape(value, hint, key)
         OmegaConf.update(overrides, key, value)
+    except InvalidInput:  # a ValueError, too
+        raise
     except (OmegaConfBaseException, YAMLError, ValueError) as e:
         reason = str(e).splitlines()[0]
         raise InvalidInput(key, given=text, allowed="a value in YAML", remedy=f"Correct it ({reason}).") from e
+
+
+def _check_shape(value: Any, hint: Any, key: str) -> None:
+    """Refuses a list where names belong and the other way round: merging such settings would not tell which it was."""
+    shapes = {typing.get_origin(choice) for choice in (hint, *typing.get_args(hint))}
+    if (isinstance(value, list) and dict in shapes) or (isinstance(value, dict) and tuple in shapes):
+        convert(hint, value, key)
 
 
 def _hint(kind: Any, key: str) -> Any:

@@ -43,24 +43,29 @@ def build(kind: type[T], values: Any, path: str) -> T:
     hints = typing.get_type_hints(kind)
     arguments = {}
     for spec in dataclasses.fields(kind):  # type: ignore[arg-type]
-        arguments[spec.name] = _convert(hints[spec.name], values[spec.name], f"{path}{spec.name}")
+        arguments[spec.name] = convert(hints[spec.name], values[spec.name], f"{path}{spec.name}")
     return kind(**arguments)
 
 
-def _convert(hint: Any, value: Any, path: str) -> Any:
+def convert(hint: Any, value: Any, path: str) -> Any:
+    """A plain value as one of this type.
+
+    Raises:
+        InvalidInput: it is of another type; the message names `path`.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return build(hint, value, f"{path}.")  # type: ignore[arg-type]
     if origin in (typing.Union, types.UnionType):
         for choice in arguments:
             try:
-                return _convert(choice, value, path)
+                return convert(choice, value, path)
             except InvalidInput:
                 continue
     elif origin is typing.Literal and value in arguments:
         return value
     elif origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(arguments[0], item, path) for item in value)
+        return tuple(convert(arguments[0], item, path) for item in value)
     elif origin is dict and isinstance(value, Mapping):
         return dotted(value)  # sweep.trial.model.width=8 sets the one name "model.width"
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):

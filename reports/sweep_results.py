@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from storage.chosen_trials import read_trials
-from storage.errors import InvalidInput, nearest
-from storage.results_table import ResultsTable
+from storage.errors import InvalidInput, first_few, nearest_ids
+from storage.results_table import ResultsTable, may_be_sweep
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +120,8 @@ def load_sweep(results: ResultsTable, sweep_id: str) -> SweepResults:
     Raises:
         InvalidInput: the store has no sweep of this id.
     """
+    if not may_be_sweep(sweep_id):
+        _refuse_unknown_sweep(results, sweep_id)
     sweeps = results.read("sweeps", sweep_id=sweep_id).to_pandas()
     if sweeps.empty:
         _refuse_unknown_sweep(results, sweep_id)
@@ -155,8 +157,8 @@ def _refuse_unknown_sweep(results: ResultsTable, sweep_id: str) -> None:
     raise InvalidInput(
         "sweep id",
         given=sweep_id,
-        allowed=", ".join(known) or f"none: {results.store.uri} holds no sweep",
-        remedy=nearest(sweep_id, known) or "Choose a sweep that is there, or name another store.",
+        allowed=first_few(known, 12) or f"none: {results.store.uri} holds no sweep",
+        remedy=f"{nearest_ids(sweep_id, known)}Choose a sweep that is there, or name another store.",
     )
 
 

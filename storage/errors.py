@@ -91,6 +91,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}? " if close else ""
 
 
+def nearest_ids(given: str, known: Iterable[str]) -> str:
+    """As `nearest`, of names that end with a hash, which people leave out: "Did you mean 'first-0123456789ab'? "."""
+    known = sorted(known, key=lambda name: (len(name), name))
+    begun = [name for name in known if given and name.startswith(given)]
+    found = list(dict.fromkeys([*begun, *difflib.get_close_matches(given, known)]))[:3]
+    return f"Did you mean {' or '.join(map(repr, found))}? " if found else ""
+
+
 def first_few(names: Sequence[str], most: int = 4) -> str:
     """The first of many names and how many more there are: "a, b, c, d and 12 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

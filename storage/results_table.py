@@ -38,6 +38,11 @@ _TRUSTED_S = 60.0
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+def may_be_sweep(sweep_id: str) -> bool:
+    """Whether a results table could have a sweep of this id; one with a `/` would lead elsewhere in the store."""
+    return _NAME.fullmatch(sweep_id) is not None
+
+
 class ResultsTable:
     """All results tables of one store. Commits are atomic and idempotent, from any thread and process."""
 

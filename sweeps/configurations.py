@@ -39,6 +39,22 @@ def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str
     Raises:
         InvalidInput: an unknown name, a value that is not allowed, or published weights that nobody publishes.
     """
+    check_value_names(values, section=section)
+    config = with_values(plain, values)
+    if config.weights == HUB and not config.weights_hash:
+        return dataclasses.replace(config, weights_hash=name_of_published(config))
+    return config
+
+
+def check_value_names(values: Mapping[str, Any], *, section: str) -> None:
+    """Holds that these are names of values of a trial.
+
+    Args:
+        section: what users write before the names (`sweep.trial`), for messages.
+
+    Raises:
+        InvalidInput: a name is unknown.
+    """
     known = set(list_names()) - _NOT_OF_A_TRIAL
     unknown = sorted(name for name in values if name not in known and not name.startswith("model."))
     if unknown:
@@ -48,10 +64,6 @@ def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str
             allowed="a known name, or model.<option>",
             remedy=f"{nearest(unknown[0], known)}Known: {', '.join(sorted(known))}.",
         )
-    config = with_values(plain, values)
-    if config.weights == HUB and not config.weights_hash:
-        return dataclasses.replace(config, weights_hash=name_of_published(config))
-    return config
 
 
 def with_weights_hash(values: Mapping[str, Any]) -> dict[str, Any]:

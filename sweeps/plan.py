@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 from search_spaces import SearchSpace, get_space
 from search_spaces.values import Value
-from storage.errors import InvalidInput
 from storage.identity import content_hash
-from sweeps.configurations import check_model, check_name, configuration
-from sweeps.points import check_points, points_for
+from sweeps.configurations import check_model, check_name, check_value_names, configuration
+from sweeps.points import check_first, check_points, points_for
 from sweeps.rung_settings import RungSettings
 from sweeps.rungs import bracket_of, milestones
 from sweeps.sampler_settings import SamplerSettings, check_sampler
@@ -156,12 +155,9 @@ class SweepPlan:
             InvalidInput: a value of sweep.first is outside of what is searched.
         """
         settings = self.settings
-        try:
-            return get_space(architecture).with_values(first=settings.first, fixed=settings.trial)
-        except ValueError as e:
-            raise InvalidInput(
-                "sweep.first", given=settings.first, allowed="values inside of what is searched", remedy=f"{e}."
-            ) from e
+        space = get_space(architecture)
+        check_first(settings.first, settings.trial, space)
+        return space.with_values(first=settings.first, fixed=settings.trial)
 
     def points(self, architecture: str) -> list[dict[str, Value]]:
         """Values for all searched names, of each of sweep.points that is of this architecture's space."""
@@ -189,12 +185,13 @@ class SweepPlan:
         """Holds, before anything is computed, that every architecture's default makes a trial and takes the features.
 
         Raises:
-            InvalidInput: there is no such architecture; sweep.trial names a field or a model option that does not exist,
-                or gives it a bad value; the features are too small for an architecture or have two channels; or
-                sweep.sampler or sweep.points do not fit the spaces.
+            InvalidInput: there is no such architecture; sweep.trial or sweep.first name a field or a model option that
+                does not exist, or give it a bad value; the features are too small for an architecture or have two
+                channels; or sweep.sampler or sweep.points do not fit the spaces.
         """
         for architecture in self.settings.architectures:
             check_name(architecture, field="sweep.architectures")
+        check_value_names(self.settings.first, section="sweep.first")
         spaces = {architecture: self.space(architecture) for architecture in self.settings.architectures}
         check_sampler(self.settings.sampler, spaces)
         check_points(self.settings.points, spaces)

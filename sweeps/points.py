@@ -1,4 +1,4 @@
-"""Configurations that people want tried first: `sweep.points`, right after the untuned default."""
+"""Configurations that people want tried first: `sweep.points`, right after the untuned default, or `sweep.first`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +8,25 @@ from search_spaces.values import Value, holds
 from storage.errors import InvalidInput, nearest
 
 Point = Mapping[str, Any]
+
+
+def check_first(first: Point, fixed: Mapping[str, Any], space: SearchSpace) -> None:
+    """Holds that the values of `sweep.first` are inside of what is searched.
+
+    Args:
+        fixed: values that are the same in every configuration, and so not searched.
+
+    Raises:
+        InvalidInput: one is outside.
+    """
+    for name in first.keys() & space.distributions.keys() - fixed.keys():
+        if not holds(space.distributions[name], first[name]):
+            raise InvalidInput(
+                f"sweep.first.{name}",
+                given=first[name],
+                allowed=f"values of {space.distributions[name]} for {space.architecture}",
+                remedy=f"Correct the value, or fix it for all configurations with sweep.trial.{name}.",
+            )
 
 
 def points_for(points: Sequence[Point], space: SearchSpace) -> list[dict[str, Value]]:

@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 from search_spaces import SearchSpace
 from search_spaces.values import holds
-from storage.errors import InvalidInput, nearest
+from storage.errors import InvalidInput, nearest_ids
 from storage.generations import partitions
-from storage.results_table import ResultsTable
+from storage.results_table import ResultsTable, may_be_sweep
 from sweeps.ledger import Ledger
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
@@ -150,10 +150,11 @@ def _why_not(record: TrialRecord, space: SearchSpace, values: Mapping[str, Any])
 
 
 def _check(plan: SweepPlan, results: ResultsTable, sweep_id: str) -> None:
-    rows = results.read("sweeps", sweep_id=sweep_id).to_pylist()
+    rows = results.read("sweeps", sweep_id=sweep_id).to_pylist() if may_be_sweep(sweep_id) else []
     if not rows:
         known = [partition.sweep_id for partition in partitions(results.store, "sweeps")]
-        _refuse(sweep_id, "a sweep of this store", f"{nearest(sweep_id, known)}Its sweeps are under results/sweeps/.")
+        allowed = "ids of this store's sweeps, like first-0123456789ab"
+        _refuse(sweep_id, allowed, f"{nearest_ids(sweep_id, known)}Its sweeps are under results/sweeps/.")
     row = rows[0]
     if (row["kind"] or "sweep") != "sweep":
         _refuse(f"{sweep_id}, whose kind is {row['kind']}", "a sweep", "Name the sweep.")

@@ -36,6 +36,20 @@ def test_a_preset_lies_under_the_words_wherever_it_stands() -> None:
         assert (settings.sweep.name, settings.sweep.epochs) == ("embedded", 7)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "allowed"),
+    [
+        ("sweep.first", "[1]", "names below it"),
+        ("sweep.trial", "[{model.width: 4}]", "names below it"),
+        ("sweep.seeds", "{a: 1}", "a list like"),
+        ("features.uint8_range_db", "{a: 1}", "a list like"),
+    ],
+)
+def test_a_list_where_names_belong_is_told_by_its_setting(key: str, text: str, allowed: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{key}: got .* allowed: {allowed}"):
+        parse_settings(JobSettings, [f"{key}={text}"])
+
+
 @pytest.mark.parametrize("words", [["--smoke", "sweep.epochs=7"], ["sweep.epochs=7", "--smoke"]])
 def test_smoke_stands_for_sizes_that_every_other_word_wins_over(words: list[str]) -> None:
     settings = parse_settings(JobSettings, words, smoke=["sweep.num_trials=2", "sweep.epochs=3"])
@@ -170,5 +184,5 @@ def test_help_lists_every_key() -> None:
 
 
 def test_a_mapping_where_a_list_belongs_is_refused_in_one_line() -> None:
-    with pytest.raises(InvalidInput, match="settings that go together"):
+    with pytest.raises(InvalidInput, match=r"^sweep\.points: got .*; allowed: a list like"):
         parse_settings(JobSettings, ["sweep.points={model.dropout: 0.1}"])

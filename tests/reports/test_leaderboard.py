@@ -19,6 +19,7 @@ from reports import (
     to_json,
     trial_summaries,
 )
+from reports.related import sweep_of
 from storage.errors import InvalidInput
 from storage.object_store import open_store
 from storage.results_table import ResultsTable
@@ -167,6 +168,22 @@ def test_an_empty_store_is_named_in_the_error(tmp_path: Path) -> None:
         newest_sweep(results)
     with pytest.raises(InvalidInput, match="holds no sweep"):
         load_sweep(results, "sweep-1")
+
+
+@pytest.mark.parametrize("given", ["../../x", "a/b", ""])
+def test_what_cannot_be_an_id_of_a_sweep_is_refused_as_one(invented: "InventedSweep", given: str) -> None:
+    assert sweep_of(invented.results, given) == given
+    with pytest.raises(InvalidInput, match=r"^sweep id: .*; allowed: sweep-1"):
+        load_sweep(invented.results, given)
+
+
+def test_a_name_without_its_hash_gets_the_ids_that_begin_with_it(invented: "InventedSweep") -> None:
+    for name in ("first-0123456789ab", "first-ba9876543210", "first-ba9876543210-audit"):
+        row = invented.results.read("sweeps").to_pylist()[0]
+        invented.results.commit("sweeps", sweep_id=name, commit="sweep", rows=[{**row, "sweep_id": name}])
+    ids = "'first-0123456789ab' or 'first-ba9876543210' or 'first-ba9876543210-audit'"
+    with pytest.raises(InvalidInput, match=rf"Did you mean {ids}\? "):
+        load_sweep(invented.results, "first")
 
 
 def test_a_misspelt_sweep_id_gets_the_nearest_one(invented: "InventedSweep") -> None:

@@ -150,15 +150,25 @@ class TestFirst:
         assert "optimizer.learning_rate" in plan.space("cnn").distributions
         assert plan.trial_config("cnn", {"optimizer.learning_rate": 2e-3}).loss.kind == "bce"
 
+    def test_a_searched_name_that_is_fixed_may_be_anywhere(self) -> None:
+        values = {"optimizer.learning_rate": 0.5}
+        plan = make_plan(first=values, trial=values)
+        assert plan.trial_config("cnn", {}).optimizer.learning_rate == 0.5
+
     def test_another_one_is_another_sweep(self) -> None:
         assert make_plan(first={"optimizer.learning_rate": 1e-3}).sweep_id != make_plan().sweep_id
 
     @pytest.mark.parametrize(
         ("first", "told"),
         [
-            ({"optimizer.learning_rate": 7.0}, r"sweep\.first: .*default of optimizer\.learning_rate is outside"),
-            ({"optimizer.learning_rat": 1e-3}, r"optimizer\.learning_rat.*Did you mean"),
-            ({"model.head": ["x"]}, r"model\.head|sweep\.first"),
+            (
+                {"optimizer.learning_rate": 7.0},
+                r"^sweep\.first\.optimizer\.learning_rate: got 7\.0; allowed: values of",
+            ),
+            ({"optimizer.learning_rate": "x"}, r"^sweep\.first\.optimizer\.learning_rate: got 'x'; .* for timm/"),
+            ({"optimizer.learning_rat": 1e-3}, r"^sweep\.first\.optimizer\.learning_rat: .*Did you mean"),
+            ({"": 1}, r"^sweep\.first\.: got 1; allowed: a known name"),
+            ({"model.head": ["x"]}, r"^sweep\.first\.model\.head: got \['x'\]"),
         ],
     )
     def test_what_cannot_be_is_refused(self, first: dict[str, Any], told: str) -> None:

@@ -167,6 +167,16 @@ class TestRefused:
         with pytest.raises(InvalidInput, match=f"Did you mean '{store.earlier.sweep_id}'"):
             check_warm_start(make_plan(warm_start=(misspelt,)), store.results)
 
+    @pytest.mark.parametrize("given", ["../../x", "", "a/../b", "x\0"])
+    def test_what_cannot_be_an_id(self, store: Store, given: str) -> None:
+        with pytest.raises(InvalidInput, match=r"allowed: ids of this store's sweeps, like first-0123456789ab") as told:
+            check_warm_start(make_plan(warm_start=(given,)), store.results)
+        assert (told.value.field, told.value.given) == ("sweep.warm_start", given)
+
+    def test_a_name_without_its_hash(self, store: Store) -> None:
+        with pytest.raises(InvalidInput, match=f"Did you mean '{store.earlier.sweep_id}'"):
+            check_warm_start(make_plan(warm_start=("earlier",)), store.results)
+
     def test_what_is_no_sweep(self, store: Store) -> None:
         Ledger(store.results, "e-1").start({**SWEEP_ROW, "kind": "experiment"})
         with pytest.raises(InvalidInput, match="kind is experiment"):
