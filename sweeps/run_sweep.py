@@ -74,7 +74,7 @@ def run_sweep(
     Args:
         sweep_row: the remaining columns of the `sweeps` table (dataset, settings, versions …), recorded once.
         feature_spec: of the data, field by field, for the cards of the models; without one no models are kept.
-        on_progress: called after every epoch and every end of a trial.
+        on_progress: called after every epoch and every end of a trial, and first where the sweep is taken up.
         embedded: of `embeddings.embed_for_plan`; trials that these fit train their heads alone.
         logs: hear of every trial that trains; those that do not end here are told as stopped.
         say: is told, a line at a time, what is new about the sweep and what was measured, before it starts.
@@ -89,7 +89,8 @@ def run_sweep(
     ended = [record for record in records if record.state is not None]
     _clean_up_after_others(plan, store, ended)
     fault = Fault()
-    watch = Watch(plan, ended, on_progress, fault, logs)
+    watch = Watch(plan, records, on_progress, fault, logs)
+    watch.begin()
 
     def on_end(record: TrialRecord) -> None:
         _clean_up(plan, store, record)

@@ -17,7 +17,8 @@ from sweeps.trial_news import heard
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepProgress:
-    """Where the sweep stands; `last` is the trial heard of last and its epoch's objective."""
+    """Where the sweep stands, with what earlier processes did; `last` is the trial heard of last and its epoch's
+    objective."""
 
     trials_ended: int
     trials_in_all: int
@@ -27,12 +28,16 @@ class SweepProgress:
 
 
 class Watch(tune.Callback):
-    """Counts what happens and tells the caller."""
+    """Counts what happens and tells the caller, on top of what earlier processes recorded.
+
+    Args:
+        records: of the ledger, of trials that have ended and of those on their way.
+    """
 
     def __init__(
         self,
         plan: SweepPlan,
-        ended: list[TrialRecord],
+        records: list[TrialRecord],
         on_progress: Callable[[SweepProgress], None],
         fault: Fault,
         logs: TrialLogs | None,
@@ -44,8 +49,17 @@ class Watch(tune.Callback):
             int, int
         ] = {}  # number → last seed-epoch; a trial that is taken up tells its last one again
         self._runs: dict[int, RunInfo] = {}  # by number, of trials that train
-        for record in ended:
-            self._count(record)
+        for record in records:
+            self._reached[record.suggestion.number] = max(record.objectives, default=0)
+            self._seed_epochs += len(record.objectives)
+            if record.state is not None:
+                self._count(record)
+
+    def begin(self) -> None:
+        """Tells where a sweep stands that is taken up; of a new one there is nothing to tell."""
+        if self._reached:
+            on_their_way = len(self._reached) - self.num_ended
+            self._tell(f"taken up, {on_their_way} on their way" if on_their_way else "taken up")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
