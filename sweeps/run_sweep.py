@@ -6,7 +6,6 @@ temporary and never read again.
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +30,7 @@ from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
+from sweeps.tune_folder import tune_folder
 from sweeps.turn_search import TurnSearch
 from sweeps.turn_tune import TurnScheduler, TurnSearcher
 from sweeps.watch import SweepProgress, Watch
@@ -164,7 +164,7 @@ def _tune(
         tune.with_parameters(train_trial, context=context, shares=shares, brake=brake),
         lambda tune_config: tune.PlacementGroupFactory([shares.of(tune_config).bundle]),
     )
-    with tempfile.TemporaryDirectory(prefix="melsweep-tune-") as folder:
+    with tune_folder() as folder:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
