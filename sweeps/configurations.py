@@ -42,8 +42,15 @@ def configuration(plain: TrialConfig, values: Mapping[str, Any], *, section: str
     check_value_names(values, section=section)
     config = with_values(plain, values)
     if config.weights == HUB and not config.weights_hash:
-        return dataclasses.replace(config, weights_hash=name_of_published(config))
+        return dataclasses.replace(config, weights_hash=_published_name(config, section))
     return config
+
+
+def _published_name(config: TrialConfig, section: str) -> str:
+    try:
+        return name_of_published(config)
+    except InvalidInput as e:  # of a trial, which knows no section
+        raise InvalidInput(f"{section}.weights", given=e.given, allowed=e.allowed, remedy=e.remedy) from e
 
 
 def check_value_names(values: Mapping[str, Any], *, section: str) -> None:

@@ -134,6 +134,10 @@ class TestTransfer:
                 plan.check(feature_shape=(64, 64))
             assert (told.value.field, told.value.given) == ("sweep.architectures", "timm/test_resnett")
 
+    def test_a_model_without_published_weights_is_told_with_the_setting_that_says_which(self) -> None:
+        with pytest.raises(InvalidInput, match=r"^sweep\.trial\.weights: .*coatnet_0_224: timm publishes"):
+            make_plan(architectures=("timm/coatnet_0_224",), trial={}).check(feature_shape=(64, 64))
+
     def test_a_tag_that_timm_does_not_have_is_told_with_those_that_it_has(self) -> None:
         with pytest.raises(InvalidInput, match=r"no weights have the tag 'nothing'; allowed: r160_in1k") as told:
             make_plan(architectures=("timm/test_resnet.nothing",), trial={}).check(feature_shape=(64, 64))
