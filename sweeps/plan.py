@@ -26,7 +26,7 @@ Parameters = Mapping[str, float | int | bool | str]
 SEARCH_VERSION = 1
 # Likewise of adaptive sweeps alone. 2: configurations that have finished are what others have to be better than. 3: the
 # opening takes half of the budget at most.
-ALLOCATION_VERSION = 3
+ALLOCATION_VERSION = 4
 
 # Settings that older versions did not have, with what their sweeps did.
 _LATER: Mapping[str, Any] = {

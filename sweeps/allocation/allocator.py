@@ -13,7 +13,7 @@ from sweeps.allocation.scores import NOT_BEGUN, Floats, Ints, Scores
 # How an architecture begins: so many first looks, of which so many are trained to the end beside the untuned default.
 NUM_LOOKS, NUM_WHOLE = 6, 2
 _OPENING = 0.5  # of the budget, at most, goes to whole trainings before anything is weighed
-_FLOOR = 0.5  # of an equal share of the budget, which every architecture gets before they compete
+_FLOOR = 0.25  # of an equal share of the budget, which every architecture gets before they compete
 _FAR = 4.0  # deviations behind the best: what lies further back is not weighed
 
 
@@ -45,7 +45,7 @@ class Allocator:
     trained over fewer seeds, and then fewer of the first looks to their end: with ten whole trainings for three
     architectures, regret was four times that of ASHA when nothing was left to be weighed.
 
-    Then each architecture is searched for its own best until it has had half of an equal share: what a table of
+    Then each architecture is searched for its own best until it has had a quarter of an equal share: what a table of
     architectures compares has been tuned. The rest goes wherever the best of all may be found. The seeds that the best
     one still lacks are held back and trained last, so that the sweep ends with an answer over all seeds.
 

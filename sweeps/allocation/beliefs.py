@@ -10,7 +10,8 @@ it (missing at random, Rubin 1976; such regressions one after the other are the 
 monotone gaps, Anderson, JASA 52, 1957). Weights, residuals and the deviation of seeds are shared by the architectures,
 levels are each one's own. Weak priors stand in until there are data; they are correlations, in units of what is seen.
 
-Shapes: A = architectures, M = milestones, P = pairs of scores at two milestones that follow each other.
+Shapes: A = architectures, M = milestones, P = pairs of scores at two milestones that follow each other,
+G = values of a grid.
 """
 
 from dataclasses import dataclass
@@ -20,13 +21,13 @@ import numpy as np
 from sweeps.allocation.scores import Floats, Ints, Scores
 
 # Weights of the priors, in observations, and what they say: a score is told by the one before it, with a correlation of
-# 0.9, and by no earlier one; where nobody went on, residuals are a quarter of the variance of first scores; seeds share
-# three tenths of the ends' variance.
+# 0.9, and by no earlier one; where nobody went on, residuals are a quarter of the variance of first scores; seeds
+# have three tenths of the ends' variance.
 _WEIGHT, _CORRELATION, _UNSEEN_SHARE = 2.0, 0.9, 0.25
 _SEED_WEIGHT, _SEED_SHARE = 2.0, 0.3
 _SPREAD_WEIGHT = 4.0  # of all architectures' spread in that of one
 _LEAST_SHARE = 1e-6  # of the ends' variance that a milestone tells at least, so that precisions stay above zero
-_MOST_SEED_SHARE = 0.9
+_SEED_SHARES = np.linspace(0.02, 0.9, 45)  # that are weighed
 _LEAST_UNIT = 1e-8  # a variance; scores are shares, and a ten-thousandth is no difference
 
 
@@ -59,7 +60,7 @@ def fit_beliefs(scores: Scores) -> Beliefs:
     steps = [_step(scores, milestone) for milestone in range(len(scores.milestones) - 1)]
     level_AM, weight_MM, residual_M = _chained(steps, scores, _UNSEEN_SHARE * unit)
     mean_A, end_variance_A = _ends(scores, level_AM[:, 0], float(weight_MM[0, 0]), residual_M[0])
-    seed_variance_A = np.minimum(_seed_variance(scores, end_variance_A), _MOST_SEED_SHARE * end_variance_A)
+    seed_variance_A = _seed_share(scores, mean_A, end_variance_A) * end_variance_A
     variance_A = end_variance_A - seed_variance_A
     told_AM = np.maximum(end_variance_A[:, None] - residual_M, _LEAST_SHARE * end_variance_A[:, None])
     left_AM = variance_A[:, None] - (variance_A / end_variance_A)[:, None] ** 2 * told_AM
@@ -156,14 +157,20 @@ def _ends(scores: Scores, level_A: Floats, slope: float, residual: float) -> tup
     return level_A + slope * np.array(medians), slope**2 * np.maximum(spread_A, _LEAST_UNIT) + residual
 
 
-def _seed_variance(scores: Scores, end_variance_A: Floats) -> float:
-    """Pooled over the configurations of which several seeds came to their end."""
-    ends_NS = scores.score_NSM[:, :, -1]
-    several = scores.num_whole_N >= 2
-    squares = _SEED_WEIGHT * _SEED_SHARE * float(end_variance_A.mean())
-    freedom = _SEED_WEIGHT
-    if several.any():
-        means_N = np.nanmean(ends_NS[several], axis=1, keepdims=True)
-        squares += float(np.nansum((ends_NS[several] - means_N) ** 2))
-        freedom += float((scores.num_whole_N[several] - 1).sum())
-    return squares / freedom
+def _seed_share(scores: Scores, mean_A: Floats, end_variance_A: Floats) -> float:
+    """The seeds' share of the ends' variance: its mean, weighed by the likelihood of every further seed's end.
+
+    Further seeds go to configurations whose first ones did well, in part by luck. The distance between the seeds would
+    overstate the share; how far the next one falls back from those before it, given these, does not.
+    """
+    of_N, share_G = scores.architecture_N, _SEED_SHARES
+    z_NS = (scores.score_NSM[:, :, -1] - mean_A[of_N, None]) / np.sqrt(end_variance_A[of_N, None])
+    log_weight_G = _SEED_WEIGHT * (_SEED_SHARE * np.log(share_G) + (1 - _SEED_SHARE) * np.log(1 - share_G))
+    for seed in range(1, scores.num_seeds):
+        whole_N = scores.num_whole_N > seed
+        told_G = (1 - share_G) / (seed * (1 - share_G) + share_G)  # of the next one by the sum of those before it
+        left_G = 1 - told_G * seed * (1 - share_G)  # variance of the next one, given those
+        off_NG = z_NS[whole_N, seed, None] - told_G * z_NS[whole_N, :seed].sum(axis=1, keepdims=True)
+        log_weight_G = log_weight_G - 0.5 * (off_NG**2 / left_G + np.log(left_G)).sum(axis=0)
+    weight_G = np.exp(log_weight_G - log_weight_G.max())
+    return float(weight_G @ share_G / weight_G.sum())

@@ -98,12 +98,12 @@ class TestOpening:
 
 
 class TestFloor:
-    def test_every_architecture_is_tuned_with_half_of_an_equal_share_however_bad_it_is(self) -> None:
+    def test_every_architecture_is_tuned_with_a_quarter_of_an_equal_share_however_bad_it_is(self) -> None:
         def far_apart(row: int, seed: int, milestone: int) -> float:
             return _steady(row, seed, milestone) - (5.0 if scores.architecture_N[row] == 0 else 0.0)
 
         scores = Scores(_MILESTONES, num_seeds=3, num_architectures=2)
-        allocator, left = Allocator(scores, 400), 400.0
+        allocator, left = Allocator(scores, 800), 800.0
         while (step := allocator.next_step(epochs_left=left, may_begin=[0, 1])) is not None:
             left -= allocator.cost(step)
             _do(scores, step, far_apart)

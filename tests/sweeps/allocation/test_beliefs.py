@@ -34,6 +34,21 @@ class TestBeliefs:
             scores, _ = _drawn(200, seeds=seeds, residual=0.01)
             assert np.sqrt(fit_beliefs(scores).seed_variance_A[0]) == pytest.approx(seeds, rel=0.15)
 
+    def test_lucky_first_seeds_do_not_make_seeds_look_noisier(self) -> None:
+        shares = []
+        for rng_seed in range(20):
+            scores, _ = _drawn(100, seeds=0.1, residual=0.02, rng_seed=rng_seed)
+            first = scores.score_NSM[:, 0, -1]
+            chosen = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
+            for row in range(100):
+                chosen.add(0)
+                for seed in range(3 if first[row] >= np.sort(first)[-12] else 1):
+                    for milestone in range(3):
+                        chosen.record(row, seed, milestone, float(scores.score_NSM[row, seed, milestone]))
+            beliefs = fit_beliefs(chosen)
+            shares.append(1 - beliefs.shrinkage_A[0])
+        assert np.mean(shares) == pytest.approx(0.5, rel=0.12)  # as wide as quality's
+
     def test_mean_and_spread_of_quality_are_found_from_first_scores(self) -> None:
         beliefs = fit_beliefs(_drawn(400, seeds=0.03, residual=0.02)[0])
         assert beliefs.mean_A[0] == pytest.approx(0.5, abs=0.02)
