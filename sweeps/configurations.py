@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from models import check_architecture, create_model, freeze, list_architectures
+from models import check_architecture, create_model, freeze
 from storage.errors import InvalidInput, nearest
 from storage.split import PARTS, Split
 from training import TrialConfig
@@ -95,8 +95,7 @@ def check_name(architecture: str, *, field: str) -> None:
     try:
         check_architecture(architecture)
     except ValueError as e:
-        allowed = f"{', '.join(list_architectures())}, timm/<name>"
-        raise InvalidInput(field, given=architecture, allowed=allowed, remedy=f"{e}.") from e
+        raise InvalidInput(field, given=architecture, allowed="a known architecture", remedy=str(e)) from e
 
 
 def check_model(config: TrialConfig, *, feature_shape: tuple[int, ...], field: str) -> None:

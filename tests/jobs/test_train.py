@@ -205,9 +205,9 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
     ("word", "told"),
     [
         ("train.trial.optimizer.learning_rat=1", "Did you mean 'optimizer.learning_rate'"),
-        ("train.architecture=cnm", "train.architecture: cnm"),
+        ("train.architecture=cnm", "train.architecture: got 'cnm'"),
         ("train.trial.weights=/no/such.safetensors", "trial.weights: got '/no/such.safetensors'"),
-        ("train.architecture=timm/resnet51", "train.architecture: timm/resnet51"),
+        ("train.architecture=timm/resnet51", "train.architecture: got 'timm/resnet51'"),
         ("folds.test_folds=[3]", "folds.test_folds: got [3]; allowed: the folds [1, 2]"),
         ("folds.num_folds=13", "folds.num_folds: got 13; allowed: at most 12"),
         ("train.epoch=3", "train.epoch"),
