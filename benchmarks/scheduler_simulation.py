@@ -28,6 +28,7 @@ from benchmarks.search_methods import METHODS
 NUM_EPOCHS, NUM_SEEDS = 27, 3
 OURS = "adaptive"
 _EPOCHS = (1, 3, 9, 27)
+_NAME_WIDTH, _FORETOLD_WIDTH = 36, 20  # of the table
 _NOTHING = 1e-9  # added to both sides of a ratio, so that no regret over no regret is one
 
 
@@ -43,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"\n{num_sweeps} sweeps a regime, {arguments.configurations} configurations, {arguments.runs} whole trainings"
     )
-    print(f"{'regret, kept':36s}{'foretold by epoch':20s}" + "".join(f"{name:>22s}" for name in METHODS))
+    print(
+        f"{'regret, kept':{_NAME_WIDTH}s}{'foretold by epoch':{_FORETOLD_WIDTH}s}"
+        + "".join(f"{name:>22s}" for name in METHODS)
+    )
     regrets, kept = [], []
     regimes: list[Curves] = [*REGIMES, *recorded()]
     for regime in regimes:
@@ -51,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         regrets.append(of_regime[0].mean(axis=0))
         kept.append(of_regime[1].mean(axis=0))
         cells = "".join(f"{regret:15.3f} {share:6.2f}" for regret, share in zip(regrets[-1], kept[-1], strict=True))
-        print(f"{regime.name:36s}{foretold(regime, arguments.configurations)}{cells}", flush=True)
+        print(f"{regime.name:{_NAME_WIDTH}s}{foretold(regime, arguments.configurations)}{cells}", flush=True)
     _print_figures(np.array(regrets), np.array(kept))
     return 0
 
@@ -99,7 +103,10 @@ def foretold(curves: Curves, num_configurations: int) -> str:
 def _print_figures(regret_RM: np.ndarray, kept_RM: np.ndarray) -> None:
     """Shapes: R = regimes, M = methods."""
     names, ours = list(METHODS), list(METHODS).index(OURS)
-    print(f"{'mean of all regimes':56s}" + _cells(regret_RM.mean(axis=0), kept_RM.mean(axis=0)))
+    print(
+        f"{'mean of all regimes':{_NAME_WIDTH + _FORETOLD_WIDTH}s}"
+        + _cells(regret_RM.mean(axis=0), kept_RM.mean(axis=0))
+    )
     for name, share in zip(names, kept_RM.mean(axis=0), strict=True):
         print(f"figure search.keep_best_{name} {share:.3f}")
     for name, regret in zip(names, regret_RM.mean(axis=0), strict=True):

@@ -78,8 +78,6 @@ def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> I
     # Ray Data makes Ray's core log an alarming line about every actor pool (ray#53727) straight to the terminal.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    if address != "local":
-        _check_answers(address)
     with contextlib.ExitStack() as ending:
         if address == "local":
             folder = _private_folder()
@@ -87,6 +85,7 @@ def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> I
             ending.callback(ray.shutdown)
             _start_private(num_cpus, folder)
         else:
+            _check_answers(address)
             ending.callback(ray.shutdown)
             _join(address)
         if callable(on_sigterm) and threading.current_thread() is threading.main_thread():

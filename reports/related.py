@@ -4,7 +4,7 @@ from typing import Literal
 
 from reports.sweep_results import SweepResults, load_sweep
 from storage.generations import partitions
-from storage.results_table import ResultsTable, may_be_sweep
+from storage.results_table import ResultsTable
 
 Kind = Literal["confirmation", "audit"]
 
@@ -31,7 +31,5 @@ def newest_related(sweep: SweepResults, kind: Kind) -> SweepResults | None:
 
 def sweep_of(results: ResultsTable, sweep_id: str) -> str:
     """The sweep that a confirmation or an audit belongs to; any other id as it is, known or not."""
-    if not may_be_sweep(sweep_id):
-        return sweep_id
     rows = results.read("sweeps", sweep_id=sweep_id, columns=["of_sweep"]).column("of_sweep").to_pylist()
     return str(rows[0]) if rows and rows[0] else sweep_id

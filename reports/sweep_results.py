@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from storage.chosen_trials import read_trials
 from storage.errors import InvalidInput, first_few, nearest_ids
-from storage.results_table import ResultsTable, may_be_sweep
+from storage.results_table import ResultsTable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,8 +120,6 @@ def load_sweep(results: ResultsTable, sweep_id: str) -> SweepResults:
     Raises:
         InvalidInput: the store has no sweep of this id.
     """
-    if not may_be_sweep(sweep_id):
-        _refuse_unknown_sweep(results, sweep_id)
     sweeps = results.read("sweeps", sweep_id=sweep_id).to_pandas()
     if sweeps.empty:
         _refuse_unknown_sweep(results, sweep_id)

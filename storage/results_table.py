@@ -38,11 +38,6 @@ _TRUSTED_S = 60.0
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def may_be_sweep(sweep_id: str) -> bool:
-    """Whether a results table could have a sweep of this id; one with a `/` would lead elsewhere in the store."""
-    return _NAME.fullmatch(sweep_id) is not None
-
-
 class ResultsTable:
     """All results tables of one store. Commits are atomic and idempotent, from any thread and process."""
 
@@ -98,6 +93,7 @@ class ResultsTable:
         """Every committed row of a table once, of one sweep or of all; empty when there is none.
 
         Args:
+            sweep_id: one that no sweep can have, for example with a `/`, has no rows.
             columns: those wanted, in this order; None for all. Of large objects no others are fetched.
 
         Raises:
@@ -105,6 +101,8 @@ class ResultsTable:
             StorageError: an object is damaged or does not fit the table.
         """
         schema = chosen_columns(table, columns)
+        if sweep_id is not None and not _NAME.fullmatch(sweep_id):
+            return schema.empty_table()  # a prefix with a `/` would lead elsewhere in the store
         return unless_replaced(lambda: self._read_snapshot(table, sweep_id, schema))
 
     def commits(self, table: str, *, sweep_id: str) -> set[str]:

@@ -19,14 +19,11 @@ def check_first(first: Point, fixed: Mapping[str, Any], space: SearchSpace) -> N
     Raises:
         InvalidInput: one is outside.
     """
-    for name in first.keys() & space.distributions.keys() - fixed.keys():
-        if not holds(space.distributions[name], first[name]):
-            raise InvalidInput(
-                f"sweep.first.{name}",
-                given=first[name],
-                allowed=f"values of {space.distributions[name]} for {space.architecture}",
-                remedy=f"Correct the value, or fix it for all configurations with sweep.trial.{name}.",
-            )
+    outside = _outside({name: value for name, value in first.items() if name not in fixed}, space)
+    if outside is not None:
+        name, allowed = outside
+        remedy = f"Correct the value, or fix it for all configurations with sweep.trial.{name}."
+        raise InvalidInput(f"sweep.first.{name}", given=first[name], allowed=allowed, remedy=remedy)
 
 
 def points_for(points: Sequence[Point], space: SearchSpace) -> list[dict[str, Value]]:
@@ -57,11 +54,19 @@ def check_points(points: Sequence[Point], spaces: Mapping[str, SearchSpace]) -> 
                 remedy=f"{nearest(unknown, searched)}Searched are: {', '.join(searched)}.",
             )
         for space in takers:
-            outside = [name for name in point if not holds(space.distributions[name], point[name])]
-            if outside:
+            outside = _outside(point, space)
+            if outside is not None:
+                name, allowed = outside
+                given = f"{name}={point[name]}"
                 raise InvalidInput(
-                    "sweep.points",
-                    given=f"{outside[0]}={point[outside[0]]}",
-                    allowed=f"values of {space.distributions[outside[0]]} for {space.architecture}",
-                    remedy="Correct the value; nothing has run.",
+                    "sweep.points", given=given, allowed=allowed, remedy="Correct the value; nothing has run."
                 )
+
+
+def _outside(point: Point, space: SearchSpace) -> tuple[str, str] | None:
+    """The first name whose value is outside of what the space searches, and what is inside; None without one."""
+    for name in point:
+        distribution = space.distributions.get(name)
+        if distribution is not None and not holds(distribution, point[name]):
+            return name, f"values of {distribution} for {space.architecture}"
+    return None

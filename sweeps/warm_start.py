@@ -17,7 +17,7 @@ from search_spaces import SearchSpace
 from search_spaces.values import holds
 from storage.errors import InvalidInput, nearest_ids
 from storage.generations import partitions
-from storage.results_table import ResultsTable, may_be_sweep
+from storage.results_table import ResultsTable
 from sweeps.ledger import Ledger
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
@@ -150,7 +150,7 @@ def _why_not(record: TrialRecord, space: SearchSpace, values: Mapping[str, Any])
 
 
 def _check(plan: SweepPlan, results: ResultsTable, sweep_id: str) -> None:
-    rows = results.read("sweeps", sweep_id=sweep_id).to_pylist() if may_be_sweep(sweep_id) else []
+    rows = results.read("sweeps", sweep_id=sweep_id).to_pylist()
     if not rows:
         known = [partition.sweep_id for partition in partitions(results.store, "sweeps")]
         allowed = "ids of this store's sweeps, like first-0123456789ab"

@@ -13,13 +13,6 @@ from sweeps.allocation import Step
 from sweeps.turn_search import TurnSearch
 
 
-@pytest.fixture
-def undisturbed(tmp_path: Path) -> Toy:
-    toy = Toy(adaptive_plan(), LocalObjectStore(tmp_path / "undisturbed"))
-    toy.run()
-    return toy
-
-
 class TestUndisturbed:
     def test_every_trial_has_one_end_and_all_seeds_of_the_defaults_are_trained(self, tmp_path: Path) -> None:
         toy = Toy(adaptive_plan(budget=20.0), LocalObjectStore(tmp_path / "store"))

@@ -14,13 +14,6 @@ from sweeps.records import Decision, Suggestion, TrialRecord
 from sweeps.replay import ReplayDiffers, replay_turns
 
 
-@pytest.fixture
-def undisturbed(tmp_path: Path) -> Toy:
-    toy = Toy(adaptive_plan(), LocalObjectStore(tmp_path / "undisturbed"))
-    toy.run()
-    return toy
-
-
 class TestKilled:
     def test_after_any_of_its_doings_the_sweep_ends_as_if_nothing_had_happened(
         self, undisturbed: Toy, tmp_path: Path

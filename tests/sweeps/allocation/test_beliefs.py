@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sweeps.allocation import Scores
-from sweeps.allocation.beliefs import Beliefs, fit_beliefs
+from sweeps.allocation.beliefs import fit_beliefs
 from sweeps.allocation.posterior import posterior_of
 
 _MILESTONES = (1, 3, 9)
@@ -28,6 +28,17 @@ def _drawn(
     return scores, quality
 
 
+def _partly(scores: Scores, level_NS: np.ndarray) -> Scores:
+    """Of every seed only the scores up to a level: 0 for none, 3 for all of them."""
+    part = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
+    for row, level_S in enumerate(level_NS):
+        part.add(0)
+        for seed, level in enumerate(level_S):
+            for milestone in range(level):
+                part.record(row, seed, milestone, float(scores.score_NSM[row, seed, milestone]))
+    return part
+
+
 class TestBeliefs:
     def test_the_deviation_between_seeds_is_found(self) -> None:
         for seeds in (0.02, 0.08):
@@ -39,13 +50,8 @@ class TestBeliefs:
         for rng_seed in range(20):
             scores, _ = _drawn(100, seeds=0.1, residual=0.02, rng_seed=rng_seed)
             first = scores.score_NSM[:, 0, -1]
-            chosen = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
-            for row in range(100):
-                chosen.add(0)
-                for seed in range(3 if first[row] >= np.sort(first)[-12] else 1):
-                    for milestone in range(3):
-                        chosen.record(row, seed, milestone, float(scores.score_NSM[row, seed, milestone]))
-            beliefs = fit_beliefs(chosen)
+            is_lucky = first >= np.sort(first)[-12]
+            beliefs = fit_beliefs(_partly(scores, np.where(is_lucky[:, None], [3, 3, 3], [3, 0, 0])))
             shares.append(1 - beliefs.shrinkage_A[0])
         assert np.mean(shares) == pytest.approx(0.5, rel=0.12)  # as wide as quality's
 
@@ -62,12 +68,9 @@ class TestBeliefs:
 
     def test_curves_of_which_only_the_best_went_on_give_the_same_lines(self) -> None:
         everything, _ = _drawn(600, seeds=0.03, residual=0.03)
-        chosen = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
-        threshold = np.quantile(everything.score_NSM[:, 0, 0], 2 / 3)
-        for row, first in enumerate(everything.score_NSM[:, 0, 0]):
-            chosen.add(0)
-            for milestone in range(3 if first > threshold else 1):
-                chosen.record(row, 0, milestone, float(everything.score_NSM[row, 0, milestone]))
+        first = everything.score_NSM[:, 0, 0]
+        goes_on = first > np.quantile(first, 2 / 3)
+        chosen = _partly(everything, np.where(goes_on[:, None], [3, 0, 0], [1, 0, 0]))
         whole, of_chosen = fit_beliefs(everything), fit_beliefs(chosen)
         assert of_chosen.weight_MM[0, 0] == pytest.approx(whole.weight_MM[0, 0], rel=0.15)
         assert of_chosen.mean_A[0] == pytest.approx(whole.mean_A[0], abs=0.02)
@@ -91,12 +94,8 @@ class TestBeliefs:
 class TestPosterior:
     def test_means_are_nearer_to_quality_than_scores_are_and_their_deviations_are_right(self) -> None:
         scores, quality = _drawn(400, seeds=0.1, residual=0.02)
-        one_seed = Scores(_MILESTONES, num_seeds=3, num_architectures=1)
-        for row in range(400):
-            one_seed.add(0)
-            for milestone in range(3):
-                one_seed.record(row, 0, milestone, float(scores.score_NSM[row, 0, milestone]))
-        posterior = posterior_of(one_seed, _with_seed_variance_of(scores, one_seed))
+        one_seed = _partly(scores, np.tile([3, 0, 0], (400, 1)))
+        posterior = posterior_of(one_seed, fit_beliefs(scores))  # one seed each cannot tell how seeds differ
         errors = posterior.mean_N - quality
         assert np.abs(errors).mean() < 0.9 * np.abs(scores.score_NSM[:, 0, 2] - quality).mean()
         assert np.std(errors * np.sqrt(posterior.precision_N)) == pytest.approx(1.0, abs=0.15)
@@ -111,9 +110,3 @@ class TestPosterior:
         ends = scores.score_NSM[:, :, 2].mean(axis=1)
         by_hand = (prior * beliefs.mean_A[0] + 3 / beliefs.seed_variance_A[0] * ends) / expected
         assert posterior.mean_N == pytest.approx(by_hand, rel=1e-6)
-
-
-def _with_seed_variance_of(whole: Scores, part: Scores) -> Beliefs:
-    """One seed each cannot tell how seeds differ; the beliefs of the whole can."""
-    del part
-    return fit_beliefs(whole)
