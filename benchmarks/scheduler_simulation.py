@@ -1,6 +1,6 @@
 """How good the configurations are that ways to search find at equal budget: thousands of simulated sweeps.
 
-python benchmarks/scheduler_simulation.py [--quick] [--sweeps 100] [--configurations 900] [--runs 60]
+python benchmarks/scheduler_simulation.py [--quick] [--sweeps 100] [--configurations 900] [--runs 60] [--processes N]
 
 A sweep has so many configurations to choose from and a budget of so many whole trainings of one seed (27 epochs). Each
 way to spend it (search_methods.py) meets the same configurations with the same curves (learning_curves.py), in the same
@@ -10,8 +10,11 @@ epochs foretell there: the rank correlation of quality with one seed's best scor
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -38,9 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--sweeps", type=int, default=100, help="of each regime")
     parser.add_argument("--configurations", type=int, default=900)
     parser.add_argument("--runs", type=int, default=60, help="whole trainings of one seed that the budget pays for")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="the sweeps are the same with any number")
     arguments = parser.parse_args(argv)
     num_sweeps = 3 if arguments.quick else arguments.sweeps
-    print_machine(("numpy", "scipy"), num_cores=1)
+    print_machine(("numpy", "scipy"), num_cores=arguments.processes)
     print(
         f"\n{num_sweeps} sweeps a regime, {arguments.configurations} configurations, {arguments.runs} whole trainings"
     )
@@ -50,12 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     regrets, kept = [], []
     regimes: list[Curves] = [*REGIMES, *recorded()]
-    for regime in regimes:
-        of_regime = simulate(regime, num_sweeps, arguments.configurations, arguments.runs)
-        regrets.append(of_regime[0].mean(axis=0))
-        kept.append(of_regime[1].mean(axis=0))
-        cells = "".join(f"{regret:15.3f} {share:6.2f}" for regret, share in zip(regrets[-1], kept[-1], strict=True))
-        print(f"{regime.name:{_NAME_WIDTH}s}{foretold(regime, arguments.configurations)}{cells}", flush=True)
+    with ProcessPoolExecutor(arguments.processes) as executor:
+        for regime in regimes:
+            of_regime = simulate(regime, num_sweeps, arguments.configurations, arguments.runs, executor)
+            regrets.append(of_regime[0].mean(axis=0))
+            kept.append(of_regime[1].mean(axis=0))
+            cells = _cells(regrets[-1], kept[-1])
+            print(f"{regime.name:{_NAME_WIDTH}s}{foretold(regime, arguments.configurations)}{cells}", flush=True)
     _print_figures(np.array(regrets), np.array(kept))
     return 0
 
@@ -69,21 +74,25 @@ class Curves(Protocol):
     def draw(self, *, num_configurations: int, num_seeds: int, num_epochs: int, rng: np.random.Generator) -> Pool: ...
 
 
-def simulate(regime: Curves, num_sweeps: int, num_configurations: int, num_runs: int) -> tuple[np.ndarray, np.ndarray]:
+def simulate(
+    regime: Curves, num_sweeps: int, num_configurations: int, num_runs: int, executor: Executor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Regret, and whether the best of all was found: (sweeps, methods) each."""
-    regret, found_best = (np.zeros((num_sweeps, len(METHODS))) for _ in range(2))
-    for sweep in range(num_sweeps):
-        pool = regime.draw(
-            num_configurations=num_configurations,
-            num_seeds=NUM_SEEDS,
-            num_epochs=NUM_EPOCHS,
-            rng=np.random.default_rng(sweep),
-        )
-        for place, search in enumerate(METHODS.values()):
-            found = search(pool, num_runs * NUM_EPOCHS)
-            regret[sweep, place] = pool.quality_N.max() - pool.quality_N[found]
-            found_best[sweep, place] = found == pool.quality_N.argmax()
-    return regret, found_best
+    of_sweep = partial(_searched, regime, num_configurations, num_runs)
+    results = (executor.map if executor else map)(of_sweep, range(num_sweeps))
+    regrets, found = zip(*results, strict=True)
+    return np.array(regrets), np.array(found)
+
+
+def _searched(regime: Curves, num_configurations: int, num_runs: int, sweep: int) -> tuple[np.ndarray, np.ndarray]:
+    pool = regime.draw(
+        num_configurations=num_configurations,
+        num_seeds=NUM_SEEDS,
+        num_epochs=NUM_EPOCHS,
+        rng=np.random.default_rng(sweep),
+    )
+    found_M = np.array([search(pool, num_runs * NUM_EPOCHS) for search in METHODS.values()])
+    return pool.quality_N.max() - pool.quality_N[found_M], found_M == pool.quality_N.argmax()
 
 
 def foretold(curves: Curves, num_configurations: int) -> str:
