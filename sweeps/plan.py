@@ -25,8 +25,9 @@ Parameters = Mapping[str, float | int | bool | str]
 # Raised by one whenever the same plan searches otherwise than before; the sweep is then another one.
 SEARCH_VERSION = 1
 # Likewise of adaptive sweeps alone. 2: configurations that have finished are what others have to be better than. 3: the
-# opening takes half of the budget at most. 4: the share of further seeds is found by likelihood, a quarter at least.
-ALLOCATION_VERSION = 4
+# opening takes half of the budget at most. 4: the share of further seeds is found by likelihood, and the floor of every
+# architecture is a quarter. 5: what could no longer have all of its seeds is not trained further.
+ALLOCATION_VERSION = 5
 
 # Settings that older versions did not have, with what their sweeps did.
 _LATER: Mapping[str, Any] = {

@@ -35,6 +35,14 @@ class Step:
     rate: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Left:
+    """Epochs of the budget. Attributes: free: those that the best one does not need to have all seeds."""
+
+    in_all: float
+    free: float
+
+
 class Allocator:
     """Chooses steps by their expected gain per epoch. Holds no state but the scores: a sweep that is taken up again
     from recorded scores decides as it would have.
@@ -47,7 +55,9 @@ class Allocator:
 
     Then each architecture is searched for its own best until it has had a quarter of an equal share: what a table of
     architectures compares has been tuned. The rest goes wherever the best of all may be found. The seeds that the best
-    one still lacks are held back and trained last, so that the sweep ends with an answer over all seeds.
+    one still lacks are held back and trained last, so that the sweep ends with an answer over all seeds. For the same
+    reason nothing is trained further that could no longer have all of its seeds: if it turned out to be the best, the
+    sweep could not say so.
 
     Args:
         scores: filled by the caller as steps are done.
@@ -138,7 +148,8 @@ class Allocator:
         beliefs = fit_beliefs(self._scores)
         posterior = posterior_of(self._scores, beliefs)
         mean_N = self._means(posterior, closed)
-        left, precision_N = epochs_left - self._lacks(mean_N), posterior.precision_N
+        precision_N = posterior.precision_N
+        left = _Left(in_all=epochs_left, free=epochs_left - self._lacks(mean_N))
         below = self._below_floor()
         if below is not None:
             own_N = np.where(self._scores.architecture_N == below, mean_N, -np.inf)
@@ -164,7 +175,7 @@ class Allocator:
         beliefs: Beliefs,
         mean_N: Floats,
         precision_N: Floats,
-        epochs_left: float,
+        left: _Left,
         may_begin: Collection[int],
         taken: Collection[int],
     ) -> Step | None:
@@ -172,8 +183,8 @@ class Allocator:
         if not np.isfinite(best):  # nothing to be better than: all have failed
             best = float(beliefs.mean_A.max())
         steps = [
-            self._best_further(beliefs, mean_N, precision_N, epochs_left, taken),
-            self._best_new(beliefs, best, epochs_left, may_begin),
+            self._best_further(beliefs, mean_N, precision_N, left, taken),
+            self._best_new(beliefs, best, left, may_begin),
         ]
         found = [step for step in steps if step is not None and step.rate is not None and step.rate > 0]
         return max(found, key=lambda step: step.rate or 0.0, default=None)
@@ -186,25 +197,29 @@ class Allocator:
         is_due = num_architectures > 1 and spent_A[least] < _FLOOR * self._budget_epochs / num_architectures
         return least if is_due else None
 
+    def _lacks_N(self) -> Floats:
+        """Epochs that each one needs to have all seeds."""
+        return (self._cost_M[-1] - self._scores.epochs_NS).sum(axis=1)
+
     def _lacks(self, mean_N: Floats) -> float:
         """Epochs that the best one needs to have all seeds."""
         best = int(np.argmax(mean_N))
-        lacks_S = self._cost_M[-1] - self._scores.epochs_NS[best]
-        return float(lacks_S.sum()) if np.isfinite(mean_N[best]) else 0.0
+        return float(self._lacks_N()[best]) if np.isfinite(mean_N[best]) else 0.0
 
     def _finishing(self, mean_N: Floats, epochs_left: float, taken: Collection[int]) -> Step | None:
-        """The next seed of the best one."""
-        best = int(np.argmax(mean_N))
-        seed = int(self._scores.num_whole_N[best])
-        if best in taken or not np.isfinite(mean_N[best]) or seed == self._scores.num_seeds:
+        """The next seed of the best one of those that can have all of theirs."""
+        may_N = np.isfinite(mean_N) & (self._lacks_N() <= epochs_left)
+        if not may_N.any():
             return None
-        last = len(self._cost_M) - 1
-        architecture = int(self._scores.architecture_N[best])
-        step = Step(row=best, architecture=architecture, seed=seed, milestone=last, rate=0.0)
-        return step if self.cost(step) <= epochs_left else None
+        best = int(np.argmax(np.where(may_N, mean_N, -np.inf)))
+        seed = int(self._scores.num_whole_N[best])
+        if best in taken or seed == self._scores.num_seeds:
+            return None
+        architecture, last = int(self._scores.architecture_N[best]), len(self._cost_M) - 1
+        return Step(row=best, architecture=architecture, seed=seed, milestone=last, rate=0.0)
 
     def _best_further(
-        self, beliefs: Beliefs, mean_N: Floats, precision_N: Floats, epochs_left: float, taken: Collection[int]
+        self, beliefs: Beliefs, mean_N: Floats, precision_N: Floats, left: _Left, taken: Collection[int]
     ) -> Step | None:
         """The best step with a configuration that was begun: more epochs of its seed, or of its next one."""
         if not np.isfinite(mean_N).any():
@@ -216,6 +231,7 @@ class Allocator:
         left_N = np.sqrt(1 / precision_N)
         open_N = (level_N < num_milestones - 1) & (ahead_N + _FAR * left_N > 0)
         open_N[list(taken)] = False
+        open_N &= self._lacks_N() <= left.in_all
         rows_K = np.flatnonzero(open_N)  # K: those that are weighed
         if not len(rows_K):
             return None
@@ -224,7 +240,7 @@ class Allocator:
         known_K = np.where(level_K == NOT_BEGUN, 0.0, beliefs.precision_AM[of_K, level_K])
         then_KM = (precision_N[rows_K] - known_K)[:, None] + beliefs.precision_AM[of_K]
         deviation_KM = np.sqrt(np.maximum(1 / precision_N[rows_K, None] - 1 / then_KM, 0.0))
-        rate_KM = self._rates(ahead_N[rows_K, None], deviation_KM, self._cost_M - spent_K[:, None], epochs_left)
+        rate_KM = self._rates(ahead_N[rows_K, None], deviation_KM, self._cost_M - spent_K[:, None], left.free)
         rate_KM[np.arange(num_milestones) <= level_K[:, None]] = 0.0
         place, milestone = divmod(int(np.argmax(rate_KM)), num_milestones)
         row = int(rows_K[place])
@@ -236,15 +252,15 @@ class Allocator:
             rate=float(rate_KM[place, milestone]),
         )
 
-    def _best_new(self, beliefs: Beliefs, best: float, epochs_left: float, may_begin: Collection[int]) -> Step | None:
+    def _best_new(self, beliefs: Beliefs, best: float, left: _Left, may_begin: Collection[int]) -> Step | None:
         architectures = sorted(may_begin)
-        if not architectures:
+        if not architectures or self._cost_M[-1] * self._scores.num_seeds > left.in_all:
             return None
         variance_K = beliefs.variance_A[architectures, None]
         then_KM = 1 / variance_K + beliefs.precision_AM[architectures]
         deviation_KM = np.sqrt(np.maximum(variance_K - 1 / then_KM, 0.0))
         ahead_K = beliefs.mean_A[architectures, None] - best
-        rate_KM = self._rates(ahead_K, deviation_KM, np.tile(self._cost_M, (len(architectures), 1)), epochs_left)
+        rate_KM = self._rates(ahead_K, deviation_KM, np.tile(self._cost_M, (len(architectures), 1)), left.free)
         place, milestone = divmod(int(np.argmax(rate_KM)), len(self._cost_M))
         rate = float(rate_KM[place, milestone])
         return Step(row=None, architecture=architectures[place], seed=0, milestone=milestone, rate=rate)

@@ -145,9 +145,11 @@ class TestAllFailed:
 
 class TestBudget:
     @pytest.mark.parametrize("epochs", [1, 10, 100.5, 500])
-    def test_it_is_never_exceeded_and_what_is_left_pays_for_nothing_of_use(self, epochs: float) -> None:
+    def test_it_is_never_exceeded_and_what_is_left_trains_no_further_configuration_over_all_seeds(
+        self, epochs: float
+    ) -> None:
         _, steps, left = _run(_steady, epochs=epochs)
-        assert 0 <= left < 9
+        assert 0 <= left < 27
         assert len(steps) >= 1
 
     def test_nothing_is_begun_when_all_configurations_have_been(self) -> None:
@@ -155,6 +157,35 @@ class TestBudget:
         assert scores.num_rows == 20
         assert left > 0
         assert len(steps) < 200
+
+
+class TestEnd:
+    @staticmethod
+    def _scores() -> Scores:
+        """The last but one is better than those before it and has a whole seed; the last is best and has a look."""
+        scores, _, _ = _run(_steady, epochs=400, limit=40)
+        for row, seed in zip(*np.nonzero(scores.level_NS >= 0), strict=True):  # what was begun comes to its end
+            _do(scores, Step(row=int(row), architecture=0, seed=int(seed), milestone=2), _steady)
+        better, best = scores.add(0), scores.add(0)
+        for milestone in range(3):
+            scores.record(better, 0, milestone, (0.9, 1.0, 1.1)[milestone])
+        scores.record(best, 0, 0, 1.3)
+        return scores
+
+    @pytest.mark.parametrize(("left", "finished"), [(26, "best"), (25, "better"), (18, "better")])
+    def test_the_best_one_that_can_still_have_all_seeds_is_trained(self, left: float, finished: str) -> None:
+        scores = self._scores()
+        step = Allocator(scores, 1000).next_step(epochs_left=left, may_begin=[])
+        assert step is not None
+        assert step.row == scores.num_rows - (1 if finished == "best" else 2)
+
+    def test_nothing_is_begun_that_could_not_have_all_seeds(self) -> None:
+        scores = self._scores()
+        everything = range(scores.num_rows)
+        step = Allocator(scores, 1000).next_step(epochs_left=27 + 26, may_begin=[0], busy=everything)
+        assert step is not None
+        assert step.row is None
+        assert Allocator(scores, 1000).next_step(epochs_left=26, may_begin=[0], busy=everything) is None
 
 
 class TestSteps:
