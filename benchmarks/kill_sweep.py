@@ -127,7 +127,9 @@ def settings(scheduler: str, concurrency: int) -> list[str]:
         f"sweep.max_concurrent_trials={concurrency}",
         # A trial whose process dies more often is given up, the sweep goes on without it, and other trials follow.
         "sweep.max_failures=100",
-        "sweep.confirm.best=0",  # it would be a sweep of its own, in the same tables
+        # Each would be a sweep of its own, in the same tables; which stops are audited is drawn by the trial's id.
+        "sweep.confirm.best=0",
+        "sweep.audit.share=0",
         "sweep.trial.model.width=8",
         "pipeline.clips_per_shard=10",
     ]
