@@ -62,8 +62,9 @@ THREE = (Architecture(mean=-1.5, pace=3.0), Architecture(pace=1.5), Architecture
 STUDY = (Architecture(mean=-38.0, pace=2.0), Architecture(mean=-13.5, pace=1.5), Architecture())
 
 # The first ones, with nearly parallel curves, and the next ones, which begin at one level or near it, were looked at
-# while `sweeps/allocation` was made; the four after these were held out from its version 3. Those that are held out now
-# were written before they were run for the first time, and nothing was changed after that.
+# while `sweeps/allocation` was made; the four after these were held out from its version 3, and the next four from its
+# version 4. Those that are held out now were written before they were run for the first time, and nothing was changed
+# after that.
 REGIMES = (
     Regime(name="parallel curves, seeds 0.2", seeds=0.2),
     Regime(name="parallel curves, seeds 0.6", seeds=0.6),
@@ -104,17 +105,29 @@ REGIMES = (
         slowness=0.5,
         architectures=THREE,
     ),
-    Regime(name="held out: one level, noisy", seeds=0.3, epochs=0.3, rate=2.0, rate_spread=0.5, head_start=0.0),
-    Regime(name="held out: three, one level", seeds=0.5, rate_spread=0.3, head_start=0.1, architectures=THREE),
-    Regime(name="held out: late, any pace", seeds=0.4, rate_spread=0.5, late=0.2, head_start=0.5),
+    Regime(name="one level, noisy", seeds=0.3, epochs=0.3, rate=2.0, rate_spread=0.5, head_start=0.0),
+    Regime(name="three, one level", seeds=0.5, rate_spread=0.3, head_start=0.1, architectures=THREE),
+    Regime(name="late, any pace", seeds=0.4, rate_spread=0.5, late=0.2, head_start=0.5),
     Regime(
-        name="held out: two, slow ones",
+        name="two, slow ones",
         seeds=0.8,
         rate_spread=0.4,
         head_start=0.6,
         slowness=0.6,
         architectures=TWO_PACES,
     ),
+    Regime(
+        name="held out: slow ones, noisy",
+        seeds=0.5,
+        epochs=0.4,
+        rate=2.0,
+        rate_spread=0.4,
+        head_start=0.3,
+        slowness=0.5,
+    ),
+    Regime(name="held out: three, late ones", seeds=0.4, late=0.2, head_start=0.4, architectures=THREE),
+    Regime(name="held out: deep, any pace", seeds=0.3, rate=2.0, rate_spread=0.7, depth=4.0, head_start=0.2),
+    Regime(name="held out: some fail", seeds=1.0, rate_spread=0.3, head_start=0.8, failing=0.3),
 )
 
 
