@@ -1,20 +1,20 @@
 """What a sweep trains next. Enters: scores at milestones. Leaves: steps, one at a time."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sweeps.allocation.beliefs import Beliefs, fit_beliefs
-from sweeps.allocation.gain import expected_gain, gain_per_cost
+from sweeps.allocation.beliefs import fit_beliefs
+from sweeps.allocation.gain import most_worth
 from sweeps.allocation.posterior import Posterior, posterior_of
 from sweeps.allocation.scores import NOT_BEGUN, Floats, Ints, Scores
+from sweeps.allocation.ways import Left, Standing, lacks_N, ways_further, ways_to_begin
 
 # How an architecture begins: so many first looks, of which so many are trained to the end beside the untuned default.
 NUM_LOOKS, NUM_WHOLE = 6, 2
 _OPENING = 0.5  # of the budget, at most, goes to whole trainings before anything is weighed
 _FLOOR = 0.25  # of an equal share of the budget, which every architecture gets before they compete
-_FAR = 4.0  # deviations behind the best: what lies further back is not weighed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,14 +33,6 @@ class Step:
     seed: int
     milestone: int
     rate: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Left:
-    """Epochs of the budget. Attributes: free: those that the best one does not need to have all seeds."""
-
-    in_all: float
-    free: float
 
 
 class Allocator:
@@ -148,17 +140,21 @@ class Allocator:
         beliefs = fit_beliefs(self._scores)
         posterior = posterior_of(self._scores, beliefs)
         mean_N = self._means(posterior, closed)
-        precision_N = posterior.precision_N
-        left = _Left(in_all=epochs_left, free=epochs_left - self._lacks(mean_N))
+        standing = Standing(
+            scores=self._scores,
+            beliefs=beliefs,
+            mean_N=mean_N,
+            precision_N=posterior.precision_N,
+            left=Left(in_all=epochs_left, free=epochs_left - self._lacks(mean_N)),
+        )
         below = self._below_floor()
         if below is not None:
             own_N = np.where(self._scores.architecture_N == below, mean_N, -np.inf)
             own_begun = [index for index in may_begin if index == below]
-            step = self._best_step(beliefs, own_N, precision_N, left, own_begun, taken)
+            step = self._best_step(replace(standing, mean_N=own_N), own_begun, taken)
             if step is not None:
                 return step
-        step = self._best_step(beliefs, mean_N, precision_N, left, may_begin, taken)
-        return step or self._finishing(mean_N, epochs_left, taken)
+        return self._best_step(standing, may_begin, taken) or self._finishing(mean_N, epochs_left, taken)
 
     def _means(self, posterior: Posterior, closed: Collection[int]) -> Floats:
         """Of quality; -inf of configurations without a score, and of those that are out."""
@@ -170,24 +166,13 @@ class Allocator:
         """Whether it is the untuned default of its architecture."""
         return row == int(np.flatnonzero(self._scores.architecture_N == self._scores.architecture_N[row])[0])
 
-    def _best_step(
-        self,
-        beliefs: Beliefs,
-        mean_N: Floats,
-        precision_N: Floats,
-        left: _Left,
-        may_begin: Collection[int],
-        taken: Collection[int],
-    ) -> Step | None:
-        best = float(mean_N.max(initial=-np.inf))
-        if not np.isfinite(best):  # nothing to be better than: all have failed
-            best = float(beliefs.mean_A.max())
-        steps = [
-            self._best_further(beliefs, mean_N, precision_N, left, taken),
-            self._best_new(beliefs, best, left, may_begin),
-        ]
-        found = [step for step in steps if step is not None and step.rate is not None and step.rate > 0]
-        return max(found, key=lambda step: step.rate or 0.0, default=None)
+    def _best_step(self, standing: Standing, may_begin: Collection[int], taken: Collection[int]) -> Step | None:
+        ways = [*ways_further(standing, taken=taken), *ways_to_begin(standing, may_begin=may_begin)]
+        found = most_worth([way.chain for way in ways])
+        if found is None:
+            return None
+        way, rate = ways[found[0]], found[1]
+        return Step(row=way.row, architecture=way.architecture, seed=way.seed, milestone=way.milestone, rate=rate)
 
     def _below_floor(self) -> int | None:
         """The architecture that has had least, if that is less than every one's due."""
@@ -197,18 +182,14 @@ class Allocator:
         is_due = num_architectures > 1 and spent_A[least] < _FLOOR * self._budget_epochs / num_architectures
         return least if is_due else None
 
-    def _lacks_N(self) -> Floats:
-        """Epochs that each one needs to have all seeds."""
-        return (self._cost_M[-1] - self._scores.epochs_NS).sum(axis=1)
-
     def _lacks(self, mean_N: Floats) -> float:
         """Epochs that the best one needs to have all seeds."""
         best = int(np.argmax(mean_N))
-        return float(self._lacks_N()[best]) if np.isfinite(mean_N[best]) else 0.0
+        return float(lacks_N(self._scores)[best]) if np.isfinite(mean_N[best]) else 0.0
 
     def _finishing(self, mean_N: Floats, epochs_left: float, taken: Collection[int]) -> Step | None:
         """The next seed of the best one of those that can have all of theirs."""
-        may_N = np.isfinite(mean_N) & (self._lacks_N() <= epochs_left)
+        may_N = np.isfinite(mean_N) & (lacks_N(self._scores) <= epochs_left)
         if not may_N.any():
             return None
         best = int(np.argmax(np.where(may_N, mean_N, -np.inf)))
@@ -217,77 +198,3 @@ class Allocator:
             return None
         architecture, last = int(self._scores.architecture_N[best]), len(self._cost_M) - 1
         return Step(row=best, architecture=architecture, seed=seed, milestone=last, rate=0.0)
-
-    def _best_further(
-        self, beliefs: Beliefs, mean_N: Floats, precision_N: Floats, left: _Left, taken: Collection[int]
-    ) -> Step | None:
-        """The best step with a configuration that was begun: more epochs of its seed, or of its next one."""
-        if not np.isfinite(mean_N).any():
-            return None
-        scores, num_milestones = self._scores, len(self._cost_M)
-        seed_N = np.minimum(scores.num_whole_N, scores.num_seeds - 1)
-        level_N = scores.level_NS[np.arange(scores.num_rows), seed_N]
-        ahead_N = mean_N - _rivals(mean_N)
-        left_N = np.sqrt(1 / precision_N)
-        open_N = (level_N < num_milestones - 1) & (ahead_N + _FAR * left_N > 0)
-        open_N[list(taken)] = False
-        open_N &= self._lacks_N() <= left.in_all
-        rows_K = np.flatnonzero(open_N)  # K: those that are weighed
-        if not len(rows_K):
-            return None
-        level_K, of_K = level_N[rows_K], scores.architecture_N[rows_K]
-        spent_K = scores.epochs_NS[rows_K, seed_N[rows_K]]
-        known_K = np.where(level_K == NOT_BEGUN, 0.0, beliefs.precision_AM[of_K, level_K])
-        then_KM = (precision_N[rows_K] - known_K)[:, None] + beliefs.precision_AM[of_K]
-        deviation_KM = np.sqrt(np.maximum(1 / precision_N[rows_K, None] - 1 / then_KM, 0.0))
-        rate_KM = self._rates(ahead_N[rows_K, None], deviation_KM, self._cost_M - spent_K[:, None], left.free)
-        rate_KM[np.arange(num_milestones) <= level_K[:, None]] = 0.0
-        place, milestone = divmod(int(np.argmax(rate_KM)), num_milestones)
-        row = int(rows_K[place])
-        return Step(
-            row=row,
-            architecture=int(of_K[place]),
-            seed=int(seed_N[row]),
-            milestone=milestone,
-            rate=float(rate_KM[place, milestone]),
-        )
-
-    def _best_new(self, beliefs: Beliefs, best: float, left: _Left, may_begin: Collection[int]) -> Step | None:
-        architectures = sorted(may_begin)
-        if not architectures or self._cost_M[-1] * self._scores.num_seeds > left.in_all:
-            return None
-        variance_K = beliefs.variance_A[architectures, None]
-        then_KM = 1 / variance_K + beliefs.precision_AM[architectures]
-        deviation_KM = np.sqrt(np.maximum(variance_K - 1 / then_KM, 0.0))
-        ahead_K = beliefs.mean_A[architectures, None] - best
-        rate_KM = self._rates(ahead_K, deviation_KM, np.tile(self._cost_M, (len(architectures), 1)), left.free)
-        place, milestone = divmod(int(np.argmax(rate_KM)), len(self._cost_M))
-        rate = float(rate_KM[place, milestone])
-        return Step(row=None, architecture=architectures[place], seed=0, milestone=milestone, rate=rate)
-
-    def _rates(self, ahead_K1: Floats, deviation_KM: Floats, cost_KM: Floats, epochs_left: float) -> Floats:
-        """Gain per epoch of going to each milestone, alone or as a first look; 0 where it cannot be afforded."""
-        affordable_KM = (cost_KM > 0) & (cost_KM <= epochs_left)
-        cost_KM = np.maximum(cost_KM, 1.0)
-        rate_KM: Floats = expected_gain(ahead_K1, deviation_KM) / cost_KM
-        whole = (np.broadcast_to(values[:, -1:], values.shape) for values in (deviation_KM, cost_KM))
-        whole_deviation_KM, whole_cost_KM = whole
-        ahead_KM = np.broadcast_to(ahead_K1, deviation_KM.shape)
-        look = affordable_KM & (whole_cost_KM <= epochs_left)
-        rate_KM[look] = np.maximum(
-            rate_KM[look],
-            gain_per_cost(
-                ahead_KM[look], deviation_KM[look], whole_deviation_KM[look], cost_KM[look], whole_cost_KM[look]
-            ),
-        )
-        return np.where(affordable_KM, rate_KM, 0.0)
-
-
-def _rivals(mean_N: Floats) -> Floats:
-    """The best of all others, for each. With one alone, one deviation of nothing: itself."""
-    if len(mean_N) == 1:
-        return mean_N.copy()
-    first, second = np.argsort(-mean_N, kind="stable")[:2]
-    rival_N = np.full_like(mean_N, mean_N[first])
-    rival_N[first] = mean_N[second] if np.isfinite(mean_N[second]) else mean_N[first]
-    return rival_N
