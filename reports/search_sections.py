@@ -22,7 +22,7 @@ def rungs_section(sweep: SweepResults, trials: Sequence[TrialSummary]) -> Markup
         return section(RUNGS, empty("No trial has trained an epoch yet."))
     decided = turns(sweep)
     marks = (
-        "Open marks: where the sweep sent a trial on (a new configuration, more epochs of its seed, a further seed)."
+        "Open marks: where the sweep sent a trial on (a new configuration, more epochs of its seed, or of others)."
         if decided
         else "Dotted: where it stopped trials."
     )

@@ -41,6 +41,7 @@ class Turn:
     """One decision of an adaptive sweep: a trial was sent on.
 
     Attributes:
+        kind: `more epochs` are those of its first seed; all that it trains of others counts as further seeds.
         number: of the trial.
         begins, until: seed-epochs.
         rate: by how much the best mean was expected to rise per epoch; None for what every sweep begins with.
@@ -68,15 +69,17 @@ def rungs(sweep: SweepResults, trials: Iterable[TrialSummary]) -> list[Rung]:
 def turns(sweep: SweepResults) -> list[Turn]:
     """In the order of the decisions; void ones, whose trial was never suggested, are left out."""
     planned = {str(row["trial_id"]): row for row in sweep.suggestions.to_dict("records")}
-    last: dict[str, tuple[int, int]] = {}  # trial → seed and end of its last turn
+    first_seeds: dict[str, int] = {}
+    ends: dict[str, int] = {}  # trial → where its last turn ended
     found = []
     for row in sweep.decisions.to_dict("records"):
         trial_id = str(row["trial_id"])
         if trial_id not in planned:
             continue
-        seed, begins = last.get(trial_id, (int(row["seed"]), 0))
-        kind: TurnKind = "new configuration" if not begins else "more epochs" if row["seed"] == seed else "further seed"
-        last[trial_id] = (int(row["seed"]), int(row["until"]))
+        begins, seed = ends.get(trial_id, 0), int(row["seed"])
+        is_first = seed == first_seeds.setdefault(trial_id, seed)
+        kind: TurnKind = "new configuration" if not begins else "more epochs" if is_first else "further seed"
+        ends[trial_id] = int(row["until"])
         found.append(
             Turn(
                 decision=int(row["decision"]),
@@ -84,7 +87,7 @@ def turns(sweep: SweepResults) -> list[Turn]:
                 number=int(planned[trial_id]["number"]),
                 architecture=str(planned[trial_id]["architecture"]),
                 kind=kind,
-                seed=int(row["seed"]),
+                seed=seed,
                 begins=begins,
                 until=int(row["until"]),
                 rate=None if pd.isna(row["rate"]) else float(row["rate"]),

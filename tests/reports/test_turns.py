@@ -35,7 +35,8 @@ def test_where_nobody_was_stopped_there_is_no_rung(invented: "InventedSweep") ->
 def test_turns_are_new_configurations_more_epochs_and_further_seeds(invented: "InventedSweep") -> None:
     invented.suggest("t0", seeds=(1, 2))
     invented.suggest("t1", number=1, seeds=(1, 2))
-    decided = [("t0", 1, 2, None), ("t1", 1, 2, None), ("t0", 1, 3, 0.1), ("t0", 2, 5, 0.2), ("void", 1, 2, 0.3)]
+    decided = [("t0", 1, 2, None), ("t1", 1, 2, None), ("t0", 1, 3, 0.1), ("t0", 2, 5, 0.2), ("t0", 2, 6, 0.15)]
+    decided.append(("void", 1, 2, 0.3))
     for number, (trial_id, seed, until, rate) in enumerate(decided):
         invented.decide(number, trial_id, seed=seed, until=until, rate=rate, decided_at=START)
     found = turns(invented.load())
@@ -44,5 +45,6 @@ def test_turns_are_new_configurations_more_epochs_and_further_seeds(invented: "I
         (1, "new configuration", 0, 2),
         (0, "more epochs", 2, 3),
         (0, "further seed", 3, 5),
+        (0, "further seed", 5, 6),  # not `more epochs`: what the seeds cost would look like almost nothing
     ]
-    assert [turn.rate for turn in found] == [None, None, pytest.approx(0.1), pytest.approx(0.2)]
+    assert [turn.rate for turn in found] == [None, None, *map(pytest.approx, (0.1, 0.2, 0.15))]
