@@ -25,7 +25,8 @@ def costs_section(
     if not any(cost.epochs for cost in found):
         return section(COSTS, empty("No epoch has been trained yet."))
     total = found[-1]
-    extra = [(kind, hours_of_its_own(rows, sweep)) for kind, rows in follow_ups]
+    told = [sweep, *(rows for _, rows in follow_ups)]
+    extra = [(kind, hours_of_its_own(rows, told[:place])) for place, (kind, rows) in enumerate(follow_ups, 1)]
     header = [
         ("architecture", "name"),
         *((name, "number") for name in ("configurations", "epochs trained", "of the full grid")),

@@ -7,7 +7,7 @@ epochs are taken to last as long as the same trial's did, or, of a trial that ne
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.sweep_results import SweepResults, planned_seeds
@@ -98,22 +98,27 @@ def elapsed_seconds(sweep: SweepResults) -> float | None:
     return float((sweep.trials["ended_at"].max() - sweep.sweep["started_at"]).total_seconds())
 
 
-def hours_of_its_own(follow_up: SweepResults, sweep: SweepResults) -> float:
-    """What a confirmation or an audit trained itself, in the unit of the sweep's machine. Rows that it took over from
-    the sweep are the sweep's: the same seed and epoch of the same configuration took the same time to the last bit."""
-    of_trial = dict(zip(follow_up.suggestions["trial_id"], follow_up.suggestions["of_trial"], strict=True))
-    known = set(_keys(sweep, {trial_id: trial_id for trial_id in sweep.suggestions["trial_id"]}))
-    names, machine = follow_up.epochs["architecture"], machine_of(sweep)
-    own = zip(_keys(follow_up, of_trial), names, strict=True)
+def hours_of_its_own(follow_up: SweepResults, earlier: Sequence[SweepResults]) -> float:
+    """What a confirmation or an audit trained itself, in the unit of the sweep's machine. Rows that it took over are
+    theirs who trained them: the same seed and epoch of the same configuration took the same time to the last bit.
+
+    Args:
+        earlier: the sweep, then what followed it and is told before this one.
+    """
+    known = {key for rows in earlier for key in _keys(rows)}
+    names, machine = follow_up.epochs["architecture"], machine_of(earlier[0])
+    own = zip(_keys(follow_up), names, strict=True)
     return math.fsum(machine.hours(key[-1], name) for key, name in own if key not in known)
 
 
-def _keys(sweep: SweepResults, of_trial: dict[str, str]) -> Iterable[tuple[str | None, int, int, float]]:
-    rows = sweep.epochs
+def _keys(sweep: SweepResults) -> Iterable[tuple[str, int, int, float]]:
+    """Of every epoch: the trial of the search, the seed, the epoch, and how long it took."""
+    rows, following = sweep.epochs, sweep.suggestions.dropna(subset="of_trial")
+    of_trial = dict(zip(following["trial_id"], following["of_trial"], strict=True))
     for trial_id, seed, epoch, seconds in zip(
         rows["trial_id"], rows["seed"], rows["epoch"], rows["epoch_seconds"], strict=True
     ):
-        yield of_trial.get(trial_id), int(seed), int(epoch), float(seconds)
+        yield of_trial.get(trial_id, trial_id), int(seed), int(epoch), float(seconds)
 
 
 def _of_architecture(sweep: SweepResults, machine: Machine, name: str, trials: list[TrialSummary]) -> Cost:

@@ -104,7 +104,27 @@ def test_what_a_confirmation_took_over_is_not_counted_again(new_sweep: "Callable
     follow_up.suggest("c0", seeds=(1, 2), of_trial="t0")
     follow_up.train("c0", 1, (0.1, 0.2))
     follow_up.train("c0", 2, (0.1, 0.2, 0.3), before=2)
-    assert hours_of_its_own(follow_up.load(), sweep.load()) == pytest.approx(12.0 / 3600)
+    earlier = [sweep.load()]
+    assert hours_of_its_own(follow_up.load(), earlier) == pytest.approx(12.0 / 3600)
+
+
+def test_what_an_audit_took_over_from_the_confirmation_is_not_counted_again(
+    new_sweep: "Callable[..., InventedSweep]",
+) -> None:
+    sweep, confirmation, audit = (
+        new_sweep(),
+        new_sweep(sweep_id="sweep-1-confirmation", of_sweep="sweep-1"),
+        new_sweep(sweep_id="sweep-1-audit", of_sweep="sweep-1"),
+    )
+    sweep.suggest("t0", seeds=(1,))
+    sweep.train("t0", 1, (0.1, 0.2))
+    for follow_up, seeds in ((confirmation, (2,)), (audit, (2, 3))):
+        follow_up.suggest(f"c{len(seeds)}", seeds=seeds, of_trial="t0")
+        for place, seed in enumerate(seeds):
+            follow_up.train(f"c{len(seeds)}", seed, (0.1, 0.2, 0.3), before=3 * place)
+    earlier = [sweep.load(), confirmation.load()]
+    assert hours_of_its_own(earlier[1], earlier[:1]) == pytest.approx(12.0 / 3600)
+    assert hours_of_its_own(audit.load(), earlier) == pytest.approx(12.0 / 3600)  # of seed 3 alone
 
 
 def test_the_section_says_what_was_saved_and_what_followed(new_sweep: "Callable[..., InventedSweep]") -> None:
