@@ -10,6 +10,7 @@ Many small commits may be brought together in a few large objects (`storage/comp
 read: a reader sees every row once, and a name that was compacted stays taken.
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.errors import StorageError
 from storage.generations import (
     COPY,
     Partition,
@@ -73,7 +75,9 @@ class ResultsTable:
             return written
         is_first = unless_replaced(lambda: self._is_first(partition, commit))
         if not is_first:
-            self.store.delete(partition.commit_key(commit))
+            # Where nobody may delete results but who tidies them, it stays until then; `read` does not count it.
+            with contextlib.suppress(StorageError):
+                self.store.delete(partition.commit_key(commit))
         return is_first
 
     def _is_first(self, partition: Partition, commit: str) -> bool:

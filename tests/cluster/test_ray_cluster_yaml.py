@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -67,17 +68,42 @@ def test_workers_start_on_demand_only_and_end_when_idle(prepared: dict[str, Any]
         name: kind for name, kind in prepared["available_node_types"].items() if name != prepared["head_node_type"]
     }
     assert {kind["min_workers"] for kind in workers.values()} == {0}
-    assert prepared["max_workers"] == sum(kind["max_workers"] for kind in workers.values())
+    assert 0 < max(kind["max_workers"] for kind in workers.values()) <= prepared["max_workers"] <= 8
     assert prepared["idle_timeout_minutes"] <= 10
+    assert all(kind.get("idle_timeout_s", 0) <= 600 for kind in workers.values())
     spot = {name for name, kind in workers.items() if "InstanceMarketOptions" in kind["node_config"]}
-    assert spot == {"gpu_worker"}
+    assert spot == workers.keys() - {"cpu_worker"}
+    assert len(spot) >= 2
 
 
-def test_every_node_has_a_disk_for_the_environment(prepared: dict[str, Any]) -> None:
+def test_every_node_has_a_disk_for_the_environment_and_for_spilling(prepared: dict[str, Any]) -> None:
     for kind in prepared["available_node_types"].values():
         (disk,) = kind["node_config"]["BlockDeviceMappings"]
         assert disk["Ebs"]["VolumeSize"] >= 50
         assert disk["Ebs"]["DeleteOnTermination"]
+        assert disk["Ebs"]["Encrypted"]
+
+
+def test_credentials_of_a_node_are_not_given_to_every_request_that_it_forwards(prepared: dict[str, Any]) -> None:
+    for kind in prepared["available_node_types"].values():
+        assert kind["node_config"]["MetadataOptions"]["HttpTokens"] == "required"
+
+
+@pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
+def test_spilled_objects_of_an_earlier_ray_are_gone_when_it_starts(
+    prepared: dict[str, Any], commands: str, tmp_path: Path
+) -> None:
+    (start,) = (command for command in prepared[commands] if "ray start" in command)
+    (option,) = re.findall(r"--object-spilling-directory=\S+", start)
+    left = tmp_path / "melsweep" / "spill" / "ray_spilled_objects_dead" / "object"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    before = prepared[commands][: prepared[commands].index(start)]
+    for command in (*(command for command in before if command != "ray stop"), f"printf %s {option} > ~/option"):
+        subprocess.run(["bash", "-c", command], env={"HOME": str(tmp_path), "PATH": os.defpath}, check=True, timeout=60)
+    folder = Path((tmp_path / "option").read_text().partition("=")[2])
+    assert folder == left.parents[1]
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
@@ -118,12 +144,10 @@ def test_only_the_lock_file_is_installed(prepared: dict[str, Any]) -> None:
 
 def test_no_value_of_an_account_is_in_the_file(prepared: dict[str, Any]) -> None:
     for kind in prepared["available_node_types"].values():
-        assert (
-            kind["node_config"]
-            .keys()
-            .isdisjoint({"ImageId", "KeyName", "SubnetIds", "SecurityGroupIds", "IamInstanceProfile"})
-        )
+        assert kind["node_config"].keys().isdisjoint({"ImageId", "KeyName", "SubnetIds", "SecurityGroupIds"})
+        assert kind["node_config"]["IamInstanceProfile"].keys() == {"Name"}  # an Arn has the number of an account
     assert prepared["auth"] == {"ssh_user": "ubuntu"}
+    assert not re.search(r"\b\d{12}\b|\b(ami|sg|subnet|vpc)-[0-9a-f]{8}", (_PROJECT / "ray_cluster.yaml").read_text())
 
 
 def test_a_key_of_ones_own_needs_its_name_in_every_node_config(prepared: dict[str, Any]) -> None:

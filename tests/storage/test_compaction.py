@@ -145,8 +145,9 @@ class TestNames:
         monkeypatch.setattr(time, "clock_gettime", lambda clock_id: of_clock.get(clock_id, [0.0])[0])
         return clock
 
+    @pytest.mark.parametrize("may_delete", [True, False])
     def test_a_writer_that_was_asleep_is_told_that_the_name_is_taken(
-        self, memory: MemoryStore, clock: list[float]
+        self, memory: MemoryStore, clock: list[float], may_delete: bool
     ) -> None:
         write(memory, "t0")
         write(memory, "t1")
@@ -155,8 +156,13 @@ class TestNames:
             if name == "put_if_absent":
                 finish(memory)
                 clock[0] += compaction.MIN_GRACE_S
+            if name == "delete" and not may_delete:
+                raise StorageError("refused")
 
         assert not write(HookedStore(memory, before=sleep), "t0", reason="again")
+        assert rows_of(memory) == once("t0", "t1")
+        if not may_delete:
+            assert tidy(memory, SWEEP, settled_before=EVER).num_deleted == 1
         assert rows_of(memory) == seen_plainly(memory) == once("t0", "t1")
         assert SWEEP.commit_key("t0") not in keys_of(memory)
 
