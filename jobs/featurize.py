@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.session import ray_session
+from jobs.command_line import parse_settings, usage
 from jobs.console import print_table, run_job, say
-from jobs.settings import JobSettings, parse_settings, usage
+from jobs.settings import JobSettings
 from jobs.stages import find_recordings, in_bytes, make_features, open_checked_store
 from pipelines.estimate import Estimate, estimate
 from storage.object_store import open_store

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from cluster.session import cluster_resources
 from jobs.console import print_table, progress, say
-from jobs.settings import DataSettings, JobSettings, ReportSettings, StorageSettings
+from jobs.places import ReportSettings, StorageSettings
+from jobs.settings import DataSettings, JobSettings
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
 from pipelines.manifest import Manifest

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.session import ray_session
+from jobs.command_line import parse_settings, usage
 from jobs.console import progress, run_job, say
 from jobs.follow_ups import Searched, Splits, audit, confirm, splits_to_confirm_on
 from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_SWEEP_OVER_FOLDS
-from jobs.settings import SMOKE, JobSettings, parse_settings, usage
+from jobs.settings import SMOKE, JobSettings
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.manifest import Manifest
 from pipelines.splits import draw_split

@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cluster.session import ray_session
+from jobs.command_line import parse_settings, usage
 from jobs.console import Tell, progress, run_job, say
 from jobs.other_jobs import NOT_OF_TRAIN
 from jobs.seed_epochs import SeedEpochs
-from jobs.settings import JobSettings, parse_settings, usage
+from jobs.settings import JobSettings
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.folds import draw_folds
 from storage.experiments import experiment_folder, experiment_number

@@ -8,9 +8,10 @@ from follow_up_toys import make_plan, own_split, search
 from sweep_toys import SWEEP_ROW
 
 from jobs import follow_ups
+from jobs.command_line import parse_settings
 from jobs.follow_ups import Searched, audit, confirm, splits_to_confirm_on
 from jobs.seed_epochs import SeedEpochs
-from jobs.settings import JobSettings, parse_settings
+from jobs.settings import JobSettings
 from pipelines.manifest import Clip, Manifest
 from storage.object_store import ObjectStore, open_store
 from sweeps.follow_ups import AuditSettings, ConfirmSettings
