@@ -44,10 +44,10 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     try:
         code = job(words)
     except (InvalidInput, StorageError) as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except ConnectionError as e:  # of the Ray cluster; stores raise StorageError
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -64,8 +64,23 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
 
 
 def say(text: str) -> None:
-    """One line of plain text; markup in names is shown, not obeyed."""
-    console.print(text, markup=False, soft_wrap=True)
+    """One line of plain text; markup in names is shown, not obeyed, and so is what would steer a terminal."""
+    console.print(printable(text), markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """A name or a message from elsewhere as it may be shown: an escape character as \\x1b, an end of line as \\n."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def is_terminal() -> bool:
+    """Whether a person looks on, rather than a file or a log."""
+    return console.is_terminal
+
+
+def clear() -> None:
+    """Empties the terminal."""
+    console.clear()
 
 
 class Tell(Protocol):
@@ -108,11 +123,11 @@ class _Lines:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of plain cells; columns of numbers are right-aligned."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    """A table of plain cells, shown as `say` shows text; columns of numbers are right-aligned."""
+    table = Table(title=Text(printable(title), style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for index, name in enumerate(header):
         numeric = all(_NUMBER.fullmatch(row[index]) for row in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
