@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from cluster.metrics import count_s3_bytes
 from cluster.session import cluster_resources
 from jobs.console import print_table, progress, say
 from jobs.places import ReportSettings, StorageSettings
@@ -44,6 +45,7 @@ from reports import (
 from reports.audit_of_stops import stops_line
 from reports.confirmed import newest_confirmed
 from reports.figures import draw_figures
+from storage import traffic
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
 from storage.object_store import ObjectStore, open_store, probe
@@ -73,6 +75,7 @@ _MANY_FILES = 5000  # fewer are looked at before anybody would ask what goes on
 
 def open_checked_store(settings: StorageSettings) -> ObjectStore:
     """Opens the store, refuses one on which results would not be safe, and clears it of writes that were killed."""
+    traffic.listen(count_s3_bytes)  # as soon as there is a Ray session
     store = open_store(settings.uri, endpoint_url=settings.endpoint_url)
     probe(store)
     if isinstance(store, LocalObjectStore):

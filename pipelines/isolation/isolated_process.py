@@ -19,6 +19,7 @@ from multiprocessing import Pipe
 from typing import Any
 
 from pipelines.isolation.clip_in_hand import ClipInHand
+from storage import traffic
 
 # A decoder's fault comes again; one that does not come again was something else's (a cosmic ray, an unplugged disk).
 _FAULTS_OF_A_CLIP = 2
@@ -134,7 +135,10 @@ class _Child:
                 if in_hand and in_hand[1] > limit_s:
                     detail = f"not decoded within pipeline.clip_time_limit_s = {limit_s:g} s"
                     return _Death(clip_id=in_hand[0], reason="timed_out", detail=detail, by_the_clip=True)
-            answer: dict[str, Any] = self._pipe.recv()
+            answer: dict[str, Any]
+            answer, moved = self._pipe.recv()
+            for direction, num_bytes in moved.items():
+                traffic.tell(direction, num_bytes)
             return answer
         except (EOFError, OSError):
             return self._how_it_died()

@@ -142,7 +142,7 @@ def test_progress_counts_seed_epochs_over_all_trials() -> None:
         epoch_seconds=1.0,
     )
     news: list[News] = [
-        FoldEnded(number=3, fold=None),
+        FoldEnded(number=3, fold=None, state="finished"),
         FoldNews(number=5, fold=None, news=EpochNews(seed=7, seed_epoch=4, objective=0.5, metrics=metrics)),
     ]
     for one in news:
