@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cluster.session import ray_session
 from jobs.command_line import parse_settings, usage
-from jobs.console import print_table, run_job, say
+from jobs.console import lines_of_progress, print_table, run_job, say
 from jobs.settings import JobSettings
 from jobs.stages import find_recordings, in_bytes, make_features, open_checked_store
 from pipelines.estimate import Estimate, estimate
@@ -34,6 +34,7 @@ def _featurize(words: Sequence[str]) -> None:
     if _DRY_RUN in words:
         _estimate(settings)
         return
+    lines_of_progress(every_s=settings.log.line_every_s)
     manifest = find_recordings(settings)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):

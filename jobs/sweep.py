@@ -18,7 +18,7 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.command_line import parse_settings, usage
-from jobs.console import progress, run_job, say
+from jobs.console import lines_of_progress, progress, run_job, say
 from jobs.follow_ups import Searched, Splits, audit, confirm, splits_to_confirm_on
 from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_SWEEP_OVER_FOLDS
 from jobs.settings import SMOKE, JobSettings
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _sweep(words: Sequence[str]) -> int:
     settings = _settings(words)
+    lines_of_progress(every_s=settings.log.line_every_s)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
     splits = splits_to_confirm_on(manifest, split, settings, is_smoke="--smoke" in words)
@@ -157,11 +158,19 @@ def _run_search(
     logs: TrialLogs,
 ) -> int:
     score = (MACRO_AUC if data.is_multi_label else ACCURACY).name
-    with progress("sweep, trials") as tell:
+    # Of an adaptive sweep few trials end before its budget is spent.
+    counted = "seed-epochs" if plan.settings.scheduler == "adaptive" else "trials"
+    with progress(f"sweep, {counted}") as tell:
 
         def on_progress(now: SweepProgress) -> None:
             best = "" if now.best_objective is None else f", best validation {score} {now.best_objective:.3f}"
-            tell(now.trials_ended, now.trials_in_all, f"{now.seed_epochs} seed-epochs{best} | {now.last}")
+            states = ", ".join(f"{number} {state}" for state, number in now.states.items() if number)
+            if now.budget_epochs is None:
+                tell(
+                    now.trials_ended, now.trials_in_all, f"{states} | {now.seed_epochs} seed-epochs{best} | {now.last}"
+                )
+            else:
+                tell(now.seed_epochs, now.budget_epochs, f"{states}{best} | {now.last}")
 
         spec = dataclasses.asdict(settings.features)
         outcome = run_sweep(

@@ -19,7 +19,7 @@ from typing import Any
 
 from cluster.session import ray_session
 from jobs.command_line import parse_settings, usage
-from jobs.console import Tell, progress, run_job, say
+from jobs.console import Tell, lines_of_progress, progress, run_job, say
 from jobs.other_jobs import NOT_OF_TRAIN
 from jobs.seed_epochs import SeedEpochs
 from jobs.settings import JobSettings
@@ -58,6 +58,7 @@ def _train(words: Sequence[str]) -> int:
     settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_TRAIN)
     trial = with_weights_hash(settings.train.trial)
     settings = dataclasses.replace(settings, train=dataclasses.replace(settings.train, trial=trial))
+    lines_of_progress(every_s=settings.log.line_every_s)
     manifest = find_recordings(settings)
     splits = draw_folds(manifest, settings.folds)
     if "--smoke" in words:
