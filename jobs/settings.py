@@ -50,14 +50,28 @@ class ClusterSettings:
 
     Attributes:
         address: of a running cluster; None for RAY_ADDRESS, or a private one on this machine.
-        num_cpus: cores of a private one; None for all.
+        num_cpus: cores of a private one; None for all. With --plan, of whatever the plan is for.
+        price_per_cpu_hour, price_per_gpu_hour: in any currency, for what --plan prints; None for no price.
     """
 
     address: str | None = None
     num_cpus: int | None = None
+    price_per_cpu_hour: float | None = None
+    price_per_gpu_hour: float | None = None
 
     def __post_init__(self) -> None:
-        hold_rules("cluster", self, {"num_cpus": (self.num_cpus is None or self.num_cpus >= 1, "null, or 1 or more")})
+        rules = {
+            "num_cpus": (self.num_cpus is None or self.num_cpus >= 1, "null, or 1 or more"),
+            "price_per_cpu_hour": (
+                self.price_per_cpu_hour is None or self.price_per_cpu_hour >= 0,
+                "null, or 0 and more",
+            ),
+            "price_per_gpu_hour": (
+                self.price_per_gpu_hour is None or self.price_per_gpu_hour >= 0,
+                "null, or 0 and more",
+            ),
+        }
+        hold_rules("cluster", self, rules)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
