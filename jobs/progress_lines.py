@@ -1,6 +1,6 @@
 """Progress for a log, where no terminal is: plain lines, each whole, and few of them.
 
-    2026-11-22 12:31:05Z sweep, trials 7/24, 5.1/min, 3 min left | 3 finished, 4 stopped, 2 open | …
+    2026-11-22 13:34:39Z sweep, trials 4/6, 7.9/min, 15 s left | 2 finished, 2 stopped, 2 open | …
 
 Enters: how much is done, as often as one likes. Leaves: a line every few seconds at most, one at the end, and one in a
 while where nothing is new, so that a log that stands still tells of a job that waits from one that is gone.
