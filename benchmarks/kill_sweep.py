@@ -37,7 +37,8 @@ from benchmarks import sweep_consistency
 from benchmarks.machine import print_machine
 from benchmarks.ray_head import Head
 from benchmarks.results_table import moto
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable

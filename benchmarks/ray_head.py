@@ -32,6 +32,7 @@ class Head:
 
     Attributes:
         address: for `cluster.address`.
+        metrics_url: where Prometheus would ask.
         environment: of those who join it.
     """
 
@@ -48,6 +49,7 @@ class Head:
         }
         ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
         self.address = f"127.0.0.1:{ports['port']}"
+        self.metrics_url = f"http://127.0.0.1:{ports['metrics-export-port']}/metrics"
         words = [
             "--head",
             "--block",

@@ -1,13 +1,14 @@
-"""How long it takes to read what a leaderboard needs, from one-row commits and after compaction, on disk and on S3.
+"""How long it takes to read what a leaderboard or jobs/status.py needs, from one-row commits and after compaction.
 
 python benchmarks/results_table.py [--quick] [--trials 5000] [--epochs 20] [--s3-trials 250] [--rounds 3]
 
 A sweep of stub trials is committed as a sweep does it: a suggestion, every epoch, a seed and an end are each an object
 of one row. Then the tables of the leaderboard (sweeps, suggestions, trials, seeds, epochs, failures) are read: through
-`ResultsTable`, and on the disk by pandas from the folders, as a notebook would do it; and the names of all commits are
-listed. The same again after `compact` and after `tidy`. The S3 is moto over HTTP on loopback, in a process of its own:
-a request costs what its Python takes, some milliseconds of a core. Each figure is a median over rounds; before and
-after cannot be interleaved, as one becomes the other.
+`ResultsTable`, and on the disk by pandas from the folders, as a notebook would do it. The names of all commits are
+listed; and the state of the sweep is read as jobs/status.py does it, and read again by the same process, as its --watch
+does. On a disk and on S3, and the same again after `compact` and after `tidy`. The S3 is moto over HTTP on loopback, in
+a process of its own: a request costs what its Python takes, some milliseconds of a core. Each figure is a median over
+rounds; before and after cannot be interleaved, as one becomes the other.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from storage.compaction import compact, tidy
 from storage.generations import Partition, snapshot
 from storage.object_store import ObjectStore, open_store
 from storage.results_table import ResultsTable
+from storage.sweep_state import SweepReader
 
 SWEEP = "benchmark"
 TABLES = ("sweeps", "suggestions", "trials", "seeds", "epochs", "failures")
@@ -98,6 +100,9 @@ def _time_readers(store: ObjectStore, state: str, found: Timings, rounds: int, f
     num_objects = sum(len(snapshot(store, table, sweep_id=SWEEP)) for table in TABLES)
     found[f"read, {state}"] = _median(lambda: _read(store), rounds), num_objects
     found[f"list commits, {state}"] = _median(lambda: _list(store), rounds), num_objects
+    readers: list[SweepReader] = []
+    found[f"status, {state}"] = _median(lambda: readers.append(_look(store)), rounds), num_objects
+    found[f"status again, {state}"] = _median(lambda: _look_again(readers[-1]), rounds), num_objects
     if folder:
         found[f"pandas, {state}"] = _median(lambda: _read_by_pandas(folder), rounds), num_objects
 
@@ -106,6 +111,16 @@ def _read(store: ObjectStore) -> None:
     table = ResultsTable(store)
     for name in TABLES:
         table.read(name, sweep_id=SWEEP).to_pandas()
+
+
+def _look(store: ObjectStore) -> SweepReader:
+    reader = SweepReader(ResultsTable(store), SWEEP)
+    reader.read()
+    return reader
+
+
+def _look_again(reader: SweepReader) -> None:
+    reader.read()
 
 
 def _list(store: ObjectStore) -> None:
@@ -164,7 +179,7 @@ _SWEEP_ROW = {
 _SUGGESTION_ROW = {
     "parameters": '{"learning_rate": 0.00166, "weight_decay": 0.00216, "model.dropout": 0.264}',
     "distributions": "{}" + " " * 600,
-    "configuration": '{"seeds": [42]}' + " " * 1500,
+    "configuration": '{"seeds": [42], "epochs": 20}' + " " * 1500,
     "untuned_default": False,
 }
 _EPOCH_ROW = {
@@ -221,6 +236,9 @@ def _print_figures(where: str, found: Timings) -> None:
     for state in ("compacted", "compacted and tidied"):
         speed_up = seconds["read, one-row commits"] / seconds[f"read, {state}"]
         print(f"figure results_table.{where}_read_{state.replace(' ', '_')} {speed_up:.1f}")
+    for again in ("", " again"):
+        told = seconds["read, one-row commits"] / seconds[f"status{again}, one-row commits"]
+        print(f"figure results_table.{where}_read_vs_status{again.replace(' ', '_')} {told:.1f}")
     listed = seconds["list commits, one-row commits"] / seconds["list commits, compacted and tidied"]
     print(f"figure results_table.{where}_list_compacted_and_tidied {listed:.1f}")
     if "pandas, one-row commits" in seconds:

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 
 from jobs.audit_dataset import DatasetAuditJobSettings, run_dataset_audit
 from jobs.audit_tables import TableAuditSettings, run_table_audit
+from jobs.command_line import describe, parse_settings
 from jobs.console import run_job
-from jobs.settings import describe, parse_settings
 from storage.errors import InvalidInput
 
 _USAGE = f"""{__doc__}

@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import run_job, say
-from jobs.settings import DataSettings, parse_settings, usage
+from jobs.settings import DataSettings
 from jobs.stages import require_root
 from pipelines.sources import check_tree
 

@@ -13,8 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import print_table, progress, run_job, say
-from jobs.settings import StorageSettings, parse_settings, usage
+from jobs.places import StorageSettings
 from jobs.stages import in_bytes
 from storage.errors import hold_rules
 from storage.garbage import Garbage, delete_garbage, find_garbage, referred_features

@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import print_table, progress, run_job, say
-from jobs.settings import StorageSettings, parse_settings, usage
+from jobs.places import StorageSettings
 from jobs.stages import in_bytes, open_checked_store
 from storage.compaction import MIN_GRACE_S, compact, tidy, uncompacted
 from storage.errors import hold_rules

@@ -3,9 +3,9 @@
 import re
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
 from rich.box import SIMPLE_HEAD
@@ -14,12 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from jobs.progress_lines import ProgressLines
 from storage.errors import InvalidInput, StorageError
 
-_SECONDS_BETWEEN_LINES = 5.0
 _NUMBER = re.compile(r"–|[\d.,]+(\s*±\s*[\d.,]+)?\s*%?")  # not a name that begins with a digit
 _LOG_WIDTH = 140  # of tables, where there is no terminal to ask
-console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
+# Only where a terminal really is: FORCE_COLOR and its like would have rich write escape sequences into a log.
+_IS_TERMINAL = sys.stdout.isatty()
+console = Console(highlight=False, width=None if _IS_TERMINAL else _LOG_WIDTH, force_terminal=_IS_TERMINAL)
+_line_every_s = ContextVar("line_every_s", default=5.0)
 
 
 def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | None, *, usage: str) -> int:
@@ -44,10 +47,10 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     try:
         code = job(words)
     except (InvalidInput, StorageError) as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except ConnectionError as e:  # of the Ray cluster; stores raise StorageError
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -64,8 +67,23 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
 
 
 def say(text: str) -> None:
-    """One line of plain text; markup in names is shown, not obeyed."""
-    console.print(text, markup=False, soft_wrap=True)
+    """One line of plain text; markup in names is shown, not obeyed, and so is what would steer a terminal."""
+    console.print(printable(text), markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """A name or a message from elsewhere as it may be shown: an escape character as \\x1b, an end of line as \\n."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def is_terminal() -> bool:
+    """Whether a person looks on, rather than a file or a log."""
+    return console.is_terminal
+
+
+def clear() -> None:
+    """Empties the terminal."""
+    console.clear()
 
 
 class Tell(Protocol):
@@ -79,7 +97,7 @@ class Tell(Protocol):
 @contextmanager
 def progress(title: str) -> Iterator[Tell]:
     """A bar on a terminal, a line every few seconds in a log."""
-    if console.is_terminal:
+    if is_terminal() and not console.is_dumb_terminal:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -90,29 +108,23 @@ def progress(title: str) -> Iterator[Tell]:
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=None, text="")
-            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
+            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=printable(text))
     else:
-        yield _Lines(title)
+        with ProgressLines(title, say, every_s=_line_every_s.get()) as lines:
+            yield lines
 
 
-class _Lines:
-    def __init__(self, title: str) -> None:
-        self._title, self._started, self._last = title, time.monotonic(), float("-inf")
-
-    def __call__(self, done: int, total: int | None, text: str = "") -> None:
-        now = time.monotonic()
-        if done == total or now - self._last >= _SECONDS_BETWEEN_LINES:
-            self._last = now
-            in_all = "?" if total is None else total
-            say(f"{self._title} {done}/{in_all} [{now - self._started:.0f} s] {text}")
+def lines_of_progress(*, every_s: float) -> None:
+    """From now on a log gets a line of progress in so many seconds at most."""
+    _line_every_s.set(every_s)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of plain cells; columns of numbers are right-aligned."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    """A table of plain cells, shown as `say` shows text; columns of numbers are right-aligned."""
+    table = Table(title=Text(printable(title), style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for index, name in enumerate(header):
         numeric = all(_NUMBER.fullmatch(row[index]) for row in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import run_job, say
-from jobs.settings import parse_settings, usage
 from storage.errors import InvalidInput
 from storage.schema_docs import describe_table, describe_tables
 

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import print_table, run_job, say
-from jobs.settings import StorageSettings, parse_settings, usage
+from jobs.places import StorageSettings
 from reports.experiment_list import LIST_HEADER, list_lines, summarize
 from storage.errors import InvalidInput, hold_rules
 from storage.experiments import Experiment, find_experiment, list_experiments, objects_of_experiment, remove_experiment

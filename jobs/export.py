@@ -12,10 +12,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import run_job, say
 from jobs.given_model import open_model, require_places
 from jobs.model_features import own_spec
-from jobs.settings import StorageSettings, parse_settings, usage
+from jobs.places import StorageSettings
 from jobs.stages import in_bytes
 from storage.object_store import open_store
 from training.portable import Format, portable_model

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import progress, run_job, say
-from jobs.settings import StorageSettings, parse_settings, usage
+from jobs.places import StorageSettings
 from storage.affine_scale import AffineScale
 from storage.errors import InvalidInput
 from storage.feature_export import Encode, OnProgress, encode_npy, export_array, export_rows

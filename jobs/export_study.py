@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import run_job, say
 from jobs.given_model import require_places
-from jobs.settings import StorageSettings, parse_settings, usage
+from jobs.places import StorageSettings
 from reports import export_studies, load_sweep, newest_sweep
 from storage.object_store import open_store
 from storage.results_table import ResultsTable

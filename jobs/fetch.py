@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import progress, run_job, say
-from jobs.settings import parse_settings, usage
 from pipelines.sources import archive_url, check_tree, find_source
 from pipelines.sources.archive import fetch_tree
 from storage.errors import InvalidInput

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from jobs.settings import StorageSettings
+from jobs.places import StorageSettings
 from storage.errors import InvalidInput
 from storage.model_file import ModelCard, from_bytes, read_model
 from storage.object_store import open_store

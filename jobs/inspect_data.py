@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.clip_views import clip_views
+from jobs.command_line import parse_settings, usage
 from jobs.console import progress, run_job, say
-from jobs.settings import JobSettings, parse_settings, usage
+from jobs.settings import JobSettings
 from jobs.stages import find_recordings, write_page
 from pipelines.audits.survey import Survey, draw_by_label, survey_recordings
 from pipelines.files.recordings import recordings_of

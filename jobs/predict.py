@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cluster.session import cluster_resources, ray_session
+from jobs.command_line import parse_settings, usage
 from jobs.console import print_table, progress, run_job, say
 from jobs.given_model import GivenModel, open_model, require_places
 from jobs.model_features import Windows, prediction_spec
+from jobs.places import StorageSettings
 from jobs.predict_parts import Answering, predict_features, predict_parts, why_refused
-from jobs.settings import ClusterSettings, StorageSettings, parse_settings, usage
+from jobs.settings import ClusterSettings
 from jobs.stages import complete_features_of, open_checked_store
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import PipelineSettings

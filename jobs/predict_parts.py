@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import ray
 
+from cluster.metrics import count_s3_bytes
 from cluster.session import cluster_resources
 from pipelines.isolation.outcomes import error_as_data, raise_error
 from pipelines.shards.placement import Placement, place_on_cores, place_on_gpus
+from storage import traffic
 from storage.feature_store import Features, FeatureStore
 from storage.model_file import ModelCard, from_bytes
 from storage.part_rows import PartRows
@@ -156,6 +158,7 @@ class PredictionActor:
     """What Ray Data makes actors of: shards in, tables, or errors as data, out. Holds the model."""
 
     def __init__(self, features: FeatureStore, model: Any, answering: Answering, device: str) -> None:
+        traffic.listen(count_s3_bytes)
         self._features, self._answering = features, answering
         tensors, card = from_bytes(ray.get(model), name="the model")
         self._events: list[str] = []

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import run_job, say
-from jobs.settings import ReportSettings, StorageSettings, parse_settings, usage
+from jobs.places import ReportSettings, StorageSettings
 from jobs.stages import print_scores, write_page, write_report
 from reports import (
     fold_rows,

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from cluster.metrics import count_s3_bytes
 from cluster.session import cluster_resources
 from jobs.console import print_table, progress, say
-from jobs.settings import DataSettings, JobSettings, ReportSettings, StorageSettings
+from jobs.places import ReportSettings, StorageSettings
+from jobs.settings import DataSettings, JobSettings
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
 from pipelines.manifest import Manifest
@@ -43,6 +45,7 @@ from reports import (
 from reports.audit_of_stops import stops_line
 from reports.confirmed import newest_confirmed
 from reports.figures import draw_figures
+from storage import traffic
 from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
 from storage.object_store import ObjectStore, open_store, probe
@@ -72,6 +75,7 @@ _MANY_FILES = 5000  # fewer are looked at before anybody would ask what goes on
 
 def open_checked_store(settings: StorageSettings) -> ObjectStore:
     """Opens the store, refuses one on which results would not be safe, and clears it of writes that were killed."""
+    traffic.listen(count_s3_bytes)  # as soon as there is a Ray session
     store = open_store(settings.uri, endpoint_url=settings.endpoint_url)
     probe(store)
     if isinstance(store, LocalObjectStore):

@@ -3,7 +3,11 @@
 python jobs/sweep.py data.root=<ESC-50 tree> sweep.num_trials=12 storage.uri=s3://bucket/prefix
 python jobs/sweep.py preset=embedded data.root=workspace/data/synthetic
 python jobs/sweep.py --smoke data.root=<ESC-50 tree>
+python jobs/sweep.py --plan data.root=<ESC-50 tree> cluster.price_per_cpu_hour=0.05
 
+--plan prints what the same command without it would take, as far as this machine can tell: clips, trials, seed-epochs,
+memory, bytes, time and, at your prices, cost. It computes a few clips and trains a few steps, starts no Ray and writes
+nothing. For other machines say cluster.num_cpus, or sweep.max_concurrent_trials where they have GPUs.
 While it searches, `tensorboard --logdir workspace/logs` shows every trial, and compares them under HParams;
 log.kinds=[tensorboard,wandb,mlflow] tells others, too. What follows the search: `sweep.confirm.*` says which
 configurations are confirmed over further seeds and folds, `sweep.audit.share` how many stopped trials are run to their
@@ -17,11 +21,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.session import ray_session
-from jobs.console import progress, run_job, say
+from jobs.command_line import parse_settings, usage
+from jobs.console import lines_of_progress, progress, run_job, say
 from jobs.follow_ups import Searched, Splits, audit, confirm, splits_to_confirm_on
 from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_SWEEP_OVER_FOLDS
-from jobs.settings import SMOKE, JobSettings, parse_settings, usage
+from jobs.settings import SMOKE, JobSettings
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
+from jobs.sweep_plan import print_plan
 from pipelines.manifest import Manifest
 from pipelines.splits import draw_split
 from reports import SweepResults, leaderboard
@@ -42,13 +48,18 @@ from sweeps.watch import SweepProgress
 from training import TrialData, load_trial_data
 from training.embeddings import can_train_head
 
+_PLAN = "--plan"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     return run_job(_sweep, argv, usage=usage(__doc__, JobSettings))
 
 
 def _sweep(words: Sequence[str]) -> int:
+    is_planned = _PLAN in words
+    words = [word for word in words if word != _PLAN]
     settings = _settings(words)
+    lines_of_progress(every_s=settings.log.line_every_s)
     manifest = find_recordings(settings)
     split = draw_split(manifest, settings.split)
     splits = splits_to_confirm_on(manifest, split, settings, is_smoke="--smoke" in words)
@@ -63,6 +74,9 @@ def _sweep(words: Sequence[str]) -> int:
     plan.check(feature_shape=settings.features.feature_shape)
     # What can be known now is told now, and not after hours of featurizing.
     _check_trials(plan, manifest, {None: split, **splits})
+    if is_planned:
+        print_plan(plan, settings, manifest, split, splits)
+        return 0
     store = open_checked_store(settings.storage)
     check_warm_start(plan, ResultsTable(store))
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
@@ -156,11 +170,19 @@ def _run_search(
     logs: TrialLogs,
 ) -> int:
     score = (MACRO_AUC if data.is_multi_label else ACCURACY).name
-    with progress("sweep, trials") as tell:
+    # Of an adaptive sweep few trials end before its budget is spent.
+    counted = "seed-epochs" if plan.settings.scheduler == "adaptive" else "trials"
+    with progress(f"sweep, {counted}") as tell:
 
         def on_progress(now: SweepProgress) -> None:
             best = "" if now.best_objective is None else f", best validation {score} {now.best_objective:.3f}"
-            tell(now.trials_ended, now.trials_in_all, f"{now.seed_epochs} seed-epochs{best} | {now.last}")
+            states = ", ".join(f"{number} {state}" for state, number in now.states.items() if number)
+            if now.budget_epochs is None:
+                tell(
+                    now.trials_ended, now.trials_in_all, f"{states} | {now.seed_epochs} seed-epochs{best} | {now.last}"
+                )
+            else:
+                tell(now.seed_epochs, now.budget_epochs, f"{states}{best} | {now.last}")
 
         spec = dataclasses.asdict(settings.features)
         outcome = run_sweep(

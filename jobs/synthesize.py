@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from jobs.command_line import parse_settings, usage
 from jobs.console import progress, run_job, say
-from jobs.settings import parse_settings, usage
 from pipelines.sources.synthetic import write_synthetic_dataset
 from pipelines.sources.synthetic_birds import write_synthetic_birds
 from storage.errors import InvalidInput

@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cluster.session import ray_session
-from jobs.console import Tell, progress, run_job, say
+from jobs.command_line import parse_settings, usage
+from jobs.console import Tell, lines_of_progress, progress, run_job, say
 from jobs.other_jobs import NOT_OF_TRAIN
 from jobs.seed_epochs import SeedEpochs
-from jobs.settings import JobSettings, parse_settings, usage
+from jobs.settings import JobSettings
 from jobs.stages import find_recordings, make_features, open_checked_store, print_scores, versions, write_report
 from pipelines.folds import draw_folds
 from storage.experiments import experiment_folder, experiment_number
@@ -57,6 +58,7 @@ def _train(words: Sequence[str]) -> int:
     settings = parse_settings(JobSettings, words, smoke=SMOKE, not_used=NOT_OF_TRAIN)
     trial = with_weights_hash(settings.train.trial)
     settings = dataclasses.replace(settings, train=dataclasses.replace(settings.train, trial=trial))
+    lines_of_progress(every_s=settings.log.line_every_s)
     manifest = find_recordings(settings)
     splits = draw_folds(manifest, settings.folds)
     if "--smoke" in words:

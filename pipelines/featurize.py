@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 
+from cluster.metrics import CLIPS, QUARANTINED_CLIPS, count
 from cluster.session import ClusterResources, cluster_resources
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
@@ -174,6 +175,8 @@ def featurize(
     for shard in _compute(missing, spec, features, settings):
         done[shard.index] = shard
         clips_done += shard.num_clips
+        count(CLIPS, shard.num_clips, features=spec.fingerprint)
+        count(QUARANTINED_CLIPS, shard.num_quarantined, features=spec.fingerprint)
         on_progress(clips_done, len(manifest.clips))
     contents = reconcile(manifest, spec, requests, done, features)
     features.write_clips(reusable_clips(requests, contents, spec))

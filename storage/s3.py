@@ -17,6 +17,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from storage import traffic
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.object_store import ObjectInfo, check_key, check_prefix
 
@@ -102,15 +103,18 @@ class S3ObjectStore:
             self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data)
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, key) from e
+        traffic.tell("put", len(data))
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         for wait_s in (*_CONFLICT_WAITS_S, None):
             try:
                 self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+                traffic.tell("put", len(data))
                 return True
             except ClientError as e:
                 code = _error_code(e)
                 if code in {"PreconditionFailed", "412"}:
+                    traffic.tell("put", len(data))
                     return False
                 # 409: another conditional write of this key is under way; S3 asks for another try.
                 if code not in {"ConditionalRequestConflict", "409"} or wait_s is None:
@@ -142,12 +146,15 @@ class S3ObjectStore:
             raise self._domain_error(e, key) from e
 
     def _body(self, **request: str) -> bytes:
-        for _ in range(_BODY_ATTEMPTS - 1):
+        for attempt in range(1, _BODY_ATTEMPTS + 1):
             try:
-                return bytes(self.client.get_object(Bucket=self._bucket, **request)["Body"].read())
+                data = bytes(self.client.get_object(Bucket=self._bucket, **request)["Body"].read())
+                traffic.tell("get", len(data))
+                return data
             except _BROKEN_BODY:
-                continue
-        return bytes(self.client.get_object(Bucket=self._bucket, **request)["Body"].read())
+                if attempt == _BODY_ATTEMPTS:
+                    raise
+        raise AssertionError("the loop above returns or raises")
 
     def _key(self, key: str) -> str:
         check_key(key, uri=self.uri)

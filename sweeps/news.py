@@ -11,6 +11,7 @@ import ray
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeps.records import TrialState
 from sweeps.trial_actor import EpochNews
 from training import SeedResult
 
@@ -40,10 +41,11 @@ class SeedNews:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldEnded:
-    """A trial has ended, finished or failed, now or before this process began."""
+    """A trial has ended, now or before this process began; `state` is None for one that stays open."""
 
     number: int
     fold: int | None
+    state: TrialState | None
 
 
 News = FoldNews | SeedNews | FoldEnded

@@ -9,6 +9,8 @@ from sweeps.plan import Parameters
 from training import TrialConfig
 
 TrialState = Literal["finished", "stopped", "failed"]
+# What may be decided of a trial at a rung, or of one that was put down there.
+RungDecision = Literal["go_on", "stop", "pause", "take_up"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ Enters: the trials with the splits they are tested on, features at rest, a store
 the results table, as of a sweep. Trials are Ray tasks: as many at a time as the cluster holds.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -17,10 +18,11 @@ from storage.split import Split
 from sweeps.adoption import NOTHING, Adopted, adopt, earlier_runs
 from sweeps.fold_task import FoldStarter, Place, Turn
 from sweeps.ledger import Ledger
-from sweeps.news import FoldEnded, News
+from sweeps.news import FoldEnded, FoldNews, News
 from sweeps.records import Suggestion, TrialRecord
 from sweeps.resources import TrialNeeds, trial_resources
 from sweeps.train_turns import Failure, delete_checkpoints, train_turns
+from sweeps.trial_counts import TrialCounts
 from training import TrialConfig, TrialData
 from training.fuse_choice import FuseSeeds
 
@@ -112,10 +114,11 @@ def run_planned(
     ledger = Ledger(ResultsTable(store), planned.run_id)
     records, adopted = _begin(planned, ledger, sweep_row)
     ended = [record for record in records if record.state is not None]
+    on_news = _counted(planned, records, on_news)
     for record in ended:  # a process that died between a trial's row and its clean-up left checkpoints behind
         if record.state == "finished":  # that of a failed one's last healthy epoch stays
             delete_checkpoints(ledger, record.suggestion)
-        on_news(FoldEnded(number=record.suggestion.number, fold=record.suggestion.fold))
+        on_news(FoldEnded(number=record.suggestion.number, fold=record.suggestion.fold, state=record.state))
     waiting = [_turn(record.suggestion, num_gpus, adopted) for record in records if record.state is None]
     num_waiting = len(waiting)
     embedded = embed([turn.suggestion.config for turn in waiting])
@@ -141,6 +144,23 @@ def run_planned(
         num_run=num_waiting - len(failed_now),
         failed={**before, **failed_now},
     )
+
+
+def _counted(
+    planned: PlannedTrials, records: Sequence[TrialRecord], on_news: Callable[[News], None]
+) -> Callable[[News], None]:
+    """Whoever hears of news, with their trials and seed-epochs counted before."""
+    architectures = {one.number: one.config.architecture for one in planned.suggestions}
+    counts = TrialCounts(planned.run_id, Counter(architectures.values()), records)
+
+    def hear(heard: News) -> None:
+        if isinstance(heard, FoldNews):
+            counts.epoch(heard.number, architectures[heard.number], heard.news.seed_epoch)
+        elif isinstance(heard, FoldEnded):
+            counts.end(heard.number, architectures[heard.number], heard.state)
+        on_news(heard)
+
+    return hear
 
 
 def _begin(

@@ -24,7 +24,7 @@ from sweeps.fault import Fault
 from sweeps.ledger import Ledger
 from sweeps.loggers import TrialLogs
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord
+from sweeps.records import RungDecision, TrialRecord
 from sweeps.replay import suggest_what_was_decided
 from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
@@ -96,7 +96,7 @@ def run_sweep(
         _clean_up(plan, store, record)
         watch.end(record)
 
-    searcher, scheduler = _search(plan, ledger, records, earlier, on_end=on_end, fault=fault)
+    searcher, scheduler = _search(plan, ledger, records, earlier, on_end=on_end, on_decision=watch.decided, fault=fault)
     if searcher.has_more():
         context = TrialContext(
             sweep_id=plan.sweep_id,
@@ -132,17 +132,18 @@ def _search(
     earlier: list[TrialRecord],
     *,
     on_end: Callable[[TrialRecord], None],
+    on_decision: Callable[[str, RungDecision], None],
     fault: Fault,
 ) -> tuple[TableSearcher, TrialScheduler]:
     """The two that decide, by the plan's scheduler."""
     if plan.takes_turns:
         decisions = ledger.decisions()
         records = suggest_what_was_decided(plan, ledger, records, decisions, earlier)
-        search = TurnSearch(plan, ledger, records, decisions, earlier)
+        search = TurnSearch(plan, ledger, records, decisions, earlier, on_decision)
         turns = TurnSearcher(search, ledger, on_end=on_end, fault=fault)
         return turns, TurnScheduler(search, turns)
     searcher = LedgerSearcher(plan, ledger, records, earlier=earlier, on_end=on_end, fault=fault)
-    return searcher, SeedEpochHalving(plan, records, searcher)
+    return searcher, SeedEpochHalving(plan, records, searcher, on_decision)
 
 
 def _tune(

@@ -90,7 +90,11 @@ class Rungs:
                 self._come_to(trial_id, seed_epoch, objective)
 
     def goes_on(self, trial_id: str, seed_epoch: int, objective: float) -> bool:
-        """Records a trial at every rung that it has newly come to, and decides; between rungs it goes on.
+        """As `decide`; between rungs a trial goes on."""
+        return self.decide(trial_id, seed_epoch, objective) is not False
+
+    def decide(self, trial_id: str, seed_epoch: int, objective: float) -> bool | None:
+        """Records a trial at every rung that it has newly come to; whether it goes on, or None where it is at none.
 
         A seed that stopped early stands at its end, and comes to all rungs in between with what it has.
         """
@@ -98,7 +102,8 @@ class Rungs:
         if stood_at < seed_epoch:
             # Its checkpoint was newer than its last row: it had been sent on from there before the interruption.
             self._come_to(trial_id, stood_at, had)
-        return all([self._is_among_best(rung, objective) for rung in self._come_to(trial_id, seed_epoch, objective)])
+        new = self._come_to(trial_id, seed_epoch, objective)
+        return all([self._is_among_best(rung, objective) for rung in new]) if new else None
 
     def _come_to(self, trial_id: str, seed_epoch: int, objective: float) -> list[int]:
         """The rungs that are new to the trial, with it in them."""

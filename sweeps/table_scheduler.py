@@ -8,6 +8,10 @@ from ray.tune.schedulers import FIFOScheduler
 class TableScheduler(FIFOScheduler):
     """Decides on reports, as its subclasses say."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles it when it starts, and the results table is what survives."""
+        return {}
+
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Nothing: Tune starts those that wait by itself, in their order.
 

@@ -14,7 +14,7 @@ from storage.checkpoints import Checkpoints
 from sweeps.fold_task import Turn, put_down
 from sweeps.ledger import Ledger
 from sweeps.news import FoldEnded, News, NewsQueue
-from sweeps.records import Suggestion
+from sweeps.records import Suggestion, TrialState
 from sweeps.trial_actor import FailedTraining, checkpoint_prefix
 from training.steps import OutOfMemory
 
@@ -57,7 +57,7 @@ def train_turns(
             if again is not None:
                 waiting.append(again)
                 continue
-            on_news(FoldEnded(number=turn.number, fold=turn.fold))
+            on_news(FoldEnded(number=turn.number, fold=turn.fold, state=_state(failure)))
             if failure is not None:
                 failed[turn.number] = failure
     return failed
@@ -109,6 +109,12 @@ def _record_end(reference: ray.ObjectRef, turn: Turn, ledger: Ledger) -> tuple[T
         return None, Failure(reason=f"{ended.reason}: {ended.detail}", is_open=False)
     delete_checkpoints(ledger, suggestion)
     return None, None
+
+
+def _state(failure: Failure | None) -> TrialState | None:
+    if failure is None:
+        return "finished"
+    return None if failure.is_open else "failed"
 
 
 def _in_a_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """A trial inside a Ray process: run_trial, with every number committed before anybody else hears of it."""
 
+import contextlib
 import dataclasses
 import gc
 import os
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 import torch
 from ray import tune
 
+from cluster.metrics import GPU_MEMORY_BYTES, count_s3_bytes, showing
+from storage import traffic
 from storage.checkpoints import Checkpoints
 from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
@@ -160,6 +163,7 @@ def train_recorded(
         OutOfMemory: the device has too little for the trial, now; recorded before, and no end of the trial.
         Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
     """
+    traffic.listen(count_s3_bytes)
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     ledger = Ledger(ResultsTable(context.store), context.sweep_id)
     checkpoints = Checkpoints(context.store, checkpoint_prefix(context.sweep_id, config.trial_id))
@@ -180,7 +184,8 @@ def train_recorded(
     try:
         data = data_for(config, context.data, context.embedded)
         left = adopted.rest_of(config)
-        result = run_trial(left, data, report, checkpoints, on_seed=record, pause=pause, fuse_seeds=fuse_seeds)
+        with _gpu_memory_shown(config, context.sweep_id):
+            result = run_trial(left, data, report, checkpoints, on_seed=record, pause=pause, fuse_seeds=fuse_seeds)
         return adopted.whole(config, result)
     except Paused:  # no failure
         raise
@@ -194,6 +199,12 @@ def train_recorded(
             raise OutOfMemory(told) from e
         ledger.failure(config.trial_id, reason=type(e).__name__, detail=traceback.format_exc(limit=-4))
         raise
+
+
+def _gpu_memory_shown(config: TrialConfig, sweep_id: str) -> contextlib.AbstractContextManager[None]:
+    if config.device != "cuda":
+        return contextlib.nullcontext()
+    return showing(GPU_MEMORY_BYTES, torch.cuda.memory_reserved, sweep=sweep_id, architecture=config.architecture)
 
 
 def _keep_model(config: TrialConfig, result: SeedResult, context: TrialContext, ledger: Ledger) -> None:

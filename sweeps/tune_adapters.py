@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from sweeps.fault import Fault
 from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.plan import SweepPlan
-from sweeps.records import Suggestion, TrialRecord, TrialState
+from sweeps.records import RungDecision, Suggestion, TrialRecord, TrialState
 from sweeps.rungs import Rungs
 from sweeps.studies import Studies
 from sweeps.table_scheduler import TableScheduler
@@ -124,10 +124,21 @@ class LedgerSearcher(TableSearcher):
 
 
 class SeedEpochHalving(TableScheduler):
-    """Stops trials at the rungs of their own architecture and bracket."""
+    """Stops trials at the rungs of their own architecture and bracket.
 
-    def __init__(self, plan: SweepPlan, records: list[TrialRecord], searcher: LedgerSearcher) -> None:
+    Args:
+        on_decision: hears of every decision at a rung, with the trial's architecture.
+    """
+
+    def __init__(
+        self,
+        plan: SweepPlan,
+        records: list[TrialRecord],
+        searcher: LedgerSearcher,
+        on_decision: Callable[[str, RungDecision], None] = lambda architecture, decision: None,
+    ) -> None:
         super().__init__()
+        self._on_decision = on_decision
         self._plan = plan
         self._rungs = {
             (architecture, bracket): Rungs(
@@ -149,8 +160,12 @@ class SeedEpochHalving(TableScheduler):
         if suggestion is None or "objective" not in result:
             return str(TrialScheduler.CONTINUE)
         rungs = self._rungs_of(suggestion)
-        goes_on = rungs.goes_on(suggestion.config.trial_id, result["seed_epoch"], result["objective"])
-        if goes_on or self._place(suggestion) < self._plan.settings.rungs.never_stop_first:
+        decided = rungs.decide(suggestion.config.trial_id, result["seed_epoch"], result["objective"])
+        if decided is None:
+            return str(TrialScheduler.CONTINUE)
+        goes_on = decided or self._place(suggestion) < self._plan.settings.rungs.never_stop_first
+        self._on_decision(suggestion.config.architecture, "go_on" if goes_on else "stop")
+        if goes_on:
             return str(TrialScheduler.CONTINUE)
         self._searcher.stopped.add(trial.trial_id)
         return str(TrialScheduler.STOP)

@@ -6,7 +6,7 @@ trial that has come to the end of its turn is put down and may be taken up again
 budget is spent. Rebuilt from the ledger it decides as it would have; knows no Ray.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from sweeps.allocation import Allocator, Ladder, Promotions, Scores, Step
 from sweeps.objectives import Measured
 from sweeps.past_decisions import as_at, live_decisions
 from sweeps.plan import SweepPlan
-from sweeps.records import Decision, Suggestion, TrialRecord, TrialState
+from sweeps.records import Decision, RungDecision, Suggestion, TrialRecord, TrialState
 from sweeps.rungs import seed_milestones
 from sweeps.studies import Studies
 from sweeps.turns import SearchedTrial, SearchLedger, Turn
@@ -28,6 +28,7 @@ class TurnSearch:
     Args:
         records, decisions: of the ledger, in the order of their numbers.
         earlier: trials of other sweeps that suggestions learn from; decisions do not know them.
+        on_decision: hears what is decided of a trial that was begun, with its architecture.
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class TurnSearch:
         records: Iterable[TrialRecord],
         decisions: Iterable[Decision],
         earlier: Sequence[TrialRecord] = (),
+        on_decision: Callable[[str, RungDecision], None] = lambda architecture, decision: None,
     ) -> None:
         settings = plan.settings
-        self._plan, self._ledger = plan, ledger
+        self._plan, self._ledger, self._on_decision = plan, ledger, on_decision
         self._scores = Scores(
             seed_milestones(
                 grace_epochs=settings.grace_epochs,
@@ -73,6 +75,7 @@ class TurnSearch:
             if step is None:
                 return None
             if step.row is not None:
+                self._heard_of(step.row, "take_up")
                 return self._send(step.row, step)
             suggestion = self._new(step.architecture)
             if suggestion is not None:
@@ -112,7 +115,9 @@ class TurnSearch:
         if trial.until is None or trial.reached < trial.until or trial.reached >= self._whole:
             return trial.until is not None
         trial.until = None
-        return not self._sent and self._goes_on_at_once(row)
+        goes_on = not self._sent and self._goes_on_at_once(row)
+        self._heard_of(row, "go_on" if goes_on else "pause")
+        return goes_on
 
     def end(self, trial_id: str, state: TrialState) -> TrialRecord:
         """Closes a trial for good and records it."""
@@ -140,6 +145,7 @@ class TurnSearch:
         """Ends all trials that were left on the way when the budget was spent: they are stopped."""
         for trial in self._trials:
             if trial.state is None and trial.until is None:
+                self._on_decision(trial.suggestion.config.architecture, "stop")
                 yield self.end(trial.suggestion.config.trial_id, "stopped")
 
     def stand_as_at(self, decision: Decision, records: Mapping[str, TrialRecord], sent: Mapping[str, int]) -> None:
@@ -196,6 +202,9 @@ class TurnSearch:
         self._trials.append(SearchedTrial(suggestion))
         self._row_of[suggestion.config.trial_id] = row
         return row
+
+    def _heard_of(self, row: int, decision: RungDecision) -> None:
+        self._on_decision(self._trials[row].suggestion.config.architecture, decision)
 
     def _send(self, row: int, step: Step) -> Turn:
         trial = self._trials[row]

@@ -6,23 +6,33 @@ from typing import Any
 
 from ray import tune
 
+from storage.sweep_state import Fate
 from sweeps.fault import Fault
 from sweeps.ledger import OUT_OF_MEMORY
 from sweeps.loggers import RunInfo, TrialLogs
 from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
-from sweeps.records import TrialRecord
+from sweeps.records import RungDecision, TrialRecord
+from sweeps.trial_counts import TrialCounts
 from sweeps.trial_news import heard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepProgress:
-    """Where the sweep stands, with what earlier processes did; `last` is the trial heard of last and its epoch's
-    objective."""
+    """Where the sweep stands, with what earlier processes did.
+
+    Attributes:
+        states: the number of trials in each state, as `TrialCounts.of_all`.
+        budget_epochs: seed-epochs that an adaptive sweep may train; None of others.
+        best_objective: of finished trials.
+        last: the trial heard of last, and its epoch's objective.
+    """
 
     trials_ended: int
     trials_in_all: int
+    states: Mapping[Fate, int]
     seed_epochs: int
+    budget_epochs: int | None
     best_objective: float | None
     last: str
 
@@ -43,29 +53,31 @@ class Watch(tune.Callback):
         logs: TrialLogs | None,
     ) -> None:
         self._plan, self._on_progress, self._fault, self._logs = plan, on_progress, fault, logs
-        self.num_ended, self.num_failed, self._seed_epochs = 0, 0, 0
+        self.num_ended, self.num_failed, self._num_found = 0, 0, len(records)
         self._best: float | None = None
-        self._reached: dict[
-            int, int
-        ] = {}  # number → last seed-epoch; a trial that is taken up tells its last one again
+        planned = dict.fromkeys(plan.settings.architectures, plan.trials_per_architecture)
+        self._counts = TrialCounts(plan.sweep_id, planned, records)
         self._runs: dict[int, RunInfo] = {}  # by number, of trials that train
         for record in records:
-            self._reached[record.suggestion.number] = max(record.objectives, default=0)
-            self._seed_epochs += len(record.objectives)
             if record.state is not None:
                 self._count(record)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles it when it starts, and whoever is told of progress may hold threads and files."""
+        return {}
+
     def begin(self) -> None:
         """Tells where a sweep stands that is taken up; of a new one there is nothing to tell."""
-        if self._reached:
-            on_their_way = len(self._reached) - self.num_ended
+        if self._num_found:
+            on_their_way = self._num_found - self.num_ended
             self._tell(f"taken up, {on_their_way} on their way" if on_their_way else "taken up")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         if "objective" in result and not self._fault.error:
-            self._heard(trial.config["number"], result["seed_epoch"])
+            architecture = trial.config["configuration"]["architecture"]
+            self._counts.epoch(trial.config["number"], architecture, result["seed_epoch"])
             with self._fault.kept():
                 run = self._run(trial.config)
                 self._log(run, result)
@@ -76,10 +88,9 @@ class Watch(tune.Callback):
             with self._fault.kept():
                 self._tell(f"{name} had too little memory beside others, and is trained alone")
 
-    def _heard(self, number: int, seed_epoch: int) -> None:
-        if seed_epoch > self._reached.get(number, 0):
-            self._reached[number] = seed_epoch
-            self._seed_epochs += 1
+    def decided(self, architecture: str, decision: RungDecision) -> None:
+        """Hears what was decided of a trial at a rung."""
+        self._counts.decided(architecture, decision)
 
     def _run(self, tune_config: Mapping[str, Any]) -> RunInfo:
         number = tune_config["number"]
@@ -94,6 +105,7 @@ class Watch(tune.Callback):
     def end(self, record: TrialRecord) -> None:
         self._count(record)
         suggestion = record.suggestion
+        self._counts.end(suggestion.number, suggestion.config.architecture, record.state)
         self._runs.pop(suggestion.number, None)
         if self._logs and record.state:
             self._logs.end(_run_id(self._plan, suggestion.number), record.state)
@@ -117,7 +129,9 @@ class Watch(tune.Callback):
             SweepProgress(
                 trials_ended=self.num_ended,
                 trials_in_all=self._plan.num_trials,
-                seed_epochs=self._seed_epochs,
+                states=self._counts.of_all,
+                seed_epochs=self._counts.seed_epochs,
+                budget_epochs=int(self._plan.budget_epochs) if self._plan.settings.scheduler == "adaptive" else None,
                 best_objective=self._best,
                 last=last,
             )

@@ -23,6 +23,7 @@ from training.steps import OutOfMemory
 
 _WARM_UP_STEPS = 3  # the first plan kernels, take memory and make the optimizer's state
 _LEAST_STEPS = 3
+_LEAST_SCORINGS = 2
 _SCORED_ROWS = 256  # the most that are answered at once
 
 
@@ -40,10 +41,10 @@ class TrialProbe:
     def __init__(self, config: TrialConfig, data: TrialData) -> None:
         self._config, self._device = config, device_of(config)
         with self._as_a_trial():
-            on_device = device_data(data, config, self._device)
-            self._run = SeedRun(config, seed=config.seeds[0], data=on_device, weights=first_weights(config))
+            self._data = device_data(data, config, self._device)
+            self._run = SeedRun(config, seed=config.seeds[0], data=self._data, weights=first_weights(config))
             self._kept = {name: tensor.clone() for name, tensor in self._run.model.state_dict().items()}
-            self._score(on_device)
+            self._score(self._data)
             self._run.begin_epoch()
             self._take(_WARM_UP_STEPS)
 
@@ -67,6 +68,24 @@ class TrialProbe:
                 num_steps += 1
             return num_steps / (time.perf_counter() - started)
 
+    def scored_rows_per_second(self, *, for_s: float) -> float:
+        """Answers validation rows for a while, at most 256 of them again and again; at least twice.
+
+        Raises:
+            OutOfMemory: as above.
+        """
+        with self._as_a_trial():
+            started, num_rows, num_times = time.perf_counter(), 0, 0
+            while num_times < _LEAST_SCORINGS or time.perf_counter() - started < for_s:
+                num_rows += self._score(self._data)
+                num_times += 1
+                self._wait()
+            return num_rows / (time.perf_counter() - started)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self._run.model.parameters())
+
     @property
     def peak_bytes(self) -> int:
         """The most memory of the device that this process has taken so far (`memory.peak_bytes`)."""
@@ -82,10 +101,14 @@ class TrialProbe:
             self._run.step(self._run.next_batches())  # never told that it was taken: the next one is the same again
         if self._run.stepper.num_pieces > 1:
             raise OutOfMemory("a batch has room in pieces alone")
+        self._wait()
+
+    def _wait(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
-    def _score(self, data: DeviceData) -> None:
+    def _score(self, data: DeviceData) -> int:
+        """Returns how many rows were answered."""
         part = data.parts["validation"]
         few = replace(part, log_mel=part.log_mel[:_SCORED_ROWS], targets=part.targets[:_SCORED_ROWS])
         rows = RowBatches(self._device)
@@ -96,6 +119,7 @@ class TrialProbe:
             autocast=self._run.stepper.autocast,
             batches=rows,
         )
+        return len(few.log_mel)
 
     @contextmanager
     def _as_a_trial(self) -> Iterator[None]:

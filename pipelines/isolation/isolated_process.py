@@ -16,9 +16,11 @@ import subprocess
 import sys
 from collections import Counter
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any
 
 from pipelines.isolation.clip_in_hand import ClipInHand
+from storage import traffic
 
 # A decoder's fault comes again; one that does not come again was something else's (a cosmic ray, an unplugged disk).
 _FAULTS_OF_A_CLIP = 2
@@ -82,6 +84,11 @@ class IsolatedProcess:
         """Starts the child, so that it imports and plans while the caller does something else."""
         self._child = self._child or _Child(self._make_worker, self._server)
 
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most memory that the child at hand has taken; None without one, and elsewhere than on Linux."""
+        return self._child.peak_bytes if self._child else None
+
     def close(self) -> None:
         """Ends the child; the next call would start another one."""
         if self._child is not None:
@@ -134,10 +141,21 @@ class _Child:
                 if in_hand and in_hand[1] > limit_s:
                     detail = f"not decoded within pipeline.clip_time_limit_s = {limit_s:g} s"
                     return _Death(clip_id=in_hand[0], reason="timed_out", detail=detail, by_the_clip=True)
-            answer: dict[str, Any] = self._pipe.recv()
+            answer: dict[str, Any]
+            answer, moved = self._pipe.recv()
+            for direction, num_bytes in moved.items():
+                traffic.tell(direction, num_bytes)
             return answer
         except (EOFError, OSError):
             return self._how_it_died()
+
+    @property
+    def peak_bytes(self) -> int | None:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+        return None
 
     def end(self) -> None:
         self._pipe.close()

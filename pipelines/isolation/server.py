@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines.isolation.clip_in_hand import ClipInHand
 from pipelines.isolation.outcomes import error_as_data
+from storage import traffic
 
 OnClip = Callable[[str | None], None]
 Lost = Mapping[str, tuple[str, str]]
@@ -25,12 +26,15 @@ def serve(
 ) -> None:
     """The child's whole life: makes a worker, then answers requests until the parent is gone.
 
+    Every answer goes with what went to and from S3 for it, as nobody asks the child.
+
     Args:
         answer_of: makes of the worker what answers; by default the worker does so itself.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with_parent, args=(lifeline_fd,), daemon=True).start()
-    pipe, hand = Connection(pipe_fd), ClipInHand(hand_fd)
+    pipe, hand, tally = Connection(pipe_fd), ClipInHand(hand_fd), traffic.Tally()
+    traffic.listen(tally)
 
     def on_clip(clip_id: str | None) -> None:
         if clip_id is None:
@@ -47,11 +51,12 @@ def serve(
             request, lost = pipe.recv()
             try:
                 answer = answer or answer_of(make_worker())
-                pipe.send(answer(request, lost, on_clip))
+                answered = answer(request, lost, on_clip)
             except Exception as e:
-                pipe.send(error_as_data(e))
+                answered = error_as_data(e)
             finally:
                 hand.end()
+            pipe.send((answered, tally.take()))
 
 
 def _die_with_parent(lifeline_fd: int) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from pipelines.shards.isolated_worker import IsolatedWorker
+from storage import traffic
 
 
 class ShardActor:
@@ -13,6 +14,9 @@ class ShardActor:
     """
 
     def __init__(self, make_worker: bytes, clip_time_limit_s: float) -> None:
+        from cluster.metrics import count_s3_bytes  # with Ray, which is there where actors are made, and not before
+
+        traffic.listen(count_s3_bytes)
         self._worker = IsolatedWorker(make_worker, clip_time_limit_s=clip_time_limit_s)
         self._worker.start()
 

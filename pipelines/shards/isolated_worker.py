@@ -40,6 +40,11 @@ class IsolatedWorker:
         """Starts the child, so that it imports and plans while the caller does something else."""
         self._process.start()
 
+    @property
+    def peak_bytes(self) -> int | None:
+        """As of `IsolatedProcess`."""
+        return self._process.peak_bytes
+
     def close(self) -> None:
         """Ends the child; the next call would start another one."""
         self._process.close()

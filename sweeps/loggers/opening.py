@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from storage.errors import InvalidInput
+from storage.errors import InvalidInput, hold_rules
 from sweeps.loggers.run_logger import EndedSeed, RunInfo, RunLogger, RunState
 from training.progress import EpochMetrics
 
@@ -25,14 +25,17 @@ class LogSettings:
         folder: of TensorBoard's event files, and of what W&B keeps on the disk.
         wandb_project: of W&B.
         mlflow_uri: of MLflow's server or store; empty for MLFLOW_TRACKING_URI, or MLflow's own default without that.
+        line_every_s: where the job's output is no terminal, a line of progress in so many seconds at most.
     """
 
     kinds: tuple[LogKind, ...] = ("tensorboard",)
     folder: str = "workspace/logs"
     wandb_project: str = "melsweep"
     mlflow_uri: str = ""
+    line_every_s: float = 5.0
 
     def __post_init__(self) -> None:
+        hold_rules("log", self, {"line_every_s": (self.line_every_s >= 1, "1 or more")})
         unknown = [kind for kind in self.kinds if kind not in _OPENERS]
         if unknown or len(set(self.kinds)) < len(self.kinds):
             raise InvalidInput(

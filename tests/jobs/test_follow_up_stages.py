@@ -8,9 +8,10 @@ from follow_up_toys import make_plan, own_split, search
 from sweep_toys import SWEEP_ROW
 
 from jobs import follow_ups
+from jobs.command_line import parse_settings
 from jobs.follow_ups import Searched, audit, confirm, splits_to_confirm_on
 from jobs.seed_epochs import SeedEpochs
-from jobs.settings import JobSettings, parse_settings
+from jobs.settings import JobSettings
 from pipelines.manifest import Clip, Manifest
 from storage.object_store import ObjectStore, open_store
 from sweeps.follow_ups import AuditSettings, ConfirmSettings
@@ -141,7 +142,7 @@ def test_progress_counts_seed_epochs_over_all_trials() -> None:
         epoch_seconds=1.0,
     )
     news: list[News] = [
-        FoldEnded(number=3, fold=None),
+        FoldEnded(number=3, fold=None, state="finished"),
         FoldNews(number=5, fold=None, news=EpochNews(seed=7, seed_epoch=4, objective=0.5, metrics=metrics)),
     ]
     for one in news:

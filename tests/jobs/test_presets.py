@@ -10,8 +10,9 @@ import soundfile
 from radioml_files import write_2018
 
 from jobs import train
+from jobs.command_line import parse_settings
 from jobs.other_jobs import NOT_OF_SWEEP
-from jobs.settings import SMOKE, JobSettings, parse_settings
+from jobs.settings import SMOKE, JobSettings
 from models import create_model
 from pipelines.backends.mel_filters import kaldi_mel_filters, mel_filters
 from pipelines.feature_spec import FeatureSpec

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.command_line import describe, parse_settings
 from jobs.other_jobs import NOT_OF_SWEEP, NOT_OF_TRAIN
-from jobs.settings import JobSettings, describe, parse_settings
+from jobs.settings import JobSettings
 from storage.errors import InvalidInput
 
 

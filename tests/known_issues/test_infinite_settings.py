@@ -2,7 +2,8 @@
 
 import pytest
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from models import create_model
 from storage.errors import InvalidInput
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from pipelines.variants import EFFECTS, ORIGINAL, Effect, Variant, parse_variant, variant_generator
 from storage.errors import InvalidInput
 

@@ -9,7 +9,8 @@ import pytest
 from follow_up_toys import make_plan, search
 from sweep_toys import make_plan as make_sweep_plan
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from reports import leaderboard, load_sweep
 from storage.errors import InvalidInput
 from storage.object_store import open_store

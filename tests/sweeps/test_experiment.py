@@ -113,7 +113,7 @@ def test_the_same_experiment_again_trains_nothing(finished: Finished) -> None:
     store, heard = finished[0], list[News]()
     before = {info.key: store.get(info.key) for info in store.list("")}
     assert run(make_plan(), store, heard) == ExperimentOutcome(num_found=2, num_run=0, failed={})
-    assert heard == [FoldEnded(number=0, fold=1), FoldEnded(number=1, fold=2)]
+    assert heard == [FoldEnded(number=0, fold=1, state="finished"), FoldEnded(number=1, fold=2, state="finished")]
     assert {info.key: store.get(info.key) for info in store.list("")} == before
 
 

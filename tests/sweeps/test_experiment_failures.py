@@ -120,10 +120,10 @@ class TestNews:
         @ray.remote(num_cpus=0)
         def tell(queue: NewsQueue) -> None:
             for fold in (3, 1, 2):
-                queue.tell(FoldEnded(number=0, fold=fold))
+                queue.tell(FoldEnded(number=0, fold=fold, state="finished"))
 
         ray.get(tell.remote(queue))
-        assert queue.heard() == [FoldEnded(number=0, fold=fold) for fold in (3, 1, 2)]
+        assert queue.heard() == [FoldEnded(number=0, fold=fold, state="finished") for fold in (3, 1, 2)]
         assert queue.heard() == []
         queue.close()
 
@@ -132,7 +132,7 @@ class TestNews:
         ray.kill(queue._queue.actor)
         with caplog.at_level(logging.WARNING):
             for _ in range(2):
-                queue.tell(FoldEnded(number=0, fold=1))
+                queue.tell(FoldEnded(number=0, fold=1, state="finished"))
                 assert queue.heard() == []
         assert [record.message.partition(" (")[0] for record in caplog.records] == [
             "the progress of folds can no longer be told"

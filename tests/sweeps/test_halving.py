@@ -37,14 +37,17 @@ def _plan(**rungs: object) -> SweepPlan:
 
 def _decide(plan: SweepPlan, *, seed_epoch: int) -> list[bool]:
     """Whether each of 20 trials, every one worse than all before it, goes on."""
-    searcher = Handed(plan)
-    scheduler = SeedEpochHalving(plan, [], searcher)  # type: ignore[arg-type]
+    searcher, told = Handed(plan), list[tuple[str, str]]()
+    scheduler = SeedEpochHalving(plan, [], searcher, lambda *decided: told.append(decided))  # type: ignore[arg-type]
     found = []
     for number in range(20):
         result = {"seed_epoch": seed_epoch, "objective": -float(number)}
         decision = scheduler.on_trial_result(None, SimpleNamespace(trial_id=str(number)), result)
         found.append(decision == TrialScheduler.CONTINUE)
         assert (str(number) in searcher.stopped) is not found[-1]
+        if seed_epoch in plan.rung_places(plan.bracket_of(number)):
+            assert told.pop() == ("cnn", "go_on" if found[-1] else "stop")
+        assert told == []
     return found
 
 

@@ -8,7 +8,8 @@ import pytest
 from safetensors.torch import save_file
 from sweep_toys import make_plan
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from models import create_model
 from search_spaces import get_space, list_spaces
 from storage.errors import InvalidInput

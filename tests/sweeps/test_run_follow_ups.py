@@ -102,7 +102,7 @@ def test_what_the_sweep_has_whole_is_confirmed_without_any_training(own: ObjectS
     planned = confirmation_trials(confirmation)
     assert _run(planned, own, features=features, heard=heard) == PlannedOutcome(num_found=2, num_run=0, failed={})
     assert features.num_loaded == 0
-    assert heard == [FoldEnded(number=0, fold=None), FoldEnded(number=1, fold=None)]
+    assert heard == [FoldEnded(number=0, fold=None, state="finished"), FoldEnded(number=1, fold=None, state="finished")]
     (row,) = rows(own, "sweeps", planned.run_id)
     assert (row["kind"], row["of_sweep"], row["protocol"]) == ("confirmation", plan.sweep_id, "honest")
     of_sweep = {row["trial_id"]: row for row in rows(own, "trials", plan.sweep_id)}

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from sweep_toys import make_plan
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from storage.errors import InvalidInput
 from sweeps.sampler_settings import SamplerSettings
 

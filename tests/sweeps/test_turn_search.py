@@ -1,14 +1,16 @@
 """Turns of adaptive sweeps, trained by a toy: budget, order, several at once, failures."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from turn_toys import EPOCHS, SEEDS, Killed, Toy, adaptive_plan
+from turn_toys import EPOCHS, SEEDS, Killed, Toy, adaptive_plan, pausing_plan
 
 from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
+from sweeps import SweepPlan
 from sweeps.allocation import Step
 from sweeps.turn_search import TurnSearch
 
@@ -51,6 +53,17 @@ class TestUndisturbed:
         finished = {row for row, trial in enumerate(toy.search._trials) if trial.state == "finished"}
         assert finished
         assert finished == set(weighed[-1])
+
+    @pytest.mark.parametrize("plan", [adaptive_plan(), pausing_plan()], ids=["adaptive", "pausing"])
+    @pytest.mark.parametrize("concurrency", [1, 3])
+    def test_what_is_decided_at_rungs_is_told(self, plan: SweepPlan, concurrency: int, tmp_path: Path) -> None:
+        toy = Toy(plan, LocalObjectStore(tmp_path / "store"))
+        toy.run(concurrency=concurrency)
+        told, records = Counter(toy.decided), toy.ledger.records()
+        # Every recorded decision begins a trial, lets it go on at once, or takes it up again.
+        assert told["go_on"] + told["take_up"] == len(toy.ledger.decisions()) - len(records)
+        assert told["stop"] == sum(record.state == "stopped" for record in records) > 0
+        assert told["pause"] == told["take_up"] + told["stop"]
 
     def test_a_finished_sweep_that_is_taken_up_has_nothing_to_do(self, undisturbed: Toy) -> None:
         records = undisturbed.ledger.records()

@@ -1,5 +1,7 @@
 """What a sweep tells of its progress."""
 
+import pickle
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,6 +47,12 @@ def test_a_sweep_that_is_taken_up_goes_on_from_what_is_recorded(tmp_path: Path) 
         (2, 4, 10),
     ]
     assert (told[0].best_objective, told[0].last) == (0.6, "taken up, 1 on their way")
+
+
+def test_tune_may_pickle_it_whoever_is_told() -> None:
+    lock = threading.Lock()
+    watch = Watch(make_plan(), [], lambda now: lock.release(), Fault(), None)
+    assert isinstance(pickle.loads(pickle.dumps(watch)), Watch)
 
 
 def test_of_a_new_sweep_nothing_is_told_before_its_first_epoch() -> None:

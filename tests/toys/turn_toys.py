@@ -10,7 +10,7 @@ from storage.local import LocalObjectStore
 from storage.results_table import ResultsTable
 from sweeps import SweepPlan
 from sweeps.ledger import Ledger
-from sweeps.records import Decision
+from sweeps.records import Decision, RungDecision
 from sweeps.replay import suggest_what_was_decided
 from sweeps.rung_settings import RungSettings
 from sweeps.turn_search import TurnSearch
@@ -49,6 +49,7 @@ class Toy:
 
     Attributes:
         patience: epoch at which every seed stops early; None for none.
+        decided: what was told of trials at rungs.
     """
 
     patience: int | None = None
@@ -59,7 +60,10 @@ class Toy:
         self.ledger.start(SWEEP_ROW)
         decisions = self.ledger.decisions()
         records = suggest_what_was_decided(plan, self.ledger, self.ledger.records(), decisions)
-        self.search = TurnSearch(plan, self.ledger, records, decisions)
+        self.decided: list[RungDecision] = []
+        self.search = TurnSearch(
+            plan, self.ledger, records, decisions, on_decision=lambda architecture, what: self.decided.append(what)
+        )
         self._reached = {
             record.suggestion.config.trial_id: max(record.objectives, default=0) for record in self.ledger.records()
         }

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from pipelines.feature_spec import FeatureSpec
 from pipelines.shards.plan import plan_shards
 from pipelines.shards.worker import ShardWorker

@@ -10,6 +10,7 @@ from isolation_toys import Obedient, Unloadable, Unmade, dumped
 
 from pipelines.isolation.isolated_process import IsolatedProcess
 from pipelines.isolation.outcomes import raise_error
+from storage import traffic
 from storage.errors import InvalidInput, StorageError
 
 
@@ -38,6 +39,18 @@ def test_clips_that_kill_their_process_twice_are_lost_and_the_others_are_not(pro
     }
     assert answer["lost"] == words
     assert process.outcome({"a": "nothing"}) == {"pid": answer["pid"], "lost": {}}  # of another request, none is
+
+
+def test_what_a_child_moves_to_and_from_s3_is_told_by_its_parent(
+    process: IsolatedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int]] = []
+    monkeypatch.setattr(traffic, "_listeners", [lambda *moved: told.append(moved)])
+    process.outcome({"a": "traffic", "b": "traffic"})
+    assert told == [("put", 10), ("get", 6)]
+    process.outcome({"a": "nothing"})
+    assert "storage_error" in process.outcome({"a": "traffic", "b": "storage"})
+    assert told == [("put", 10), ("get", 6), ("put", 5), ("get", 3)]
 
 
 def test_a_clip_that_hangs_is_lost() -> None:
