@@ -20,6 +20,7 @@ from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
 from pipelines.sources.trees import counted, extension, in_words, no_cell_lost, without_extension
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
+from storage.parquet import check_foreign_parquet
 
 _TEXT_COLUMNS = ("clip_id", "recording_id", "uri", "label", "labels", "group")
 _NUMBER_COLUMNS = ("offset_s", "duration_s", "fold")
@@ -93,6 +94,7 @@ def _read_table(folder: Recordings, filename: str) -> pd.DataFrame:
     try:
         content = folder.read(filename)
         if extension(filename) == "parquet":
+            check_foreign_parquet(content)
             # Without nullable types an empty cell makes the id 7 a 7.0.
             return pd.read_parquet(io.BytesIO(content), dtype_backend="numpy_nullable")
         separator = "\t" if extension(filename) == "tsv" else ","
