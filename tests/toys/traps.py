@@ -65,7 +65,7 @@ def _written(write: Callable[[io.BytesIO], object]) -> bytes:
 
 
 def _joblib(trap: Trap) -> bytes:
-    import joblib  # scikit-learn brings it
+    import joblib  # type: ignore[import-untyped]  # scikit-learn brings it
 
     return _written(lambda file: joblib.dump({"weight": trap}, file))
 
