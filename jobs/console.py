@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from storage.errors import InvalidInput, StorageError
+from storage.plain_text import plain_text
 
 _SECONDS_BETWEEN_LINES = 5.0
 _NUMBER = re.compile(r"–|[\d.,]+(\s*±\s*[\d.,]+)?\s*%?")  # not a name that begins with a digit
@@ -44,10 +45,10 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     try:
         code = job(words)
     except (InvalidInput, StorageError) as e:
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except ConnectionError as e:  # of the Ray cluster; stores raise StorageError
-        print(f"error: {' '.join(str(e).split())}", file=sys.stderr)
+        print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -64,8 +65,8 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
 
 
 def say(text: str) -> None:
-    """One line of plain text; markup in names is shown, not obeyed."""
-    console.print(text, markup=False, soft_wrap=True)
+    """One line of plain text; markup and control characters in names are shown, not obeyed."""
+    console.print(plain_text(text), markup=False, soft_wrap=True)
 
 
 class Tell(Protocol):
@@ -90,7 +91,7 @@ def progress(title: str) -> Iterator[Tell]:
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=None, text="")
-            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
+            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=plain_text(text))
     else:
         yield _Lines(title)
 
@@ -109,10 +110,10 @@ class _Lines:
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table of plain cells; columns of numbers are right-aligned."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title=Text(plain_text(title), style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for index, name in enumerate(header):
         numeric = all(_NUMBER.fullmatch(row[index]) for row in rows)
-        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(plain_text(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(plain_text(cell, keep="\n")) for cell in row))
     console.print(table)

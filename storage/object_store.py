@@ -5,6 +5,7 @@ Everything else in this room is written against `ObjectStore`; nothing above it 
 """
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -80,13 +81,16 @@ class ObjectStore(Protocol):
         ...
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
 def check_key(key: str, *, uri: str) -> None:
     """Refuses keys that would leave the store, or name one object on a disk and another on S3.
 
     Raises:
-        StorageError: a NUL, a leading or doubled `/`, or a part that is empty, `.` or `..`.
+        StorageError: a NUL, a lone surrogate, a leading or doubled `/`, or a part that is empty, `.` or `..`.
     """
-    if "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+    if _NO_TEXT.search(key) or any(part in {"", ".", ".."} for part in key.split("/")):
         raise StorageError(f"the key {key!r} points outside the store {uri} or is not plain. Use names joined by '/'.")
 
 
