@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from storage.addresses import refuse_credentials
 from storage.errors import InvalidInput, StorageError
 
 
@@ -106,8 +107,9 @@ def open_store(uri: str, *, endpoint_url: str | None = None) -> ObjectStore:
         endpoint_url: for S3 servers other than AWS; defaults to the environment variable AWS_ENDPOINT_URL.
 
     Raises:
-        InvalidInput: nothing, another scheme, or an s3 uri without a bucket.
+        InvalidInput: nothing, another scheme, an s3 uri without a bucket, or an address with a key in it.
     """
+    refuse_credentials("storage.uri", uri)
     if not uri.removeprefix("file://").strip():  # a path of nothing would be the folder that one happens to be in
         raise InvalidInput(
             "storage.uri",
@@ -118,7 +120,9 @@ def open_store(uri: str, *, endpoint_url: str | None = None) -> ObjectStore:
     if uri.startswith("s3://"):
         from storage.s3 import S3ObjectStore  # boto3 takes a while to import; local runs do without it
 
-        return S3ObjectStore(uri, endpoint_url=endpoint_url or os.environ.get("AWS_ENDPOINT_URL"))
+        endpoint_url = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+        refuse_credentials("storage.endpoint_url or AWS_ENDPOINT_URL", endpoint_url or "")
+        return S3ObjectStore(uri, endpoint_url=endpoint_url)
     if "://" in uri and not uri.startswith("file://"):
         raise InvalidInput(
             "storage.uri", given=uri, allowed="a path, file:// or s3://bucket/prefix", remedy="Use one of these forms."

@@ -19,6 +19,7 @@ import pandas as pd
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
 from pipelines.sources.trees import counted, extension, in_words, no_cell_lost, without_extension
+from storage.addresses import refuse_credentials
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
 from storage.parquet import check_foreign_parquet
 
@@ -170,6 +171,7 @@ def _stem(uri: str) -> str:
 
 
 def _check_scheme(uri: str, number: int) -> None:
+    refuse_credentials(f"manifest column uri, row {number}", uri)
     if "://" in uri and not uri.startswith(("s3://", "file://", "http://", "https://")):
         raise _wrong_cell("uri", uri, number, "a path, file://, s3://bucket/key or http(s)://")
     try:
