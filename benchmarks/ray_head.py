@@ -14,10 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 _PORTS = (
     "port",
+    "dashboard-port",
     "dashboard-agent-listen-port",
     "dashboard-agent-grpc-port",
     "ray-client-server-port",
@@ -30,18 +33,27 @@ _START_S = 120.0
 class Head:
     """Starts at once; used as a context, it leaves neither process nor file behind.
 
+    Args:
+        dashboard: whether it has one, and the job API with it.
+        environment: further variables of the head's own processes.
+
     Attributes:
         address: for `cluster.address`.
         metrics_url: where Prometheus would ask.
+        url: of the dashboard and the job API, where there are any.
+        folder: where all of its files lie.
+        token: what lets others in.
         environment: of those who join it.
     """
 
-    def __init__(self, *, num_cpus: int) -> None:
+    def __init__(
+        self, *, num_cpus: int, dashboard: bool = False, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         # Not TMPDIR, which may be long: Ray's socket paths may have 107 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="msk", dir="/tmp" if sys.platform == "linux" else None))
-        token = self._folder / "token"
+        self.folder = Path(tempfile.mkdtemp(prefix="msk", dir="/tmp" if sys.platform == "linux" else None))
+        token, self.token = self.folder / "token", secrets.token_hex(32)
         token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
+        token.write_text(self.token)
         self.environment = {
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(token),
@@ -50,20 +62,22 @@ class Head:
         ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
         self.address = f"127.0.0.1:{ports['port']}"
         self.metrics_url = f"http://127.0.0.1:{ports['metrics-export-port']}/metrics"
+        self.url = f"http://127.0.0.1:{ports['dashboard-port']}"
         words = [
             "--head",
             "--block",
-            f"--temp-dir={self._folder}/r",
+            f"--temp-dir={self.folder}/r",
             f"--num-cpus={num_cpus}",
-            "--include-dashboard=false",
+            f"--include-dashboard={str(dashboard).lower()}",
+            "--dashboard-host=127.0.0.1",
             "--disable-usage-stats",
         ]
         words += [f"--{name}={port}" for name, port in ports.items()]
-        with (self._folder / "head.log").open("w") as log:
+        with (self.folder / "head.log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", *words],
-                env={**os.environ, **self.environment},
-                cwd=self._folder,
+                env={**os.environ, **self.environment, **environment},
+                cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -91,7 +105,7 @@ class Head:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         if left:
             raise RuntimeError(f"processes left behind: {sorted(left)}")
 
@@ -101,7 +115,7 @@ class Head:
         for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                if str(self._folder) in words or (place / "cwd").readlink().is_relative_to(self._folder):
+                if str(self.folder) in words or (place / "cwd").readlink().is_relative_to(self.folder):
                     found[int(place.name)] = words
         return found
 
@@ -112,12 +126,12 @@ class Head:
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 socket.create_connection((host, int(port)), timeout=1).close()
-                if "Ray runtime started" in (self._folder / "head.log").read_text():
+                if "Ray runtime started" in (self.folder / "head.log").read_text():
                     return
             if self._process.poll() is not None:
                 break
             time.sleep(0.1)
-        raise RuntimeError(f"the Ray head did not start: {(self._folder / 'head.log').read_text()[-2000:]}")
+        raise RuntimeError(f"the Ray head did not start: {(self.folder / 'head.log').read_text()[-2000:]}")
 
 
 def _free_ports(count: int) -> list[int]:

@@ -4,8 +4,10 @@ Enters: settings. Leaves: an initialised Ray, ended again by whoever began it. T
 """
 
 import contextlib
+import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -18,8 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from ray.job_config import JobConfig
 
 _ACCELERATOR = "accelerator_type:"  # what Ray calls a node's kind of GPU
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # by which Ray tells a driver that it is a job's
+_KEY = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
+_NOT_KEYS = ("_FILE", "_PATH", "_ID", "_URI", "_MODE")  # what says where a key is, or which
 _ANSWER_S = 5.0  # ray.init itself waits half a minute for a cluster that is not there
 _OPTIONS = {"logging_level": logging.ERROR, "log_to_driver": False}
 
@@ -116,16 +122,29 @@ def _node(resources: Mapping[str, float]) -> NodeResources:
 
 
 def _join(address: str) -> None:
+    warn_of_keys(os.environ.get(_JOB_CONFIG, ""))
     # Inside a job Ray itself brings the job's working directory to every worker; outside, nodes must have this path.
-    in_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    in_job = _JOB_CONFIG in os.environ
     try:
         runtime_env = None if in_job else {"env_vars": {"PYTHONPATH": _path_with_project()}}
-        ray.init(address=address, runtime_env=runtime_env, **_OPTIONS)
+        ray.init(address=address, runtime_env=runtime_env, job_config=_job_config(), **_OPTIONS)
     except (ConnectionError, ray.exceptions.AuthenticationError) as e:
         raise ConnectionError(
             f"cannot join the Ray cluster at {address} ({str(e).splitlines()[0]}). "
             "If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH=<file>."
         ) from e
+
+
+def warn_of_keys(job_config: str) -> None:
+    """Tells whoever sent a job with keys among its `env_vars` where else they now are. Args: job_config: JSON."""
+    variables = ((json.loads(job_config or "{}").get("runtime_env") or {}).get("env_vars") or {}).keys()
+    keys = [name for name in sorted(variables) if _KEY.search(name) and not name.endswith(_NOT_KEYS)]
+    if keys:
+        logging.getLogger(__name__).warning(
+            "%s came with the job: Ray writes it into runtime_env_agent.log of every node and into command lines, and "
+            "its job API tells it to whoever has the token. docs/cluster.md says how nodes get keys otherwise.",
+            ", ".join(keys),
+        )
 
 
 def _check_answers(address: str) -> None:
@@ -154,6 +173,7 @@ def _start_private(num_cpus: int | None, folder: str) -> None:
             address="local",
             num_cpus=num_cpus,
             include_dashboard=False,
+            job_config=_job_config(),
             _temp_dir=os.path.join(folder, "r"),  # Ray opens this one to all users; the folder around it stays closed
             # No runtime_env: the workers that Ray starts together with the node would then be of no use.
             **_OPTIONS,
@@ -162,6 +182,14 @@ def _start_private(num_cpus: int | None, folder: str) -> None:
         constants.ENABLE_RAY_CLUSTER = had
         del os.environ["PYTHONPATH"]
         os.environ.update({} if had_path is None else {"PYTHONPATH": had_path})
+
+
+def _job_config() -> JobConfig:
+    """Without the folder that one happens to be in, which Ray would put first where workers look for what they import.
+
+    That may be somebody else's data set, with a numpy.py in it, or one's own project, with a folder `models`.
+    """
+    return JobConfig(_client_job=True)  # the one way to have Ray 2.60 leave it out
 
 
 def _private_folder() -> str:

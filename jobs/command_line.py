@@ -21,6 +21,7 @@ from yaml.nodes import Node
 from jobs.other_jobs import LISTS_OF_A_TRIAL, OF_A_TRIAL, Elsewhere, refuse_unused
 from jobs.smoke import shorten
 from jobs.typed_values import build, convert, dotted, plain
+from storage.addresses import refuse_credentials
 from storage.errors import InvalidInput, nearest
 
 T = TypeVar("T")
@@ -48,9 +49,11 @@ def parse_settings(
         not_used: sections that the caller does not look at; words of theirs are refused, presets may have them.
 
     Raises:
-        InvalidInput: a word that is no `key=value` or would not be looked at, an unknown key or preset, or a value of
-            the wrong type.
+        InvalidInput: a word that is no `key=value` or would not be looked at, an unknown key or preset, a value of the
+            wrong type, or an address with a key in it.
     """
+    for word in words:  # first, so that no other message repeats it
+        refuse_credentials(word.partition("=")[0] if "=" in word else "command line", word)
     is_smoke = _SMOKE_WORD in words
     if is_smoke:
         words = [*smoke, *(word for word in words if word != _SMOKE_WORD)]

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from jobs.progress_lines import ProgressLines
 from storage.errors import InvalidInput, StorageError
+from storage.plain_text import plain_text
 
 _NUMBER = re.compile(r"–|[\d.,]+(\s*±\s*[\d.,]+)?\s*%?")  # not a name that begins with a digit
 _LOG_WIDTH = 140  # of tables, where there is no terminal to ask
@@ -47,10 +48,10 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     try:
         code = job(words)
     except (InvalidInput, StorageError) as e:
-        print(f"error: {printable(' '.join(str(e).split()))}", file=sys.stderr)
+        print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except ConnectionError as e:  # of the Ray cluster; stores raise StorageError
-        print(f"error: {printable(' '.join(str(e).split()))}", file=sys.stderr)
+        print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -67,13 +68,8 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
 
 
 def say(text: str) -> None:
-    """One line of plain text; markup in names is shown, not obeyed, and so is what would steer a terminal."""
-    console.print(printable(text), markup=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """A name or a message from elsewhere as it may be shown: an escape character as \\x1b, an end of line as \\n."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    """One line of plain text; markup and control characters in names are shown, not obeyed."""
+    console.print(plain_text(text), markup=False, soft_wrap=True)
 
 
 def is_terminal() -> bool:
@@ -108,7 +104,7 @@ def progress(title: str) -> Iterator[Tell]:
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=None, text="")
-            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=printable(text))
+            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=plain_text(text))
     else:
         with ProgressLines(title, say, every_s=_line_every_s.get()) as lines:
             yield lines
@@ -120,11 +116,11 @@ def lines_of_progress(*, every_s: float) -> None:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table of plain cells, shown as `say` shows text; columns of numbers are right-aligned."""
-    table = Table(title=Text(printable(title), style="bold"), title_justify="left", box=SIMPLE_HEAD)
+    """A table of plain cells; columns of numbers are right-aligned."""
+    table = Table(title=Text(plain_text(title), style="bold"), title_justify="left", box=SIMPLE_HEAD)
     for index, name in enumerate(header):
         numeric = all(_NUMBER.fullmatch(row[index]) for row in rows)
-        table.add_column(Text(printable(name)), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(plain_text(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(plain_text(cell, keep="\n")) for cell in row))
     console.print(table)

@@ -37,7 +37,7 @@ def _describe(words: Sequence[str]) -> None:
     if settings.into:
         _write(Path(settings.into))
     else:
-        say(describe_table(settings.table) if settings.table else describe_tables())
+        print(describe_table(settings.table) if settings.table else describe_tables())
 
 
 def _write(page: Path) -> None:

@@ -8,7 +8,14 @@ from models.efficientnet import efficientnet_b0
 from models.freezing import Frozen, freeze
 from models.heads import HEAD_OPTIONS
 from models.hub import hub_weights, hub_weights_name
-from models.registry import check_architecture, create_model, list_architectures, register_architecture, register_family
+from models.registry import (
+    check_architecture,
+    check_shapes,
+    create_model,
+    list_architectures,
+    register_architecture,
+    register_family,
+)
 from models.resnet import resnet50, resnet50_cbam, resnet50_se
 from models.weight_decay import undecayed_parameters
 from models.weights import WeightsReport, load_weights, read_weights
@@ -20,6 +27,7 @@ __all__ = [
     "WeightsReport",
     "alexnet",
     "check_architecture",
+    "check_shapes",
     "cnn",
     "create_model",
     "depth_of_parameters",

@@ -132,6 +132,8 @@ def published_alexnet(architecture: str, options: Mapping[str, OptionValue]) -> 
     import torchvision
 
     weights: Mapping[str, torch.Tensor] = torchvision.models.AlexNet_Weights.DEFAULT.get_state_dict(
-        progress=False, check_hash=True
+        progress=False,
+        check_hash=True,
+        weights_only=True,  # torch.hub unpickles anything where nobody says so
     )
     return weights

@@ -8,9 +8,10 @@ under the function's name; the function's keyword-only parameters are the option
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from models.classifier import Classifier
 from models.hub import hub_weights
@@ -38,6 +39,8 @@ BuilderT = TypeVar("BuilderT", bound=Builder)
 # The part of a name behind the family's prefix → its builder; ValueError, with near names, where there is none.
 Resolver = Callable[[str], Builder]
 
+# Methods of tensors by which timm's layers initialise theirs.
+_INITIALISERS = {"normal_", "uniform_", "fill_", "zero_", "erfinv_", "mul_", "add_", "clamp_", "copy_"}
 _BUILDERS: dict[str, Builder] = {}
 _FAMILIES: dict[str, Resolver] = {}
 
@@ -119,13 +122,7 @@ def create_model(
         ValueError: for an unknown architecture or option, an option of the wrong type or range, `num_classes` below 1,
             `in_channels` other than 1 and 3, or published weights that do not exist or cannot be fetched.
     """
-    builder = _find_builder(architecture)
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}; allowed: 1 or more")
-    if in_channels not in (1, 3):
-        raise ValueError(f"in_channels is {in_channels}; allowed: 1 or 3; reduce or repeat the feature's channels")
-    chosen = dict(options or {})
-    check_options(architecture, chosen, option_parameters(builder))
+    builder, chosen = _checked(architecture, num_classes, in_channels, options)
     # torch.manual_seed would also reseed every CUDA device, which fork_rng(devices=[]) does not restore. The builder
     # runs on the CPU, whatever the default device is, so the CPU generator is the only one to seed and to restore.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
@@ -134,6 +131,63 @@ def create_model(
         if pretrained:
             load_weights(model, hub_weights(architecture, chosen))
         return model
+
+
+def check_shapes(
+    architecture: str,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    num_classes: int,
+    in_channels: int = 1,
+    options: Mapping[str, OptionValue] | None = None,
+) -> None:
+    """Hold that tensors have the names and shapes of a model's, before any memory is spent on the model.
+
+    Options from a file may ask for layers of any size. Of the few models of timm that are not built without memory
+    nothing is held; their sizes are timm's.
+
+    Args:
+        architecture, num_classes, in_channels, options: as `create_model` takes them.
+
+    Raises:
+        ValueError: as `create_model`, or naming the first tensor that is missing, unknown or of another shape.
+    """
+    builder, chosen = _checked(architecture, num_classes, in_channels, options)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), _NoValues():
+            state = builder(num_classes, in_channels, **chosen).state_dict()
+    except RuntimeError as e:
+        if "/" in architecture:
+            return
+        raise ValueError(f"architecture {architecture!r} cannot be built with {chosen}: {e}") from e
+    wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            raise ValueError(f"{name} has the shape {found.get(name)} in the file and {wanted.get(name)} in the model")
+
+
+class _NoValues(TorchFunctionMode):
+    """Leaves tensors without values: on the device meta, initialising one for the first time imports 900 modules."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init" or getattr(func, "__name__", "") in _INITIALISERS:
+            return kwargs["tensor"] if kwargs and "tensor" in kwargs else args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def _checked(
+    architecture: str, num_classes: int, in_channels: int, options: Mapping[str, OptionValue] | None
+) -> tuple[Builder, dict[str, OptionValue]]:
+    """The builder and its options, all of which it knows."""
+    builder = _find_builder(architecture)
+    if num_classes < 1:
+        raise ValueError(f"num_classes is {num_classes}; allowed: 1 or more")
+    if in_channels not in (1, 3):
+        raise ValueError(f"in_channels is {in_channels}; allowed: 1 or 3; reduce or repeat the feature's channels")
+    chosen = dict(options or {})
+    check_options(architecture, chosen, option_parameters(builder))
+    return builder, chosen
 
 
 def _find_builder(architecture: str) -> Builder:

@@ -4,6 +4,7 @@ Files come from timm, torchvision, ourselves or anyone: nothing in them is run, 
 """
 
 import io
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ _BACKBONE, _HEAD = "backbone.", "head."
 # Where training scripts keep the weights in a file that holds more; averaged ones first, as those were scored.
 _WEIGHTS_INSIDE = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model")
 _NAMED_KEYS = 4
+_ZIP_HEADER = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,11 +236,24 @@ def _parse_safetensors(data: bytes) -> dict[str, Any]:
 
 
 def _parse_torch(data: bytes) -> dict[str, Any]:
+    if data[:4] == _ZIP_HEADER:
+        _refuse_packed(data)
     found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(found, Mapping):
         raise TypeError(f"it holds a {type(found).__name__}")
     return dict(found)
 
 
+def _refuse_packed(data: bytes) -> None:
+    """torch.save stores its entries as they are; ten megabytes of packed ones would be unpacked to ten gigabytes."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("its entries are packed, which torch.save does not do")
+    if sum(entry.file_size for entry in entries) > len(data):
+        raise ValueError("its entries are larger than the file")
+
+
 def _is_plain_tensor(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, torch.Tensor) and value.layout == torch.strided
+    is_there = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    return isinstance(name, str) and is_there  # on the device meta there is a tensor's shape alone

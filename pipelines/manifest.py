@@ -47,6 +47,8 @@ class Clip:
             object.__setattr__(self, "group", self.recording_id)
 
 
+# Of at most four bytes each, which a worker's shared memory holds (isolation/clip_in_hand.py).
+MAX_CLIP_ID_CHARACTERS = 16_000
 _NAME = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 
 
@@ -87,6 +89,14 @@ class Manifest:
                 given=repeated[:3],
                 allowed="every clip_id once",
                 remedy="Remove the repeated rows, or give them clip ids of their own.",
+            )
+        long = next((clip.clip_id for clip in self.clips if len(clip.clip_id) > MAX_CLIP_ID_CHARACTERS), None)
+        if long is not None:
+            raise InvalidInput(
+                "manifest column clip_id",
+                given=f"{long[:80]}… ({len(long):,} characters)",
+                allowed=f"at most {MAX_CLIP_ID_CHARACTERS:,} characters",
+                remedy="Give the clip an id of its own.",
             )
         odd = next((clip for clip in self.clips for label in clip.labels if not label or label != label.strip()), None)
         if odd is not None:  # "dog " would be a class of its own beside "dog"

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports.sweep_results import SweepResults, planned_seeds, searched_configuration, summed_confusion
+from storage.plain_text import plain_text
 
 # Means of the same numbers in another order differ in the last bits; that is a tie, not a rank.
 _TIE_DECIMALS = 12
@@ -99,7 +100,7 @@ def to_json(rows: Iterable[Any]) -> str:
 
 def as_json(value: Any) -> str:
     """A value of lists, dicts and plain values; what is no finite number is null."""
-    return json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return plain_text(json.dumps(_without_nan(value), indent=2, ensure_ascii=False, allow_nan=False), keep="\n")
 
 
 def part_scores(seeds: pd.DataFrame, part: str) -> pd.Series:

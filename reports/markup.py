@@ -1,12 +1,15 @@
 """HTML that escapes by default. A child that is not `Markup` already is text and is escaped; so is every attribute.
 
 Class labels, data set names and failure details come from other people's files. Nothing in this room joins them into
-HTML by hand; it goes through `element`, `script_json` or, inside a figure, `plot_text`.
+HTML by hand; it goes through `element`, `script_json` or, inside a figure, `plot_text`. All of them spell out control
+characters and what turns the direction of text.
 """
 
 import html
 import json
 from typing import Any
+
+from storage.plain_text import plain_text
 
 _VOID = {"meta", "br", "hr"}
 
@@ -25,7 +28,7 @@ def element(tag: str, *children: object, **attributes: str) -> Markup:
         attributes: a trailing underscore is dropped (`class_`), other underscores become hyphens (`aria_label`).
     """
     names = {name: name.removesuffix("_").replace("_", "-") for name in attributes}
-    head = "".join(f' {names[name]}="{html.escape(value)}"' for name, value in attributes.items())
+    head = "".join(f' {names[name]}="{_text(value)}"' for name, value in attributes.items())
     opening = f"<{tag}{head}>"
     return Markup(opening if tag in _VOID else f"{opening}{join(*children)}</{tag}>")
 
@@ -47,7 +50,7 @@ def plot_text(value: object, *, max_characters: int | None = None) -> str:
     plotly.js takes `<b>`, `<a href>` and some others in any text for markup, and decodes `&lt;`, `&gt;`, `&amp;` after
     that (src/lib/svg_text_utils.js). It does not know `&quot;`, so quotes stay as they are.
     """
-    text = str(value)
+    text = plain_text(str(value))
     if max_characters is not None and len(text) > max_characters:
         text = text[: max_characters - 1] + "…"
     return html.escape(text, quote=False)
@@ -56,4 +59,8 @@ def plot_text(value: object, *, max_characters: int | None = None) -> str:
 def _child(child: Any) -> str:
     if child is None:
         return ""
-    return str(child) if isinstance(child, Markup) else html.escape(str(child))
+    return str(child) if isinstance(child, Markup) else _text(str(child))
+
+
+def _text(text: str) -> str:
+    return html.escape(plain_text(text, keep="\n\t"))

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 
 from storage.errors import ObjectNotFound, StorageError
+from storage.json_text import parse_json
 from storage.object_store import ObjectStore
 
 _STATE = "melsweep_state"
@@ -75,10 +76,9 @@ class Checkpoints:
     def _load(self, key: str) -> Checkpoint:
         data = self._store.get(key)
         try:
+            tensors = safetensors.torch.load(data)  # first, as it holds the header to what the file has
             header_size = int.from_bytes(data[:8], "little")
-            metadata = json.loads(data[8 : 8 + header_size])["__metadata__"]
-            state = json.loads(metadata[_STATE])
-            tensors = safetensors.torch.load(data)
+            state = parse_json(parse_json(data[8 : 8 + header_size])["__metadata__"][_STATE])
         except (SafetensorError, ValueError, KeyError, TypeError) as e:
             raise StorageError(
                 f"{self._store.uri}: the checkpoint {key!r} is damaged ({e}). Delete it to start the seed anew."

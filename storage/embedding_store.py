@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from storage.errors import ObjectNotFound, StorageError
 from storage.feature_store import FeatureStore
-from storage.features import decode_into, loaded_type
+from storage.features import allocate, decode_into, loaded_type
 from storage.object_store import ObjectStore
 from storage.parquet import open_parquet, read_parquet, to_parquet
 from storage.part_rows import ROW_KEY, PartRows, rows_hash
@@ -182,7 +182,7 @@ class EmbeddingStore:
         marker = self._parts.marker()
         if marker is None:
             raise StorageError(f"{self.uri} holds no complete embeddings. Run the same command again.")
-        embedding = np.empty((marker["num_rows"], marker["embedding_size"]), dtype=np.float32)
+        embedding = allocate((marker["num_rows"], marker["embedding_size"]), "float32")
         keys: dict[str, list[Any]] = {name: [] for name in ROW_KEY}
         position = 0
         for part in marker["parts"]:

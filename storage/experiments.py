@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.errors import InvalidInput, ObjectNotFound
+from storage.json_text import parse_json
 from storage.object_store import ObjectInfo, ObjectStore
 
 _KEY = re.compile(r"experiments/(\d{4,})/(.+)")
@@ -147,7 +148,7 @@ def _read(store: ObjectStore, number: int, warn: Callable[[str], None]) -> Exper
     """None for one that is gone or damaged."""
     key = f"{experiment_folder(number)}/{_FILE}"
     try:
-        said = json.loads(store.get(key))
+        said = parse_json(store.get(key))
         begun_at = datetime.datetime.fromisoformat(said.get("begun_at") or _modified_at(store, key))
         return Experiment(number=number, experiment_id=str(said["experiment_id"]), begun_at=begun_at)
     except ObjectNotFound:

@@ -147,8 +147,9 @@ def open_array(folder: Path) -> Features:
     if out.size_bytes(_INDEX) is None or out.size_bytes(_ARRAY) is None:
         raise StorageError(f"{out.uri} holds no complete export. Run jobs/export_features.py format=array again.")
     try:
-        array = np.load(out.root / _ARRAY, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as e:
+        # Not np.load, which would give the members of a .npz where one lies under this name.
+        array = np.lib.format.open_memmap(out.root / _ARRAY, mode="r")
+    except (OSError, ValueError, MemoryError) as e:  # the last where its header claims to be of gigabytes
         raise StorageError(f"{out.uri}/{_ARRAY} is damaged ({e}). Delete the folder and export again.") from e
     return Features.of(read_parquet(out, _INDEX), array)
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.parquet import select_columns
+from storage.parquet_bounds import allowed_bytes, refuse_above
 
 # A row group holds at most this many numbers of log-mels (4 MiB as float16): what a reader has in memory at once.
 _VALUES_PER_GROUP = 2**21
@@ -102,17 +103,22 @@ def iterate_rows(file: pq.ParquetFile, columns: Sequence[str] | None, where: Whe
     """The wanted columns of the wanted rows, one table per row group that has any, without schema metadata.
 
     Raises:
-        ValueError: the file has no such column.
+        ValueError: the file has no such column, or its rows take far more memory than its bytes.
     """
+    allowed, num_bytes = allowed_bytes(file), 0
     deciding = where.columns(file.schema_arrow.names) if where else []
     for group in range(file.num_row_groups):
-        if where is None or not deciding:
-            yield select_columns(file, columns, group=group).replace_schema_metadata(None)
-        elif where.may_hold(file.metadata.row_group(group)):
+        mask = None
+        if where is not None and deciding:
+            if not where.may_hold(file.metadata.row_group(group)):
+                continue
             mask = where.mask(select_columns(file, deciding, group=group))
-            if mask.any():
-                table = select_columns(file, columns, group=group).replace_schema_metadata(None)
-                yield table if mask.all() else table.filter(pa.array(mask))
+            if not mask.any():
+                continue
+        table = select_columns(file, columns, group=group).replace_schema_metadata(None)
+        num_bytes += table.nbytes
+        refuse_above(allowed, num_bytes)
+        yield table if mask is None or mask.all() else table.filter(pa.array(mask))
 
 
 def _has_any(lists: pa.ListArray, wanted: Collection[str]) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 Enters: a table of keys and log-mels in pieces. Leaves: `Features`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,7 +71,7 @@ def gather(
         field.type.value_type == pa.uint8() and AffineScale.from_metadata(field.metadata) is None
     ):
         raise StorageError(f"the column log_mel is damaged: {field}. Delete the first part and run again.")
-    log_mel = np.empty((keys.num_rows, *field.type.shape), dtype=dtype or loaded_type(field))
+    log_mel = allocate((keys.num_rows, *field.type.shape), dtype or loaded_type(field))
     position = 0
     for column in log_mels:
         if position + len(column) > len(log_mel):
@@ -81,6 +81,18 @@ def gather(
     if position != len(log_mel):
         raise StorageError(f"{position} log-mels for {keys.num_rows} rows; were they written meanwhile?")
     return Features.of(keys, log_mel)
+
+
+def allocate(shape: Sequence[int], dtype: LoadedType) -> NDArray[np.floating[Any]]:
+    """An array to be filled.
+
+    Raises:
+        StorageError: there is not so much memory; what is stored may be damaged.
+    """
+    try:
+        return np.empty(shape, dtype=dtype)
+    except (MemoryError, ValueError) as e:  # the latter of sizes that no machine has
+        raise StorageError(f"{' × '.join(map(str, shape))} values of {dtype} do not fit into memory ({e})") from e
 
 
 def loaded_type(field: pa.Field) -> LoadedType:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import pyarrow as pa
 
 from storage.errors import ObjectNotFound, StorageError
+from storage.json_text import parse_json
 from storage.object_store import ObjectStore
 from storage.parquet import read_parquet, to_parquet
 
@@ -86,10 +87,14 @@ def load_findings(store: ObjectStore, *, dataset: str, fingerprint: str) -> tupl
     """
     try:
         table = read_parquet(store, audit_key(dataset, fingerprint, "findings.parquet"))
-        summary = json.loads(store.get(audit_key(dataset, fingerprint, "summary.json")))
+        summary = parse_json(store.get(audit_key(dataset, fingerprint, "summary.json")))
+        return [_finding(row) for row in table.to_pylist()], summary
     except ObjectNotFound as e:
         raise StorageError(f"{store.uri} has no audit of {dataset} {fingerprint}. Run jobs/audit.py.") from e
-    return [_finding(row) for row in table.to_pylist()], summary
+    except (ValueError, TypeError, KeyError) as e:
+        raise StorageError(
+            f"{store.uri}: the audit of {dataset} {fingerprint} is damaged ({e}). Run jobs/audit.py again."
+        ) from e
 
 
 def audit_key(dataset: str, fingerprint: str, name: str) -> str:

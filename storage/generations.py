@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from storage.errors import DamagedObject, ObjectNotFound, StorageError
+from storage.json_text import parse_json
 from storage.object_store import ObjectInfo, ObjectStore
 from storage.parquet import read_parquet, to_parquet
 from storage.result_rows import READ_THREADS, schema_of
@@ -106,7 +107,7 @@ def read_generation(store: ObjectStore, key: str) -> Generation:
     """Raises `ObjectNotFound`, or `StorageError` when the object is damaged or of a later version."""
     data = store.get(key)
     try:
-        fields: dict[str, Any] = json.loads(data)
+        fields: dict[str, Any] = parse_json(data)
         if fields["version"] != 1:
             raise StorageError(f"{store.uri}: {key!r} is of a later version. Read it with a newer melsweep.")
         segments = tuple(Segment(**segment) for segment in fields["segments"])

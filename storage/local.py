@@ -30,6 +30,8 @@ class LocalObjectStore:
             self.root = root.expanduser().resolve()
         except RuntimeError as e:  # ~nobody-of-this-name
             raise StorageError(f"{root}: {e} Write the path without ~.") from e
+        except ValueError as e:  # a NUL
+            raise StorageError(f"{str(root)!r} cannot be a folder: {e}. Correct the path.") from e
         self.uri = str(self.root)
         self._kept: set[Path] = set()  # folders that this process has seen to the disk, with those above them
 
@@ -56,7 +58,7 @@ class LocalObjectStore:
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         path = self._path(key)
-        if path.is_file():
+        if os.path.isfile(path):  # False also for a name that is too long, which the write then tells
             return False
         with self._written_apart(path, data) as unfinished:
             # link() fails when the name is taken, which rename() would silently replace.

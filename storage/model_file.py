@@ -8,9 +8,9 @@ default options: 1.2 MB for the CNN, 94 MB for a ResNet-50, 228 MB for AlexNet.
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, nearest
+from storage.json_text import parse_json
 from storage.object_store import ObjectStore, open_store
 
 _CARD = "melsweep_model"
@@ -107,7 +108,7 @@ def read_model(place: str, *, store: ObjectStore, endpoint_url: str | None = Non
     """
     folder, _, name = place.rpartition("/")
     try:
-        if place.startswith("models/") and not Path(place).is_file():
+        if place.startswith("models/") and not os.path.isfile(place):
             return store.get(place)
         return open_store(folder or ("/" if place.startswith("/") else "."), endpoint_url=endpoint_url).get(name)
     except ObjectNotFound as e:
@@ -137,12 +138,13 @@ def from_bytes(data: bytes, *, name: str) -> tuple[dict[str, torch.Tensor], Mode
         StorageError: no safetensors file, or one without a card of ours.
     """
     try:
+        tensors = safetensors.torch.load(data)  # first, as it holds the header to what the file has
         header_size = int.from_bytes(data[:8], "little")
-        values = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"][_CARD])
+        values = parse_json(parse_json(data[8 : 8 + header_size])["__metadata__"][_CARD])
         if values.pop("format") != _FORMAT:
             raise ValueError("a later version of melsweep wrote it")
         card = ModelCard(**{**values, "labels": tuple(values["labels"])})
-        return safetensors.torch.load(data), card
+        return tensors, card
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise StorageError(
             f"{name} is no model of melsweep ({type(e).__name__}: {e}). Take one from models/ of the sweep's store."

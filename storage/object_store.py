@@ -5,12 +5,14 @@ Everything else in this room is written against `ObjectStore`; nothing above it 
 """
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from storage.addresses import refuse_credentials
 from storage.errors import InvalidInput, StorageError
 
 
@@ -80,13 +82,16 @@ class ObjectStore(Protocol):
         ...
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
 def check_key(key: str, *, uri: str) -> None:
     """Refuses keys that would leave the store, or name one object on a disk and another on S3.
 
     Raises:
-        StorageError: a NUL, a leading or doubled `/`, or a part that is empty, `.` or `..`.
+        StorageError: a NUL, a lone surrogate, a leading or doubled `/`, or a part that is empty, `.` or `..`.
     """
-    if "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+    if _NO_TEXT.search(key) or any(part in {"", ".", ".."} for part in key.split("/")):
         raise StorageError(f"the key {key!r} points outside the store {uri} or is not plain. Use names joined by '/'.")
 
 
@@ -102,8 +107,9 @@ def open_store(uri: str, *, endpoint_url: str | None = None) -> ObjectStore:
         endpoint_url: for S3 servers other than AWS; defaults to the environment variable AWS_ENDPOINT_URL.
 
     Raises:
-        InvalidInput: nothing, another scheme, or an s3 uri without a bucket.
+        InvalidInput: nothing, another scheme, an s3 uri without a bucket, or an address with a key in it.
     """
+    refuse_credentials("storage.uri", uri)
     if not uri.removeprefix("file://").strip():  # a path of nothing would be the folder that one happens to be in
         raise InvalidInput(
             "storage.uri",
@@ -114,7 +120,9 @@ def open_store(uri: str, *, endpoint_url: str | None = None) -> ObjectStore:
     if uri.startswith("s3://"):
         from storage.s3 import S3ObjectStore  # boto3 takes a while to import; local runs do without it
 
-        return S3ObjectStore(uri, endpoint_url=endpoint_url or os.environ.get("AWS_ENDPOINT_URL"))
+        endpoint_url = endpoint_url or os.environ.get("AWS_ENDPOINT_URL")
+        refuse_credentials("storage.endpoint_url or AWS_ENDPOINT_URL", endpoint_url or "")
+        return S3ObjectStore(uri, endpoint_url=endpoint_url)
     if "://" in uri and not uri.startswith("file://"):
         raise InvalidInput(
             "storage.uri", given=uri, allowed="a path, file:// or s3://bucket/prefix", remedy="Use one of these forms."

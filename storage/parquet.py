@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import DamagedObject, ObjectNotFound
 from storage.object_store import ObjectStore
+from storage.parquet_bounds import read_bounded, refuse_python_types
 from storage.ranged_file import RangedFile
 
 
@@ -77,7 +78,7 @@ def read_parquet(store: ObjectStore, key: str, *, columns: list[str] | None = No
             return select_columns(file, columns)
     data = store.get(key)
     with _damage_told(store, key):
-        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        return read_bounded(_opened(pa.BufferReader(data)))
 
 
 def read_small_parquet(store: ObjectStore, key: str, *, columns: Sequence[str] | None = None) -> pa.Table:
@@ -92,9 +93,22 @@ def read_small_parquet(store: ObjectStore, key: str, *, columns: Sequence[str] |
     """
     data = store.get(key)
     with _damage_told(store, key):
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        file = _opened(pa.BufferReader(data))
         there = [name for name in columns or () if name in file.schema_arrow.names]
-        return file.read(columns=there or None, use_threads=False)
+        return read_bounded(file, there or None, use_threads=False)
+
+
+def check_foreign_parquet(data: bytes) -> None:
+    """Holds that a file of somebody else may be given to any reader: of pandas, for example.
+
+    Raises:
+        ValueError: it is no Parquet file, damaged, of types that only code outside of Arrow decodes, or its rows take
+            far more memory than the file.
+    """
+    try:
+        read_bounded(_opened(pa.BufferReader(data)))
+    except (pa.ArrowException, OSError) as e:
+        raise ValueError(str(e)) from e
 
 
 @contextmanager
@@ -110,7 +124,13 @@ def open_parquet(store: ObjectStore, key: str) -> Iterator[pq.ParquetFile]:
         raise ObjectNotFound(f"{store.uri} has no object {key!r}")
     with _damage_told(store, key):
         source = RangedFile(functools.partial(store.get_range, key), size_bytes)
-        yield pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True)
+        yield _opened(source, pre_buffer=True)
+
+
+def _opened(source: Any, *, pre_buffer: bool = False) -> pq.ParquetFile:
+    file = pq.ParquetFile(source, pre_buffer=pre_buffer, page_checksum_verification=True)
+    refuse_python_types(file.schema_arrow)
+    return file
 
 
 def select_columns(file: pq.ParquetFile, columns: Sequence[str] | None, *, group: int | None = None) -> pa.Table:
@@ -123,7 +143,7 @@ def select_columns(file: pq.ParquetFile, columns: Sequence[str] | None, *, group
     if missing:  # pyarrow leaves it out without a word
         raise ValueError(f"it has no column {missing[0]!r}")
     wanted = None if columns is None else list(columns)
-    table = file.read(columns=wanted) if group is None else file.read_row_group(group, columns=wanted)
+    table = read_bounded(file, wanted, group=group)
     return table if wanted is None else table.select(wanted)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storage.errors import ObjectNotFound, StorageError
+from storage.json_text import parse_json
 from storage.object_store import ObjectStore
 
 MARKER = "_MANIFEST.json"
@@ -64,7 +65,7 @@ class Parts:
             StorageError: the marker is damaged.
         """
         try:
-            found = {**self._defaults, **json.loads(self.store.get(self.prefix + MARKER))}
+            found = {**self._defaults, **parse_json(self.store.get(self.prefix + MARKER))}
             return {name: found[name] for name in self._fields}
         except ObjectNotFound:
             return None

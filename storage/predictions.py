@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.feature_schemas import QUARANTINE_SCHEMA
+from storage.json_text import parse_json
 from storage.object_store import ObjectStore
 from storage.parquet import read_parquet, to_parquet
 
@@ -159,7 +160,7 @@ class Predictions:
     def about(self) -> dict[str, Any]:
         """What `claim` was given; empty where nothing was predicted."""
         try:
-            return dict(json.loads(self._place.get(_ABOUT)))
+            return dict(parse_json(self._place.get(_ABOUT)))
         except ObjectNotFound:
             return {}
         except (ValueError, TypeError) as e:

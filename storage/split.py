@@ -4,7 +4,6 @@ Enters: an assignment of clips with their groups. Leaves: a `Split` that cannot 
 """
 
 import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
 from storage.identity import canonical_json, content_hash
+from storage.json_text import parse_json
 from storage.object_store import ObjectStore
 
 Part = Literal["train", "validation", "test"]
@@ -124,7 +124,7 @@ def load_split(store: ObjectStore, *, dataset: str, split_hash: str) -> Split:
         StorageError: there is no such split, or its content does not have the hash it is stored under.
     """
     try:
-        split = Split(**json.loads(store.get(_key(dataset, split_hash))))
+        split = Split(**parse_json(store.get(_key(dataset, split_hash))))
     except ObjectNotFound as e:
         raise StorageError(f"{store.uri} has no split {split_hash} of {dataset}. Run the sweep that draws it.") from e
     except (TypeError, ValueError, AttributeError) as e:  # no JSON, other fields, or no longer a valid split

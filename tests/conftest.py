@@ -95,6 +95,7 @@ class WebSite:
     files: dict[str, bytes] = field(default_factory=dict)
     gives_ranges: bool = True
     tells_size: bool = True
+    claimed_size: int | None = None  # told instead of the true one
     answers: list[int] = field(default_factory=list)  # statuses given to the next requests, before all else
     cut_after: int | None = None  # bytes after which the next whole answer breaks off
     requests: list[tuple[str, str]] = field(default_factory=list)  # (path, Range header)
@@ -140,7 +141,9 @@ class _WebHandler(BaseHTTPRequestHandler):
         cut_after, self.site.cut_after = self.site.cut_after, None
         self.send_response(status)
         if self.site.tells_size:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header(
+                "Content-Length", str(len(body) if self.site.claimed_size is None else self.site.claimed_size)
+            )
         if part:
             self.send_header("Content-Range", part)
         self.end_headers()

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models import create_model
+from models import check_shapes, create_model
 from storage.errors import InvalidInput, StorageError
 from storage.model_file import ModelCard
 from training.config import TrialConfig
@@ -37,12 +37,10 @@ class InferenceModel(nn.Module):
         super().__init__()
         try:
             inputs = InputConfig(**card.inputs)
+            num_labels, channels = len(card.labels), inputs.channels
+            check_shapes(card.architecture, tensors, num_classes=num_labels, in_channels=channels, options=card.options)
             self.model: nn.Module = create_model(
-                card.architecture,
-                num_classes=len(card.labels),
-                in_channels=inputs.channels,
-                seed=0,
-                options=card.options,
+                card.architecture, num_classes=num_labels, in_channels=channels, seed=0, options=card.options
             )
             self.model.load_state_dict(dict(tensors))
         except (ValueError, TypeError, AttributeError, RuntimeError) as e:

@@ -18,6 +18,7 @@ from pipelines.files import web_file
 from pipelines.files.block_file import open_blocks
 from pipelines.files.file_tree import walk_files
 from pipelines.manifest import Manifest
+from storage.addresses import refuse_credentials
 from storage.errors import InvalidInput, ObjectNotFound, StorageError, UnreadableFile
 from storage.object_store import ObjectStore, check_key, open_store
 
@@ -37,7 +38,7 @@ class Recordings:
         root: absolute, without a trailing `/`; a symbolic link stays one, as other nodes may have it lead elsewhere.
 
     Raises:
-        InvalidInput: a root of another form, or an endpoint that is no address.
+        InvalidInput: a root of another form, an endpoint that is no address, or a key in one of them.
     """
 
     def __init__(self, root: str, *, endpoint_url: str | None = None) -> None:
@@ -79,7 +80,7 @@ class Recordings:
 
     def root_exists(self) -> bool:
         """Whether there is such a folder; on S3, which knows no folders, whether any object lies below."""
-        return Path(self.root).is_dir() if self.is_local else next(self._walk(""), None) is not None
+        return os.path.isdir(self.root) if self.is_local else next(self._walk(""), None) is not None
 
     def list(self, prefix: str = "") -> dict[str, int]:
         """Relative path → size_bytes of every file whose path starts with `prefix`, sorted by path.
@@ -234,6 +235,8 @@ def recordings_of(manifest: Manifest) -> Recordings:
 
 
 def _check_root(root: str, endpoint_url: str | None) -> None:
+    refuse_credentials("data.root", root)
+    refuse_credentials("data.endpoint_url", endpoint_url or "")
     no_bucket = root.startswith("s3://") and not _split(root)[0]
     if no_bucket or ("://" in root and not root.startswith(("s3://", "file://"))):
         raise InvalidInput(

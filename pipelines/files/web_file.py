@@ -25,6 +25,8 @@ _MISSING = {404, 410}
 _REFUSED = {401, 403, 407}
 _WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504}
 _STREAM_BYTES = 1 << 20
+# Of a server that gives no parts, a file is held in memory; what one announces or sends may have no end.
+MAX_WHOLE_BYTES = 2 << 30
 _NOT_QUOTED = "%/:=&?~+!$,;'@()*[]"
 
 
@@ -51,14 +53,16 @@ def describe(url: str) -> WebInfo:
             return WebInfo(size_bytes=int(total[1]), gives_ranges=True)
         length = response.headers.get("Content-Length", "")
         known = response.status == 200 and length.isdecimal()
+        if known and int(length) > MAX_WHOLE_BYTES:
+            raise _too_large(url)
         return WebInfo(size_bytes=int(length) if known else None, gives_ranges=False)
 
     return _ask(url, look, wanted="bytes=0-0")
 
 
 def read_whole(url: str) -> bytes:
-    """All bytes of a file. Raises as `describe`."""
-    return _ask(url, lambda response: response.read())
+    """All bytes of a file, at most MAX_WHOLE_BYTES. Raises as `describe`."""
+    return _ask(url, lambda response: _body(url, response))
 
 
 def read_range(url: str, start: int, length: int) -> bytes:
@@ -67,7 +71,7 @@ def read_range(url: str, start: int, length: int) -> bytes:
     def take(response: _Response) -> bytes:
         if response.status == 416:
             return b""
-        data = response.read()
+        data = _body(url, response)
         return data if response.status == 206 else data[start : start + length]
 
     return _ask(url, take, wanted=f"bytes={start}-{start + length - 1}")
@@ -95,6 +99,21 @@ def stream(url: str) -> Iterator[tuple[bytes, int | None]]:
         raise UnreadableFile(url, "no web address") from e
     if size_bytes is not None and num_read != size_bytes:
         raise StorageError(f"{url} ended after {num_read} of {size_bytes} bytes. Try again.")
+
+
+def _body(url: str, response: _Response) -> bytes:
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal():
+        if int(announced) > MAX_WHOLE_BYTES:
+            raise _too_large(url)
+        return response.read()  # raises where the body is shorter
+    pieces, num_bytes = [], 0
+    while piece := response.read(_STREAM_BYTES):
+        pieces.append(piece)
+        num_bytes += len(piece)
+        if num_bytes > MAX_WHOLE_BYTES:
+            raise _too_large(url)
+    return b"".join(pieces)
 
 
 def _ask(url: str, use: Callable[[_Response], T], *, wanted: str | None = None) -> T:
@@ -132,6 +151,10 @@ def _is_worth_another_try(error: Exception) -> bool:
     if isinstance(error, urllib.error.HTTPError):
         return error.code in _WORTH_ANOTHER_TRY
     return not isinstance(error, http.client.InvalidURL)
+
+
+def _too_large(url: str) -> UnreadableFile:
+    return UnreadableFile(url, f"more than {MAX_WHOLE_BYTES >> 30} GiB from a server that gives no parts of a file")
 
 
 def _domain_error(url: str, error: Exception) -> StorageError:

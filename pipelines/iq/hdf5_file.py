@@ -3,6 +3,8 @@
 Enters: a seekable binary file, wherever it lies. Leaves: IQ samples of one row, or classes and SNRs of all rows.
 """
 
+import math
+import os
 import traceback
 import weakref
 from typing import BinaryIO
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from pipelines.decoding.encoded import WatchedFile
 from storage.errors import InvalidInput
 
+_MOST_CHUNK_BYTES = 1 << 28
 _ROWS_PER_READ = 1 << 16  # Y has 192 bytes a row, 490 MB in all: never held at once
 
 
@@ -40,6 +43,7 @@ class IqHdf5:
         if shapes != {**expected, "Z": (self.num_rows, 1)}:
             raise _refused(f"datasets of the shapes {shapes}")
         self.num_samples = self._iq.shape[1]
+        self._refuse_false_sizes()
 
     def read(self, row: int) -> NDArray[np.complex64]:
         """complex64 (samples,) of one row.
@@ -78,6 +82,18 @@ class IqHdf5:
             raise self._fault(e) from e
         self._check_was_read()
         return classes, snrs_db
+
+    def _refuse_false_sizes(self) -> None:
+        """Rows that were never written cost a file nothing, and a chunk is unpacked whole for a single row of it."""
+        size_bytes = self._file.seek(0, os.SEEK_END)
+        self._check_was_read()
+        num_values = self.num_rows * self.num_samples * 2
+        if num_values > size_bytes:  # I and Q are noise in part: no packing makes less than a byte of a value
+            raise _refused(f"{self.num_rows} rows of {self.num_samples} samples in {size_bytes} bytes")
+        for dataset in (self._iq, self._one_hot, self._snr_db):
+            chunk_bytes = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+            if chunk_bytes > _MOST_CHUNK_BYTES:
+                raise _refused(f"chunks of {chunk_bytes} bytes")
 
     def _dataset(self, name: str) -> h5py.Dataset:
         # A link, or a dataset that is a view or lies outside, could name any other file of the machine.

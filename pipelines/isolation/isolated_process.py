@@ -123,7 +123,8 @@ class _Child:
         self._hand = ClipInHand()
         environment = {**_MALLOC, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD.format(server), *map(str, (theirs.fileno(), read_end, self._hand.fd))],
+            # -P: nothing is imported from the folder that one happens to be in, which may be somebody else's data set.
+            [sys.executable, "-P", "-c", _CHILD.format(server), *map(str, (theirs.fileno(), read_end, self._hand.fd))],
             pass_fds=(theirs.fileno(), read_end, self._hand.fd),
             env=environment,
         )

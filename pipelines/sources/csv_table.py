@@ -19,7 +19,9 @@ import pandas as pd
 from pipelines.files.recordings import Recordings
 from pipelines.manifest import Clip, Manifest
 from pipelines.sources.trees import counted, extension, in_words, no_cell_lost, without_extension
+from storage.addresses import refuse_credentials
 from storage.errors import InvalidInput, ObjectNotFound, UnreadableFile
+from storage.parquet import check_foreign_parquet
 
 _TEXT_COLUMNS = ("clip_id", "recording_id", "uri", "label", "labels", "group")
 _NUMBER_COLUMNS = ("offset_s", "duration_s", "fold")
@@ -93,6 +95,7 @@ def _read_table(folder: Recordings, filename: str) -> pd.DataFrame:
     try:
         content = folder.read(filename)
         if extension(filename) == "parquet":
+            check_foreign_parquet(content)
             # Without nullable types an empty cell makes the id 7 a 7.0.
             return pd.read_parquet(io.BytesIO(content), dtype_backend="numpy_nullable")
         separator = "\t" if extension(filename) == "tsv" else ","
@@ -168,6 +171,7 @@ def _stem(uri: str) -> str:
 
 
 def _check_scheme(uri: str, number: int) -> None:
+    refuse_credentials(f"manifest column uri, row {number}", uri)
     if "://" in uri and not uri.startswith(("s3://", "file://", "http://", "https://")):
         raise _wrong_cell("uri", uri, number, "a path, file://, s3://bucket/key or http(s)://")
     try:

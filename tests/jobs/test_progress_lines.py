@@ -158,5 +158,5 @@ def test_a_log_has_no_carriage_returns_and_no_escape_sequences(environment: dict
     assert "\x1b" not in printed
     lines = [line for line in printed.splitlines() if "count" in line]
     assert 3 <= len(lines) <= 5  # of three seconds, with the last one
-    assert all(re.fullmatch(rf"{_MOMENT} count \[red\]\\x1b\[31m \d+/30.*", line) for line in lines)
+    assert all(re.fullmatch(rf"{_MOMENT} count \[red\]\\u001b\[31m \d+/30.*", line) for line in lines)
     assert not [line for line in printed.splitlines() if line.startswith("forged")]

@@ -2,7 +2,14 @@
 
 import pytest
 
-from models import Classifier, create_model, list_architectures, register_architecture, register_family
+from models import (
+    Classifier,
+    check_shapes,
+    create_model,
+    list_architectures,
+    register_architecture,
+    register_family,
+)
 from models.options import OptionValue
 
 
@@ -62,3 +69,33 @@ def test_an_option_without_a_default_value_takes_the_type_that_it_is_annotated_w
 def test_a_family_can_be_registered_once() -> None:
     with pytest.raises(ValueError, match="family 'timm' is registered twice"):
         register_family("timm")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [
+        ("cnn", {"width": 4, "head": "mlp", "head_hidden": 8}),
+        ("alexnet", {"hidden_features": 16}),
+        ("timm/resnet18", {}),
+    ],
+)
+def test_shapes_are_held_to_the_model_before_it_takes_memory(
+    architecture: str, options: dict[str, OptionValue]
+) -> None:
+    tensors = create_model(architecture, num_classes=3, seed=0, options=options).state_dict()
+    check_shapes(architecture, tensors, num_classes=3, options=options)
+    with pytest.raises(ValueError, match=r"head\..* has the shape \(3,.*\) in the file and \(4,.*\) in the model"):
+        check_shapes(architecture, tensors, num_classes=4, options=options)
+    name = next(iter(tensors))
+    with pytest.raises(ValueError, match=rf"{name} has the shape None in the file"):
+        check_shapes(
+            architecture, {key: tensors[key] for key in tensors if key != name}, num_classes=3, options=options
+        )
+    with pytest.raises(ValueError, match=r"extra has the shape .* and None in the model"):
+        check_shapes(architecture, {**tensors, "extra": tensors[name]}, num_classes=3, options=options)
+
+
+@pytest.mark.parametrize("width", [10**5, 10**9, 10**18])
+def test_layers_of_any_size_may_be_asked_for_and_are_not_made(width: int) -> None:
+    with pytest.raises(ValueError, match=r"in the model|cannot be built"):
+        check_shapes("cnn", {}, num_classes=3, options={"width": width})

@@ -65,6 +65,29 @@ def test_a_server_that_does_not_tell_the_size_has_the_file_all_the_same(web_site
     assert recordings.read(url) == recordings.open(url).read() == b"12345"
 
 
+def test_terabytes_that_come_in_one_piece_are_the_fault_of_the_row(web_site: Any, tmp_path: Path) -> None:
+    web_site.files["x.wav"] = b"12345"
+    web_site.gives_ranges, web_site.claimed_size = False, 2**42
+    recordings, url = Recordings(str(tmp_path)), f"{web_site.url}/x.wav"
+    for ask in (recordings.size_bytes, recordings.read, recordings.open):
+        with pytest.raises(UnreadableFile, match="more than 2 GiB from a server that gives no parts"):
+            ask(url)
+    assert recordings.sizes([url]) == {url: None}
+
+
+def test_an_answer_without_end_is_given_up(web_site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.files.web_file.MAX_WHOLE_BYTES", 4 << 20)
+    web_site.gives_ranges = web_site.tells_size = False
+    for size_bytes in (4 << 20, (4 << 20) + 1, 20 << 20):
+        web_site.files["x.wav"] = bytes(size_bytes)
+        recordings, url = Recordings(str(tmp_path)), f"{web_site.url}/x.wav"
+        if size_bytes == 4 << 20:
+            assert len(recordings.read(url)) == size_bytes
+        else:
+            with pytest.raises(UnreadableFile, match="from a server that gives no parts"):
+                recordings.read(url)
+
+
 def test_a_connection_lost_while_decoding_is_not_forgotten(web_site: Any, tmp_path: Path) -> None:
     encoded = io.BytesIO()
     soundfile.write(encoded, np.zeros(2 * BLOCK_BYTES), 8_000, format="WAV", subtype="PCM_16")
