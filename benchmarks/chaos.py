@@ -3,18 +3,19 @@
 python benchmarks/chaos.py [--faults 30] [--seed 0] [--recordings <ESC-50 tree>]
 
 A user outside sends `jobs/sweep.py` with `ray job submit` to Ray nodes in network namespaces (ray_nodes.py), which read
-the recordings from S3, compute features and search. Undisturbed first; then a job of its own, into a store of its own,
+the recordings from S3, compute features and search. Undisturbed first; then again, into a store of its own, and again,
 while faults are drawn: a worker process killed; a node without power; one cut off, and healed; one that is drained
 after a spot notice and then ends; the head without power; S3 away, and late; a full disk; a node whose clock is hours
 wrong. What ended is started again as an autoscaler would do it, and the same job is submitted again where it
-has ended. Then its table is held to what holds of every sweep, and to the undisturbed one, row by row, and its features
-to the undisturbed ones, value by value.
+has ended. Each one's table is then held to what holds of every sweep, and to the undisturbed one, row by row, and its
+features to the undisturbed ones, value by value.
 
 A fault's recovery is how long after its end the job wrote something that is kept: a shard, an epoch, a decision.
 """
 
 import argparse
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -40,6 +41,7 @@ from storage.object_store import ObjectStore
 
 _WAIT_S = 600.0
 _KEPT = ("results/", "features/")
+_MOST_BETWEEN = 12  # objects that are kept between a recovery and the next fault
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,12 +113,16 @@ class Storm:
     def kinds(self) -> tuple[str, ...]:
         return tuple(self._faults)
 
-    def wait_for(self, num_kept: int) -> None:
-        """Until so much is kept, or the job has ended."""
+    def wait_for_more(self, num: int) -> bool:
+        """Until so many objects more are kept, and a moment; whether the job still runs then."""
+        wanted = self.num_kept() + num
         for _ in _looks(f"job {self._job}"):
-            if self.num_kept() >= num_kept or self._nodes.job_status(self._job) == "SUCCEEDED":
+            if self._nodes.job_status(self._job) == "SUCCEEDED":
+                return False
+            if self.num_kept() >= wanted:
                 break
         time.sleep(self._chance.uniform(0, 2))
+        return self._nodes.job_status(self._job) != "SUCCEEDED"
 
     def finish(self) -> None:
         for _ in _looks(f"job {self._job}", every_s=1.0):
@@ -252,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Network() as network, RayNodes(network, cpus=[1, 1]) as nodes, recordings(arguments.recordings) as folder:
             upload(folder, nodes.store("recordings"))
-            met, faults = storm(nodes, random.Random(arguments.seed), arguments.faults)
+            met, faults = storms(nodes, random.Random(arguments.seed), arguments.faults)
     except NoNamespaces as e:
         print(f"not run: {e}", file=sys.stderr)
         return 2
@@ -276,28 +282,31 @@ def upload(folder: Path, store: ObjectStore) -> None:
         store.put(path.relative_to(folder).as_posix(), path.read_bytes())
 
 
-def storm(nodes: RayNodes, chance: random.Random, num_faults: int) -> tuple[list[Met], list[str]]:
-    """Runs the job undisturbed, and disturbed.
+def storms(nodes: RayNodes, chance: random.Random, num_faults: int) -> tuple[list[Met], list[str]]:
+    """Runs the job undisturbed, and then disturbed, into a new store each time, until so many faults were met.
 
     Returns:
-        The faults that were met, and what is wrong with the disturbed job's store.
+        The faults that were met, and what is wrong with the stores of the disturbed jobs.
     """
     scheduler = "adaptive"
-    words = [*kill_sweep.settings(scheduler, 1), f"data.root={nodes.uri('recordings')}", "pipeline.num_actors=1"]
+    words = [*kill_sweep.settings(scheduler, 1), f"data.root={nodes.uri('recordings')}", "pipeline.num_actors=2"]
     calm = Storm(nodes, "calm", words, chance)
     calm.finish()
-    in_all = calm.num_kept()
-    disturbed = Storm(nodes, "storm", words, chance)
-    kinds = [disturbed.kinds[number % len(disturbed.kinds)] for number in range(num_faults)]
+    met: list[Met] = []
+    found: list[str] = []
+    kinds = [calm.kinds[number % len(calm.kinds)] for number in range(num_faults)]
     chance.shuffle(kinds)
-    met = []
-    for kind, moment in zip(kinds, sorted(chance.choices(range(in_all), k=num_faults)), strict=True):
-        disturbed.wait_for(moment)
-        met.append(disturbed.meet(kind))
-    disturbed.finish()
-    found = kill_sweep.faults_of(disturbed.store, scheduler)
-    found += kill_sweep.differences(kill_sweep.read_tables(disturbed.store), kill_sweep.read_tables(calm.store))
-    return met, found + feature_faults(disturbed.store, calm.store)
+    for number in itertools.count(1):
+        disturbed = Storm(nodes, f"storm{number}", words, chance)
+        while kinds and disturbed.wait_for_more(chance.randrange(_MOST_BETWEEN)):
+            met.append(disturbed.meet(kinds.pop()))
+        disturbed.finish()
+        found += kill_sweep.faults_of(disturbed.store, scheduler)
+        found += kill_sweep.differences(kill_sweep.read_tables(disturbed.store), kill_sweep.read_tables(calm.store))
+        found += feature_faults(disturbed.store, calm.store)
+        if not kinds:
+            return met, found
+    raise AssertionError("counts without end")
 
 
 def feature_faults(ours: ObjectStore, undisturbed: ObjectStore) -> list[str]:

@@ -182,16 +182,26 @@ class RayNodes:
             return {row["node_ip"]: row["node_id"] for row in rows if row["state"] == "ALIVE"}
         return {}
 
-    def revive(self, nodes: Sequence[Node] | None = None) -> None:
-        """Starts again what has ended, the head first, and waits until all are part of the cluster."""
-        nodes = nodes if nodes is not None else [self.head, *self.workers]
-        for node in nodes:
-            if not node.is_up:
-                node.machine.lose_power()  # what its raylet left
-                self._start(node)
-                if node is self.head:
-                    self._wait_until_up([node])
-        self._wait_until_up(nodes)
+    def revive(self) -> None:
+        """Starts again what has ended, the head first, until all nodes are part of the cluster."""
+        deadline = time.monotonic() + _START_S
+        nodes = [self.head, *self.workers]
+        while not self._are_up(nodes):
+            for node in nodes:
+                if not node.is_up:  # a raylet that was given up ends some seconds after it is reached again
+                    node.machine.lose_power()  # what it left
+                    self._start(node)
+                if node is self.head and not self._are_up([node]):
+                    break
+            if time.monotonic() > deadline:
+                logs = "\n".join((node.folder / "ray.log").read_text()[-1000:] for node in nodes)
+                raise RuntimeError(f"only {sorted(self.nodes_alive())} are part of the cluster: {logs}")
+            time.sleep(0.5)
+
+    def _are_up(self, nodes: Sequence[Node]) -> bool:
+        return all(node.is_up for node in nodes) and {node.machine.address for node in nodes} <= (
+            self.nodes_alive().keys()
+        )
 
     def lose(self, node: Node) -> None:
         """A machine without power: all that runs on it ends at once, and its disk is lost."""
@@ -304,16 +314,6 @@ class RayNodes:
             port = free.getsockname()[1]
         process = subprocess.Popen([sys.executable, _TUNNEL, f"127.0.0.1:{port}", self._tunnel_socket])
         return f"http://127.0.0.1:{port}", process
-
-    def _wait_until_up(self, nodes: Sequence[Node]) -> None:
-        wanted, deadline = {node.machine.address for node in nodes}, time.monotonic() + _START_S
-        while not wanted <= self.nodes_alive().keys():
-            for node in nodes:
-                if not node.is_up:
-                    raise RuntimeError(f"{node.name} has ended: {(node.folder / 'ray.log').read_text()[-2000:]}")
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{sorted(wanted - self.nodes_alive().keys())} are not part of the cluster")
-            time.sleep(0.5)
 
 
 def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
