@@ -5,6 +5,7 @@ for ten minutes. A store that never answered is reported at once, as its address
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -173,7 +174,7 @@ class S3ObjectStore:
 
     def _ask(self, ask: Callable[..., _Answer], **request: Any) -> _Answer:
         """Makes a request of the bucket, again and again while a store that has answered before is away."""
-        began = told = time.monotonic()
+        began, told = time.monotonic(), -math.inf
         while True:
             try:
                 answer = ask(Bucket=self._bucket, **request)
@@ -182,7 +183,7 @@ class S3ObjectStore:
                 self._has_answered |= isinstance(e, ClientError) and not is_outage
                 if not (self._has_answered and is_outage and away_s < _PATIENCE_S):
                     raise
-                if time.monotonic() - told >= _TOLD_EVERY_S or told == began:
+                if time.monotonic() - told >= _TOLD_EVERY_S:
                     told = time.monotonic()
                     _log.warning("%s does not answer (%s); asking on for %.0f s", self.uri, e, _PATIENCE_S - away_s)
                 time.sleep(_PAUSE_S)
