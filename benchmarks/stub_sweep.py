@@ -6,6 +6,7 @@ its seed, its seed.
 """
 
 import functools
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from training.progress import EpochMetrics
 SEED = 42
 GRACE_EPOCHS, REDUCTION_FACTOR = 3, 3
 CONCURRENCY = 4
+SLEEPING_EPOCH_S = 0.5
 _NUM_CLIPS, _NUM_LABELS = 10, 10
 SWEEP_ROW = {
     **dict.fromkeys(("dataset", "fingerprint", "split_hash", "split_policy"), "x" * 16),
@@ -35,7 +37,9 @@ SWEEP_ROW = {
 }
 
 
-def stub_plan(num_trials: int, num_epochs: int, *, scheduler: str = "seed_epochs") -> SweepPlan:
+def stub_plan(
+    num_trials: int, num_epochs: int, *, scheduler: str = "seed_epochs", concurrency: int = CONCURRENCY
+) -> SweepPlan:
     settings = SweepSettings(
         name="stub",
         architectures=("cnn",),
@@ -45,7 +49,7 @@ def stub_plan(num_trials: int, num_epochs: int, *, scheduler: str = "seed_epochs
         grace_epochs=GRACE_EPOCHS,
         reduction_factor=REDUCTION_FACTOR,
         scheduler=scheduler,  # type: ignore[arg-type]
-        max_concurrent_trials=CONCURRENCY,
+        max_concurrent_trials=concurrency,
         keep_models="none",
     )
     return SweepPlan(settings=settings, dataset="stub-0", fingerprint="f" * 16, split_hash="5" * 16, device="cpu")
@@ -91,6 +95,17 @@ def stub_trainable(tune_config: dict[str, Any], context: Any, shares: Any, brake
     """The same trial as Tune's function trainable, in a process of its own; of a real one's arguments it needs few."""
     trial = StubTrial(tune_config, Ledger(ResultsTable(context.store), context.sweep_id))
     while RESULT_DUPLICATE not in (result := trial.train()):
+        tune.report({name: value for name, value in result.items() if name not in ("training_iteration", "done")})
+
+
+def sleeping_trainable(tune_config: dict[str, Any], context: Any, shares: Any, brake: Any) -> None:
+    """Likewise, with epochs that take time, and no core."""
+    trial = StubTrial(tune_config, Ledger(ResultsTable(context.store), context.sweep_id))
+    while True:
+        time.sleep(SLEEPING_EPOCH_S)
+        result = trial.train()
+        if RESULT_DUPLICATE in result:
+            return
         tune.report({name: value for name, value in result.items() if name not in ("training_iteration", "done")})
 
 

@@ -1,8 +1,14 @@
-"""Objects on S3 through boto3, the only file that imports it. One PUT per object, conditional where it matters."""
+"""Objects on S3 through boto3, the only file that imports it. One PUT per object, conditional where it matters.
 
+Every request may be made twice without harm, so an outage is waited out: whoever has had an answer before asks again
+for ten minutes. A store that never answered is reported at once, as its address is probably wrong.
+"""
+
+import logging
+import math
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -11,11 +17,13 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 
 from storage import traffic
 from storage.errors import InvalidInput, ObjectNotFound, StorageError
@@ -30,6 +38,9 @@ _CONFLICT_WAITS_S = (0.1, 0.3, 1.0, 3.0, 5.0)
 # botocore tries a request again, but not an answer that breaks off while its body is read.
 _BROKEN_BODY = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _BODY_ATTEMPTS = 4
+_PATIENCE_S, _PAUSE_S, _TOLD_EVERY_S = 600.0, 5.0, 60.0
+_Answer = TypeVar("_Answer")
+_log = logging.getLogger(__name__)
 
 
 class S3ObjectStore:
@@ -46,6 +57,7 @@ class S3ObjectStore:
         self._bucket = bucket
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self._client: Any = None
+        self._has_answered = False  # travels with the store to other processes
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_client": None}  # clients hold sockets and locks: every process makes its own
@@ -88,7 +100,7 @@ class S3ObjectStore:
 
     def size_bytes(self, key: str) -> int | None:
         try:
-            return int(self.client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"])
+            return int(self._ask(self.client.head_object, Key=self._key(key))["ContentLength"])
         except (ClientError, BotoCoreError) as e:
             error = self._domain_error(e, key)
             if not isinstance(error, ObjectNotFound):
@@ -100,7 +112,7 @@ class S3ObjectStore:
 
     def put(self, key: str, data: bytes) -> None:
         try:
-            self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data)
+            self._ask(self.client.put_object, Key=self._key(key), Body=data)
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, key) from e
         traffic.tell("put", len(data))
@@ -108,7 +120,7 @@ class S3ObjectStore:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         for wait_s in (*_CONFLICT_WAITS_S, None):
             try:
-                self.client.put_object(Bucket=self._bucket, Key=self._key(key), Body=data, IfNoneMatch="*")
+                self._ask(self.client.put_object, Key=self._key(key), Body=data, IfNoneMatch="*")
                 traffic.tell("put", len(data))
                 return True
             except ClientError as e:
@@ -127,8 +139,7 @@ class S3ObjectStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         check_prefix(prefix, uri=self.uri)
         try:
-            pages = self.client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
+            for page in self._pages(self._prefix + prefix):
                 for item in page.get("Contents", []):
                     yield ObjectInfo(
                         key=item["Key"].removeprefix(self._prefix),
@@ -141,20 +152,50 @@ class S3ObjectStore:
 
     def delete(self, key: str) -> None:
         try:
-            self.client.delete_object(Bucket=self._bucket, Key=self._key(key))
+            self._ask(self.client.delete_object, Key=self._key(key))
         except (ClientError, BotoCoreError) as e:
             raise self._domain_error(e, key) from e
 
+    def _pages(self, prefix: str) -> Iterator[Any]:
+        going_on: dict[str, str] = {}
+        while True:
+            page = self._ask(self.client.list_objects_v2, Prefix=prefix, **going_on)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            going_on = {"ContinuationToken": page["NextContinuationToken"]}
+
     def _body(self, **request: str) -> bytes:
-        for attempt in range(1, _BODY_ATTEMPTS + 1):
+        def read(**request: str) -> bytes:
+            for _ in range(_BODY_ATTEMPTS - 1):
+                try:
+                    return bytes(self.client.get_object(**request)["Body"].read())
+                except _BROKEN_BODY:
+                    continue
+            return bytes(self.client.get_object(**request)["Body"].read())
+
+        data: bytes = self._ask(read, **request)
+        traffic.tell("get", len(data))
+        return data
+
+    def _ask(self, ask: Callable[..., _Answer], **request: Any) -> _Answer:
+        """Makes a request of the bucket, again and again while a store that has answered before is away."""
+        began, told = time.monotonic(), -math.inf
+        while True:
             try:
-                data = bytes(self.client.get_object(Bucket=self._bucket, **request)["Body"].read())
-                traffic.tell("get", len(data))
-                return data
-            except _BROKEN_BODY:
-                if attempt == _BODY_ATTEMPTS:
+                answer = ask(Bucket=self._bucket, **request)
+            except (ClientError, BotoCoreError) as e:
+                away_s, is_outage = time.monotonic() - began, _is_outage(e)
+                self._has_answered |= isinstance(e, ClientError) and not is_outage
+                if not (self._has_answered and is_outage and away_s < _PATIENCE_S):
                     raise
-        raise AssertionError("the loop above returns or raises")
+                if time.monotonic() - told >= _TOLD_EVERY_S:
+                    told = time.monotonic()
+                    _log.warning("%s does not answer (%s); asking on for %.0f s", self.uri, e, _PATIENCE_S - away_s)
+                time.sleep(_PAUSE_S)
+            else:
+                self._has_answered = True
+                return answer
 
     def _key(self, key: str) -> str:
         check_key(key, uri=self.uri)
@@ -181,6 +222,14 @@ class S3ObjectStore:
                     f"{where} refused access to {key!r} ({code}). Check the credentials and their policy."
                 )
         return StorageError(f"{where}, key {key!r}: {error}")
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether the store may answer later: nothing was answered, or that it is overloaded or out of order."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429
+    return isinstance(error, HTTPClientError | NoConnection | IncompleteReadError)
 
 
 def _error_code(error: ClientError) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -194,7 +195,7 @@ class TestConflicts:
     def waits_s(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         """How long was waited between tries, which nobody does here."""
         waits_s: list[float] = []
-        monkeypatch.setattr(s3, "time", SimpleNamespace(sleep=waits_s.append))
+        monkeypatch.setattr(s3, "time", SimpleNamespace(sleep=waits_s.append, monotonic=time.monotonic))
         return waits_s
 
     @pytest.fixture

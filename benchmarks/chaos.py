@@ -1,0 +1,350 @@
+"""Breaks a cluster of several machines while it works, again and again, and says whether its results show it.
+
+python benchmarks/chaos.py [--faults 30] [--seed 0] [--recordings <ESC-50 tree>]
+
+A user outside sends `jobs/sweep.py` with `ray job submit` to Ray nodes in network namespaces (ray_nodes.py), which read
+the recordings from S3, compute features and search. Undisturbed first; then again, into a store of its own, and again,
+while faults are drawn: a worker process killed; a node without power; one cut off, and healed; one that is drained
+after a spot notice and then ends; the head without power; S3 away, and late; a full disk; a node whose clock is hours
+wrong. What ended is started again as an autoscaler would do it, and the same job is submitted again where it
+has ended. Each one's table is then held to what holds of every sweep, and to the undisturbed one, row by row, and its
+features to the undisturbed ones, value by value.
+
+A fault's recovery is how long after its end the job wrote something that is kept: a shard, an epoch, a decision.
+"""
+
+import argparse
+import contextlib
+import itertools
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
+
+from benchmarks import kill_sweep
+from benchmarks.machine import print_machine
+from benchmarks.node_network import Network, NoNamespaces
+from benchmarks.ray_nodes import Node, RayNodes
+from pipelines.sources.synthetic import write_synthetic_dataset
+from storage.feature_store import FeatureStore, complete_features
+from storage.object_store import ObjectStore
+
+_WAIT_S = 600.0
+_KEPT = ("results/", "features/")
+_MOST_BETWEEN = 12  # objects that are kept between a recovery and the next fault
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Met:
+    """A fault as it happened.
+
+    Attributes:
+        num_kept: objects in the job's store when it began.
+        lasted_s: from its beginning until all was healed, or was started again.
+        recovery_s: from then until the job wrote something; None where it had nothing more to write.
+        resubmitted: whether the job had ended and was sent again.
+    """
+
+    fault: str
+    where: str
+    num_kept: int
+    lasted_s: float
+    recovery_s: float | None
+    resubmitted: bool
+
+
+class Storm:
+    """A job that is disturbed.
+
+    Args:
+        name: of its prefix in the bucket, and of its submissions.
+        words: of the job.
+    """
+
+    def __init__(self, nodes: RayNodes, name: str, words: Sequence[str], chance: random.Random) -> None:
+        self._nodes, self._words, self._chance = nodes, words, chance
+        self._name, self._num_submitted = name, 0
+        self.store = nodes.store(name)
+        self._faults: dict[str, Callable[[], str]] = {
+            "worker process killed": self._kill_worker,
+            "node without power": self._lose_node,
+            "node cut off, healed": self._cut_node,
+            "spot notice, drained": self._drain_node,
+            "head without power": self._lose_head,
+            "S3 away": self._cut_s3,
+            "S3 late": self._slow_s3,
+            "disk full": self._fill_disk,
+            "clock wrong": self._wrong_clock,
+        }
+        self._submit()
+
+    def num_kept(self) -> int:
+        """Objects of the job's store that stay."""
+        return sum(1 for prefix in _KEPT for _ in self.store.list(prefix))
+
+    def meet(self, fault: str) -> Met:
+        num_kept, began = self.num_kept(), time.monotonic()
+        where = self._faults[fault]()
+        lasted_s = time.monotonic() - began
+        resubmitted = self._submit_again_if_ended()
+        recovery_s = self._wait_for_more()
+        met = Met(
+            fault=fault,
+            where=where,
+            num_kept=num_kept,
+            lasted_s=lasted_s,
+            recovery_s=recovery_s,
+            resubmitted=resubmitted,
+        )
+        print(f"{time.strftime('%H:%M:%S')} {met}", file=sys.stderr, flush=True)
+        return met
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(self._faults)
+
+    def wait_for_more(self, num: int) -> bool:
+        """Until so many objects more are kept, and a moment; whether the job still runs then."""
+        wanted = self.num_kept() + num
+        for _ in _looks(f"job {self._job}"):
+            if self._nodes.job_status(self._job) == "SUCCEEDED":
+                return False
+            if self.num_kept() >= wanted:
+                break
+        time.sleep(self._chance.uniform(0, 2))
+        return self._nodes.job_status(self._job) != "SUCCEEDED"
+
+    def finish(self) -> None:
+        for _ in _looks(f"job {self._job}", every_s=1.0):
+            if self._nodes.job_status(self._job) == "SUCCEEDED":
+                return
+            self._submit_again_if_ended()
+
+    @property
+    def _job(self) -> str:
+        return f"{self._name}-{self._num_submitted}"
+
+    def _submit(self) -> None:
+        self._num_submitted += 1
+        words = ["python", "jobs/sweep.py", *self._words, f"storage.uri={self._nodes.uri(self._name)}"]
+        done = self._nodes.submit(self._job, words, wait=False)
+        if done.returncode:
+            raise RuntimeError(f"the job was not taken: {done.stdout[-2000:]}")
+
+    def _submit_again_if_ended(self) -> bool:
+        """A job that a fault has ended is sent again, as its user would do."""
+        for _ in _looks("the head"):
+            if self._nodes.nodes_alive():
+                break
+        status = self._nodes.job_status(self._job)
+        ended = status in (None, "FAILED", "STOPPED")
+        if ended:
+            self._submit()
+        return ended
+
+    def _wait_for_more(self) -> float | None:
+        before, began = self.num_kept(), time.monotonic()
+        for _ in _looks(f"job {self._job}", every_s=0.3):
+            if self.num_kept() > before:
+                return time.monotonic() - began
+            if self._nodes.job_status(self._job) == "SUCCEEDED":
+                return None
+            self._submit_again_if_ended()
+        raise AssertionError("looks end or raise")
+
+    def _any_worker(self) -> Node:
+        return self._chance.choice(self._nodes.workers)
+
+    def _kill_worker(self) -> str:
+        for _ in _looks("a process that works"):
+            busy = {
+                pid: node.name
+                for node in self._nodes.workers
+                for pid, words in node.machine.processes().items()
+                if words.startswith("ray::") and "IDLE" not in words
+            }
+            if busy:
+                pid = self._chance.choice(sorted(busy))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                return busy[pid]
+            if self._nodes.job_status(self._job) == "SUCCEEDED":
+                return "nothing worked any more"
+        raise AssertionError("looks end or raise")
+
+    def _lose_node(self) -> str:
+        node = self._any_worker()
+        self._nodes.lose(node)
+        time.sleep(self._chance.uniform(0, 10))
+        self._nodes.revive()
+        return node.name
+
+    def _cut_node(self) -> str:
+        node = self._any_worker()
+        node.machine.cut()
+        away_s = self._chance.uniform(2, 40)
+        time.sleep(away_s)
+        node.machine.heal()
+        self._revive_when_known()
+        return f"{node.name}, {away_s:.0f} s"
+
+    def _drain_node(self) -> str:
+        node = self._any_worker()
+        self._nodes.drain(node, deadline_s=10)
+        time.sleep(10)
+        self._nodes.lose(node)
+        self._nodes.revive()
+        return node.name
+
+    def _lose_head(self) -> str:
+        """All nodes start Ray anew, as `ray up` has them do."""
+        for node in (self._nodes.head, *self._nodes.workers):
+            self._nodes.lose(node)
+        self._nodes.revive()
+        return "head"
+
+    def _cut_s3(self) -> str:
+        away_s = self._chance.uniform(10, 150)
+        self._nodes.cut_s3()
+        time.sleep(away_s)
+        self._nodes.heal_s3()
+        return f"{away_s:.0f} s"
+
+    def _slow_s3(self) -> str:
+        late_s, for_s = self._chance.uniform(0.5, 3), self._chance.uniform(10, 40)
+        self._nodes.slow_s3(late_s)
+        time.sleep(for_s)
+        self._nodes.slow_s3(0)
+        return f"{late_s:.1f} s an answer, {for_s:.0f} s"
+
+    def _fill_disk(self) -> str:
+        node = self._chance.choice([self._nodes.head, *self._nodes.workers])
+        filled, for_s = node.machine.fill(self._nodes.disk), self._chance.uniform(5, 30)
+        time.sleep(for_s)
+        filled.unlink(missing_ok=True)
+        self._revive_when_known()
+        return f"{node.name}, {for_s:.0f} s"
+
+    def _wrong_clock(self) -> str:
+        node = self._any_worker()
+        self._nodes.lose(node)
+        node.skew_s = self._chance.uniform(-7200, 7200)
+        self._nodes.revive()
+        return f"{node.name}, {node.skew_s / 60:+.0f} min"
+
+    def _revive_when_known(self) -> None:
+        """Whoever was given up ends some seconds after it is reached again."""
+        time.sleep(8)
+        self._nodes.revive()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0, help="of the faults and their moments")
+    parser.add_argument("--recordings", type=Path, help="an ESC-50 tree; without one, invented sounds")
+    arguments = parser.parse_args(argv)
+    print_machine(("ray", "optuna", "torch", "moto"), num_cores=len(os.sched_getaffinity(0)))
+    try:
+        with Network() as network, RayNodes(network, cpus=[1, 1]) as nodes, recordings(arguments.recordings) as folder:
+            upload(folder, nodes.store("recordings"))
+            met, faults = storms(nodes, random.Random(arguments.seed), arguments.faults)
+    except NoNamespaces as e:
+        print(f"not run: {e}", file=sys.stderr)
+        return 2
+    print_met(met)
+    print("\n".join(f"  FAULT {fault}" for fault in faults) or "  no fault")
+    print(f"figure cluster.faults_survived {0 if faults else len(met)}")
+    return 1 if faults else 0
+
+
+@contextlib.contextmanager
+def recordings(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield write_synthetic_dataset(Path(folder) / "recordings", num_clips_per_class=5)
+
+
+def upload(folder: Path, store: ObjectStore) -> None:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        store.put(path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+def storms(nodes: RayNodes, chance: random.Random, num_faults: int) -> tuple[list[Met], list[str]]:
+    """Runs the job undisturbed, and then disturbed, into a new store each time, until so many faults were met.
+
+    Returns:
+        The faults that were met, and what is wrong with the stores of the disturbed jobs.
+    """
+    scheduler = "adaptive"
+    words = [*kill_sweep.settings(scheduler, 1), f"data.root={nodes.uri('recordings')}", "pipeline.num_actors=2"]
+    calm = Storm(nodes, "calm", words, chance)
+    calm.finish()
+    met: list[Met] = []
+    found: list[str] = []
+    kinds = [calm.kinds[number % len(calm.kinds)] for number in range(num_faults)]
+    chance.shuffle(kinds)
+    for number in itertools.count(1):
+        disturbed = Storm(nodes, f"storm{number}", words, chance)
+        while kinds and disturbed.wait_for_more(chance.randrange(_MOST_BETWEEN)):
+            met.append(disturbed.meet(kinds.pop()))
+        disturbed.finish()
+        found += kill_sweep.faults_of(disturbed.store, scheduler)
+        found += kill_sweep.differences(kill_sweep.read_tables(disturbed.store), kill_sweep.read_tables(calm.store))
+        found += feature_faults(disturbed.store, calm.store)
+        if not kinds:
+            return met, found
+    raise AssertionError("counts without end")
+
+
+def feature_faults(ours: ObjectStore, undisturbed: ObjectStore) -> list[str]:
+    """Features that are missing, or have other clips, counts or values than the undisturbed job's."""
+    complete = complete_features(undisturbed)
+    if complete_features(ours) != complete or len(complete) != 1:
+        return [f"features: complete are {complete_features(ours)}, without faults {complete}"]
+    ((dataset, fingerprint),) = complete
+    stored = [FeatureStore(store, dataset=dataset, fingerprint=fingerprint) for store in (ours, undisturbed)]
+    rows, others = (each.read().sort_by([("clip_id", "ascending"), ("variant", "ascending")]) for each in stored)
+    quarantined, marker = (each.quarantine().num_rows for each in stored), stored[0].marker()
+    found = [] if rows.equals(others) else ["features: other rows than without faults"]
+    if len({*quarantined}) > 1 or marker is None or marker["num_clips"] != rows.num_rows:
+        found.append(f"features: clips are lost: {marker}")
+    return found
+
+
+def print_met(met: Sequence[Met]) -> None:
+    print(f"\n  {'':4s}{'fault':24s}{'where':28s}{'kept':>6s}{'lasted, s':>11s}{'recovery, s':>13s}  job")
+    for number, each in enumerate(met, 1):
+        recovery = "–" if each.recovery_s is None else f"{each.recovery_s:.1f}"
+        row = f"{each.fault:24s}{each.where:28s}{each.num_kept:6d}{each.lasted_s:11.1f}{recovery:>13s}"
+        print(f"  {number:<4d}{row}  {'sent again' if each.resubmitted else ''}")
+    print(f"\n  {'fault':24s}{'times':>6s}{'median recovery, s':>20s}{'longest':>9s}{'sent again':>12s}")
+    for fault, times in Counter(each.fault for each in met).items():
+        of = [each for each in met if each.fault == fault]
+        seconds = [each.recovery_s for each in of if each.recovery_s is not None]
+        median, longest = (f"{np.median(seconds):.1f}", f"{max(seconds):.1f}") if seconds else ("–", "–")
+        print(f"  {fault:24s}{times:6d}{median:>20s}{longest:>9s}{sum(each.resubmitted for each in of):12d}")
+
+
+def _looks(what: str, *, every_s: float = 0.5) -> Iterator[None]:
+    deadline = time.monotonic() + _WAIT_S
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(every_s)
+    raise RuntimeError(f"waited {_WAIT_S:.0f} s for {what}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

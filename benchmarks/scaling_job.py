@@ -1,0 +1,77 @@
+"""What scaling.py sends to a cluster: features and trials that sleep; prints what they cost the driver, as JSON.
+
+python benchmarks/scaling_job.py featurize <clips> <storage uri>
+python benchmarks/scaling_job.py sweep <trials> <storage uri>
+"""
+
+import functools
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
+
+from benchmarks.sleeping import SPEC, sleeping_decode
+from benchmarks.stub_sweep import SWEEP_ROW, sleeping_trainable, stub_plan
+from cluster.session import ClusterResources, ray_session
+from pipelines.featurize import PipelineSettings, featurize
+from pipelines.manifest import Clip, Manifest
+from pipelines.shards.worker import ShardWorker
+from storage.object_store import ObjectStore, open_store
+from sweeps import run_sweep
+
+CLIPS_PER_SHARD, NUM_EPOCHS = 20, 5
+
+
+def main(what: str, num: int, uri: str) -> None:
+    measure = {"featurize": featurize_asleep, "sweep": sweep_asleep}[what]
+    store = open_store(uri)
+    with ray_session() as resources:
+        began, cpu_began, peak_began = time.perf_counter(), time.process_time(), _peak_bytes()
+        measure(num, store, resources)
+        told = {
+            "seconds": time.perf_counter() - began,
+            "driver_cpu_s": time.process_time() - cpu_began,
+            "driver_bytes": _peak_bytes() - peak_began,
+        }
+    print(json.dumps(told))
+
+
+def featurize_asleep(num_clips: int, store: ObjectStore, resources: ClusterResources) -> None:
+    """Every part of a run but decoding: Ray Data, processes of their own, shards on S3, reconciling, commit."""
+    with tempfile.NamedTemporaryFile() as file:
+        clips = tuple(
+            Clip(clip_id=f"{number:09d}", recording_id=f"{number:09d}", uri=file.name, labels=("x",))
+            for number in range(num_clips)
+        )
+        file.write(b"x")
+        file.flush()
+        manifest = Manifest(name="asleep", root="/", clips=clips)
+        settings = PipelineSettings(
+            backend="cpu", clips_per_shard=CLIPS_PER_SHARD, num_actors=int(2 * resources.num_cpus)
+        )
+        sleeping = functools.partial(ShardWorker, decode=sleeping_decode)
+        with mock.patch("pipelines.featurize.ShardWorker", sleeping):
+            result = featurize(manifest, SPEC, store, settings)
+    if result.num_rows != num_clips:
+        raise AssertionError(f"{result.num_rows} rows of {num_clips} clips")
+
+
+def sweep_asleep(num_trials: int, store: ObjectStore, resources: ClusterResources) -> None:
+    plan = stub_plan(num_trials, NUM_EPOCHS, concurrency=int(resources.num_cpus))
+    with mock.patch("sweeps.run_sweep.train_trial", sleeping_trainable):
+        outcome = run_sweep(plan, None, store, sweep_row=SWEEP_ROW)  # type: ignore[arg-type]
+    if outcome.num_trials_run != num_trials:
+        raise AssertionError(f"{outcome.num_trials_run} of {num_trials} trials")
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

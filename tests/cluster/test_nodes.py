@@ -1,0 +1,140 @@
+"""Jobs on a cluster of several machines, sent from outside: who has no token is refused, no secret is left behind."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.error
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from benchmarks import chaos, kill_sweep
+from benchmarks.ray_nodes import Node, RayNodes
+from storage.feature_store import FeatureStore, complete_features
+from storage.results_table import ResultsTable
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+
+_PROJECT = Path(__file__).parents[2]
+_WHERE = """
+import ray, collections, time
+from cluster.session import ray_session
+with ray_session():
+    @ray.remote(num_cpus=1)
+    def address(): time.sleep(1); return ray.util.get_node_ip_address()
+    print(sorted(set(ray.get([address.remote() for _ in range(6)]))))
+"""
+_JOIN = "import ray; ray.init(address={!r}, logging_level=50); print('joined', len(ray.nodes()))"
+
+
+@pytest.fixture(scope="module")
+def searched(ray_nodes: RayNodes) -> tuple[RayNodes, str]:
+    """A sweep that was sent from outside, on real recordings where there are some: its cluster and what it printed."""
+    given = os.environ.get("ESC50_ROOT")
+    with chaos.recordings(Path(given) if given else None) as folder:
+        chaos.upload(folder, ray_nodes.store("recordings"))
+    words = [*kill_sweep.settings("adaptive", 2), f"data.root={ray_nodes.uri('recordings')}", "pipeline.num_actors=2"]
+    words += [f"storage.uri={ray_nodes.uri('searched')}", "features.num_mels=32", "features.hop_samples=1750"]
+    done = ray_nodes.submit("searched", ["python", "jobs/sweep.py", *words])
+    assert done.returncode == 0, done.stdout
+    return ray_nodes, done.stdout
+
+
+def test_work_is_done_on_every_worker_and_not_on_the_head(ray_nodes: RayNodes) -> None:
+    done = ray_nodes.submit("where", ["python", "-c", _WHERE])
+    assert done.returncode == 0, done.stdout
+    assert str(sorted(worker.machine.address for worker in ray_nodes.workers)) in done.stdout
+
+
+def test_a_job_from_outside_featurizes_and_searches(searched: tuple[RayNodes, str]) -> None:
+    ray_nodes, printed = searched
+    store = ray_nodes.store("searched")
+    ((dataset, fingerprint),) = complete_features(store)
+    features = FeatureStore(store, dataset=dataset, fingerprint=fingerprint)
+    marker, num_recordings = features.marker(), sum(1 for info in ray_nodes.store("recordings").list("audio/"))
+    assert marker is not None
+    assert marker["num_clips"] == num_recordings == features.read(columns=["clip_id"]).num_rows
+    assert kill_sweep.faults_of(store, "adaptive") == []
+    assert ResultsTable(store).read("trials").num_rows > 3
+    assert ray_nodes.job_status("searched") == "SUCCEEDED"
+    assert "best validation accuracy" in printed
+
+
+class TestWhoHasNoToken:
+    @pytest.mark.parametrize("path", ["api/jobs/", "api/v0/nodes", "nodes?view=summary", "api/cluster_status"])
+    def test_is_refused_by_the_http_server(self, ray_nodes: RayNodes, path: str) -> None:
+        ray_nodes.ask(path)
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            ray_nodes.ask(path, token=False)
+        assert refusal.value.code in (401, 403)
+
+    def test_cannot_submit_stop_or_read_a_job(self, ray_nodes: RayNodes) -> None:
+        for words in (["submit", "--", "true"], ["stop", "where"], ["logs", "where"], ["list"]):
+            done = ray_nodes.ray("job", *words, token=False)
+            assert done.returncode != 0, words
+            assert "authentication" in done.stdout.lower(), done.stdout
+
+    @pytest.mark.parametrize("scheme", ["", "ray://"])
+    def test_cannot_join(self, ray_nodes: RayNodes, scheme: str) -> None:
+        port = 10001 if scheme else 6379
+        address = f"{scheme}{ray_nodes.head.machine.address}:{port}"
+        assert "joined 3" in _python(ray_nodes, _JOIN.format(address), token=True)
+        told = _python(ray_nodes, _JOIN.format(address), token=False)
+        assert "joined" not in told
+        assert re.search("authenticat|token", told, re.IGNORECASE), told
+
+
+def test_the_dashboard_is_on_no_address_of_the_head(ray_nodes: RayNodes) -> None:
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((ray_nodes.head.machine.address, 8265), timeout=5)
+
+
+def test_no_secret_is_anywhere(searched: tuple[RayNodes, str]) -> None:
+    ray_nodes, printed = searched
+    places = {"what the job printed": printed.encode(), **_stored(ray_nodes), **_job_api(ray_nodes)}
+    for node in (ray_nodes.head, *ray_nodes.workers):
+        places |= {f"{node.name}, process {pid}": words.encode() for pid, words in node.machine.processes().items()}
+        places |= dict(_files(node, ray_nodes.disk))
+    assert len(places) > 100
+    found = [f"{name} in {place}" for name, secret in ray_nodes.secrets.items() for place, data in places.items()
+             if secret.encode() in data]  # fmt: skip
+    assert found == []
+
+
+def _stored(ray_nodes: RayNodes) -> dict[str, bytes]:
+    store = ray_nodes.store("searched")
+    return {info.key: store.get(info.key) for info in store.list("") if "features/" not in info.key}
+
+
+def _job_api(ray_nodes: RayNodes) -> dict[str, bytes]:
+    return {path: str(ray_nodes.ask(path)).encode() for path in ("api/jobs/", "api/jobs/searched/logs")}
+
+
+def _files(node: Node, disk: Path) -> Iterator[tuple[str, bytes]]:
+    """What lies on a node's disk: logs, runtime environments, temporary files."""
+    pid = next(pid for pid, words in node.machine.processes().items() if "raylet" in words)
+    root = Path(f"/proc/{pid}/root{disk}")
+    for path in root.rglob("*"):
+        with suppress(OSError):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size < 2**24:
+                yield f"{node.name}, {path.relative_to(root)}", path.read_bytes()
+
+
+def _python(ray_nodes: RayNodes, code: str, *, token: bool) -> str:
+    environment = {"HOME": str(ray_nodes.network.folder), "PATH": os.defpath}
+    if token:
+        environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(ray_nodes.token)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=ray_nodes.network.folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=180,
+    )
+    return done.stdout
