@@ -14,7 +14,8 @@ from packaging.version import Version
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.scripts.scripts import start
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 
 _FOLDER = Path(__file__).parents[2] / "cluster" / "kuberay"
 _ACCESS = list(yaml.safe_load_all((_FOLDER / "access.yaml").read_text()))

@@ -10,7 +10,8 @@ import pytest
 from readers import COLUMNS, READERS, REFUSALS, put
 from traps import pickled_column, pickles
 
-from jobs.settings import JobSettings, parse_settings
+from jobs.command_line import parse_settings
+from jobs.settings import JobSettings
 from models import hub_weights
 from storage.errors import InvalidInput
 

@@ -84,7 +84,7 @@ def test_reading_and_listing_wait_too(s3_uri: str, clock: _Clock, monkeypatch: p
     assert store.get("a") == b"a"
     assert store.size_bytes("b") == 1
     store.delete("e")
-    found = []
+    found: list[str] = []
     for info in store.list(""):
         if not found:
             _go_away(store, "list_objects_v2", [_OUTAGES["nobody listens"]])  # between two pages
