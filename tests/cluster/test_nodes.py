@@ -28,6 +28,7 @@ with ray_session():
     def address(): time.sleep(1); return ray.util.get_node_ip_address()
     print(sorted(set(ray.get([address.remote() for _ in range(6)]))))
 """
+_REFUSED = re.compile("authenticat", re.IGNORECASE)
 _JOIN = "import ray; ray.init(address={!r}, logging_level=50); print('joined', len(ray.nodes()))"
 
 
@@ -78,14 +79,29 @@ class TestWhoHasNoToken:
             assert done.returncode != 0, words
             assert "authentication" in done.stdout.lower(), done.stdout
 
-    @pytest.mark.parametrize("scheme", ["", "ray://"])
-    def test_cannot_join(self, ray_nodes: RayNodes, scheme: str) -> None:
-        port = 10001 if scheme else 6379
-        address = f"{scheme}{ray_nodes.head.machine.address}:{port}"
+    def test_learns_nothing_of_the_head(self, ray_nodes: RayNodes) -> None:
+        words = ("status", "--address", f"{ray_nodes.head.machine.address}:6379")
+        assert "object_store_memory" in ray_nodes.ray(*words).stdout
+        told = ray_nodes.ray(*words, token=False).stdout
+        assert "object_store_memory" not in told
+        assert _REFUSED.search(told), told
+
+    def test_cannot_be_a_client(self, ray_nodes: RayNodes) -> None:
+        address = f"ray://{ray_nodes.head.machine.address}:10001"
         assert "joined 3" in _python(ray_nodes, _JOIN.format(address), token=True)
         told = _python(ray_nodes, _JOIN.format(address), token=False)
         assert "joined" not in told
-        assert re.search("authenticat|token", told, re.IGNORECASE), told
+        assert "ConnectionError" in told  # Ray's client keeps the server's reason to itself
+
+    def test_cannot_be_a_node(self, ray_nodes: RayNodes) -> None:
+        stranger, log = ray_nodes.network.add(), ray_nodes.network.folder / "stranger.log"
+        words = [ray_nodes.python, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+        words += [f"--address={ray_nodes.head.machine.address}:6379", f"--node-ip-address={stranger.address}"]
+        environment = {"HOME": str(ray_nodes.network.folder), "PATH": os.defpath}
+        process = stranger.start(words, environment=environment, log=log, disk=ray_nodes.disk)
+        assert process.wait(120) != 0
+        assert _REFUSED.search(log.read_text()), log.read_text()
+        assert len(ray_nodes.nodes_alive()) == 3
 
 
 def test_the_dashboard_is_on_no_address_of_the_head(ray_nodes: RayNodes) -> None:
