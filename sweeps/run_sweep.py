@@ -4,8 +4,6 @@ Enters: a plan, the trial data, a store and an initialised Ray. Leaves: rows in 
 temporary and never read again.
 """
 
-import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +28,7 @@ from sweeps.shares import Shares, find_shares
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
+from sweeps.tune_environment import set_tune_up
 from sweeps.tune_folder import tune_folder
 from sweeps.turn_search import TurnSearch
 from sweeps.turn_tune import TurnScheduler, TurnSearcher
@@ -155,11 +154,7 @@ def _tune(
     watch: Watch,
 ) -> None:
     settings = plan.settings
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are rows, and the report tells them
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # or Ctrl-C would look like the end of the sweep
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the results table is the log
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "inf")  # likewise: no snapshot of all trials every few seconds
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new output prints a banner even at verbosity 0
+    set_tune_up()
     brake = Brake()
     trainable = tune.with_resources(
         tune.with_parameters(train_trial, context=context, shares=shares, brake=brake),
