@@ -5,8 +5,8 @@ python benchmarks/chaos.py [--faults 30] [--seed 0] [--recordings <ESC-50 tree>]
 A user outside sends `jobs/sweep.py` with `ray job submit` to Ray nodes in network namespaces (ray_nodes.py), which read
 the recordings from S3, compute features and search. Undisturbed first; then again, into a store of its own, and again,
 while faults are drawn: a worker process killed; a node without power; one cut off, and healed; one that is drained
-after a spot notice and then ends; the head without power; S3 away, and late; a full disk; a node whose clock is hours
-wrong. What ended is started again as an autoscaler would do it, and the same job is submitted again where it
+after a spot notice and then ends; the head without power; S3 away, and late; a full disk; a node that starts again with
+a wrong clock. What ended is started again as an autoscaler would do it, and the same job is submitted again where it
 has ended. Each one's table is then held to what holds of every sweep, and to the undisturbed one, row by row, and its
 features to the undisturbed ones, value by value.
 
@@ -41,6 +41,8 @@ from storage.object_store import ObjectStore
 
 _WAIT_S = 600.0
 _KEPT = ("results/", "features/")
+_NOT_AT_WORK = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+_MOST_SKEW_S = 7200.0
 _MOST_BETWEEN = 12  # objects that are kept between a recovery and the next fault
 
 
@@ -137,9 +139,12 @@ class Storm:
     def _submit(self) -> None:
         self._num_submitted += 1
         words = ["python", "jobs/sweep.py", *self._words, f"storage.uri={self._nodes.uri(self._name)}"]
-        done = self._nodes.submit(self._job, words, wait=False)
-        if done.returncode:
-            raise RuntimeError(f"the job was not taken: {done.stdout[-2000:]}")
+        for _ in _looks("a head that takes jobs", every_s=2):
+            done = self._nodes.submit(self._job, words, wait=False)
+            if not done.returncode:
+                return
+            if "No available agent" not in done.stdout:  # a head that has just begun
+                raise RuntimeError(f"the job was not taken: {done.stdout[-2000:]}")
 
     def _submit_again_if_ended(self) -> bool:
         """A job that a fault has ended is sent again, as its user would do."""
@@ -165,13 +170,16 @@ class Storm:
     def _any_worker(self) -> Node:
         return self._chance.choice(self._nodes.workers)
 
+    def _any_node(self) -> Node:
+        return self._chance.choice([self._nodes.head, *self._nodes.workers])
+
     def _kill_worker(self) -> str:
         for _ in _looks("a process that works"):
             busy = {
                 pid: node.name
                 for node in self._nodes.workers
                 for pid, words in node.machine.processes().items()
-                if words.startswith("ray::") and "IDLE" not in words
+                if words.startswith("ray::") and not words.startswith(_NOT_AT_WORK)
             }
             if busy:
                 pid = self._chance.choice(sorted(busy))
@@ -208,10 +216,13 @@ class Storm:
 
     def _lose_head(self) -> str:
         """All nodes start Ray anew, as `ray up` has them do."""
-        for node in (self._nodes.head, *self._nodes.workers):
-            self._nodes.lose(node)
+        self._lose_all()
         self._nodes.revive()
         return "head"
+
+    def _lose_all(self) -> None:
+        for node in (self._nodes.head, *self._nodes.workers):
+            self._nodes.lose(node)
 
     def _cut_s3(self) -> str:
         away_s = self._chance.uniform(10, 150)
@@ -228,7 +239,7 @@ class Storm:
         return f"{late_s:.1f} s an answer, {for_s:.0f} s"
 
     def _fill_disk(self) -> str:
-        node = self._chance.choice([self._nodes.head, *self._nodes.workers])
+        node = self._any_node()
         filled, for_s = node.machine.fill(self._nodes.disk), self._chance.uniform(5, 30)
         time.sleep(for_s)
         filled.unlink(missing_ok=True)
@@ -236,9 +247,9 @@ class Storm:
         return f"{node.name}, {for_s:.0f} s"
 
     def _wrong_clock(self) -> str:
-        node = self._any_worker()
-        self._nodes.lose(node)
-        node.skew_s = self._chance.uniform(-7200, 7200)
+        node = self._any_node()
+        self._lose_all() if node is self._nodes.head else self._nodes.lose(node)
+        node.skew_s = self._chance.uniform(-_MOST_SKEW_S, _MOST_SKEW_S)
         self._nodes.revive()
         return f"{node.name}, {node.skew_s / 60:+.0f} min"
 

@@ -7,6 +7,7 @@ makes one. What ends is started again by `revive`, as an autoscaler would replac
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import socket
@@ -15,7 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _TUNNEL = Path(__file__).with_name("tunnel.py")
 _BUCKET, _S3_PORT, _GCS_PORT, _DASHBOARD_PORT = "lab", 9000, 6379, 8265
 _STORE_BYTES = 100 * 2**20  # of a node's objects in memory
 _START_S = 180.0
+_GIVEN_UP_S = 30.0  # a node that runs for so long and is no part of the cluster will not become one
 # A node is given up when it has not answered for six seconds instead of Ray's eighteen.
 _HEALTH = {
     "RAY_health_check_initial_delay_ms": "5000",
@@ -37,16 +39,14 @@ _HEALTH = {
     "RAY_health_check_timeout_ms": "3000",
     "RAY_health_check_failure_threshold": "3",
 }
-# Sees to it that every Python process of a node has its clock wrong.
+
+# Runs in every Python process of a node whose clock is wrong. Programs that set clocks wrong by LD_PRELOAD (faketime
+# 0.9.10) break the sleep of Python 3.11, and another class in datetime's place breaks pandas.
 _WRONG_CLOCK = """
-import datetime, time
+import time
 _right, _right_ns = time.time, time.time_ns
 time.time = lambda: _right() + {skew_s}
 time.time_ns = lambda: _right_ns() + int({skew_s} * 1e9)
-class _Datetime(datetime.datetime):
-    @classmethod
-    def now(cls, tz=None): return cls.fromtimestamp(time.time(), tz)
-datetime.datetime = _Datetime
 """
 
 
@@ -56,7 +56,8 @@ class Node:
 
     Attributes:
         disk: what Ray writes to, of limited size.
-        skew_s: how far ahead its clock is.
+        skew_s: how far ahead its clock is, for what is written in Python.
+        lost: Ray's ids of what it was before it was started again.
     """
 
     name: str
@@ -64,11 +65,18 @@ class Node:
     folder: Path
     num_cpus: float
     process: subprocess.Popen[bytes] | None = None
+    started: float = -math.inf
     skew_s: float = 0.0
+    lost: set[str] = field(default_factory=set)
 
     @property
     def is_up(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def since_s(self) -> float:
+        """How long ago it was started."""
+        return time.monotonic() - self.started
 
 
 class RayNodes:
@@ -175,20 +183,21 @@ class RayNodes:
             return str(self.ask(f"api/jobs/{name}")["status"])
         return None
 
-    def nodes_alive(self) -> dict[str, str]:
-        """Address → Ray's id of the nodes that Ray takes for alive; none where nobody answers."""
+    def nodes_alive(self) -> set[tuple[str, str]]:
+        """Address and Ray's id of the nodes that Ray takes for alive, which may be some seconds late; none where nobody
+        answers."""
         with contextlib.suppress(OSError, ValueError, KeyError):
-            rows = self.ask("api/v0/nodes?detail=0&limit=100")["data"]["result"]["result"]
-            return {row["node_ip"]: row["node_id"] for row in rows if row["state"] == "ALIVE"}
-        return {}
+            rows = self.ask("api/v0/nodes?detail=0&limit=1000")["data"]["result"]["result"]
+            return {(row["node_ip"], row["node_id"]) for row in rows if row["state"] == "ALIVE"}
+        return set()
 
     def revive(self) -> None:
-        """Starts again what has ended, the head first, until all nodes are part of the cluster."""
+        """Starts again what has ended or is no part of the cluster, the head first, until all nodes are."""
         deadline = time.monotonic() + _START_S
         nodes = [self.head, *self.workers]
         while not self._are_up(nodes):
             for node in nodes:
-                if not node.is_up:  # a raylet that was given up ends some seconds after it is reached again
+                if not node.is_up or (node.since_s > _GIVEN_UP_S and not self._are_up([node])):
                     node.machine.lose_power()  # what it left
                     self._start(node)
                 if node is self.head and not self._are_up([node]):
@@ -199,9 +208,13 @@ class RayNodes:
             time.sleep(0.5)
 
     def _are_up(self, nodes: Sequence[Node]) -> bool:
-        return all(node.is_up for node in nodes) and {node.machine.address for node in nodes} <= (
-            self.nodes_alive().keys()
-        )
+        alive = self.nodes_alive()
+        return all(node.is_up and self._id(node, alive) for node in nodes)
+
+    def _id(self, node: Node, alive: set[tuple[str, str]]) -> str | None:
+        """Of the node as it is now, where it is part of the cluster."""
+        ids = (node_id for address, node_id in alive if address == node.machine.address and node_id not in node.lost)
+        return next(ids, None)
 
     def lose(self, node: Node) -> None:
         """A machine without power: all that runs on it ends at once, and its disk is lost."""
@@ -211,7 +224,9 @@ class RayNodes:
 
     def drain(self, node: Node, *, deadline_s: int) -> None:
         """What a cloud's notice of a spot machine's end leads to."""
-        node_id = self.nodes_alive()[node.machine.address]
+        node_id = self._id(node, self.nodes_alive())
+        if node_id is None:
+            raise RuntimeError(f"{node.name} is no part of the cluster")
         words = ["drain-node", "--address", f"{self.head.machine.address}:{_GCS_PORT}", "--node-id", node_id]
         words += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot notice"]
         log = self.network.folder / "drain.log"
@@ -240,6 +255,8 @@ class RayNodes:
 
     def _start(self, node: Node) -> None:
         is_head = node is self.head
+        node.lost |= {node_id for address, node_id in self.nodes_alive() if address == node.machine.address}
+        node.started = time.monotonic()
         words = ["--block", f"--node-ip-address={node.machine.address}", f"--num-cpus={node.num_cpus:g}"]
         words += [f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats"]
         if is_head:

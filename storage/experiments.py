@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from storage.clock import utc_now
 from storage.errors import InvalidInput, ObjectNotFound
 from storage.json_text import parse_json
 from storage.object_store import ObjectInfo, ObjectStore
@@ -62,7 +63,7 @@ def experiment_number(store: ObjectStore, experiment_id: str, *, about: Mapping[
     if experiment_id in known:
         return known[experiment_id]
     number = max(_files(store), default=0)
-    begun_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    begun_at = utc_now().isoformat(timespec="seconds")
     data = json.dumps({"experiment_id": experiment_id, "begun_at": begun_at, **about}, sort_keys=True, indent=1)
     while True:  # another process may take the same number at the same time
         number += 1

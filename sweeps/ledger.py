@@ -6,7 +6,6 @@ Enters: suggestions, epochs, seeds, ends and failures, each as one commit with a
 
 import contextlib
 import dataclasses
-import datetime
 import json
 import math
 import uuid
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storage.chosen_trials import read_trials
+from storage.clock import utc_now
 from storage.compaction import compact
 from storage.errors import StorageError
 from storage.generations import Partition
@@ -44,11 +44,11 @@ class Ledger:
 
     def start(self, row: Mapping[str, Any]) -> None:
         """Records the sweep itself; the first start's record stays."""
-        self._commit("sweeps", "sweep", [{"kind": "sweep", "protocol": "honest", **row, "started_at": _now()}])
+        self._commit("sweeps", "sweep", [{"kind": "sweep", "protocol": "honest", **row, "started_at": utc_now()}])
 
     def extend(self, extend: int) -> None:
         """Records that the sweep is extended, so that whoever takes it up goes on as far."""
-        self._commit("extensions", f"extend{extend:06d}", [{"extend": extend, "extended_at": _now()}])
+        self._commit("extensions", f"extend{extend:06d}", [{"extend": extend, "extended_at": utc_now()}])
 
     def extended(self) -> int:
         """The largest extension so far; 0 for none."""
@@ -105,7 +105,7 @@ class Ledger:
             "seed": decision.seed,
             "until": decision.until,
             "rate": decision.rate,
-            "decided_at": _now(),
+            "decided_at": utc_now(),
             "heard": json.dumps(dict(decision.heard)),
         }
         if self._commit("decisions", f"decision{decision.number:06d}", [row]):
@@ -228,7 +228,7 @@ class Ledger:
             "state": state,
             "seed_epochs": seed_epochs,
             "objective": objective,
-            "ended_at": _now(),
+            "ended_at": utc_now(),
             "known_from": known_from,
         }
         if self._commit("trials", suggestion.config.trial_id, [row]) or row["trial_id"] in self._reopened:
@@ -246,7 +246,7 @@ class Ledger:
             "failure_id": failure_id,
             "reason": reason,
             "detail": detail,
-            "failed_at": _now(),
+            "failed_at": utc_now(),
         }
         self._commit("failures", f"{trial_id}-{failure_id}", [row])
 
@@ -346,7 +346,3 @@ def _measured(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, dict[int, dict[
             name: float(value) for name, value in of_seed.items() if value is not None
         }
     return found
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)

@@ -1,9 +1,9 @@
 """What was measured of a sweep's architectures, in the results table: a resumed sweep does not measure again."""
 
-import datetime
 from collections.abc import Mapping
 from typing import Any
 
+from storage.clock import utc_now
 from storage.identity import content_hash
 from storage.results_table import ResultsTable
 from sweeps.placement import Measurement, Pace, Share
@@ -32,7 +32,7 @@ class Measurements:
             "steps_per_second": [pace.steps_per_second for pace in measured.paces],
             "cpus_per_trial": share.num_cpus,
             "gpus_per_trial": share.num_gpus,
-            "measured_at": datetime.datetime.now(datetime.UTC),
+            "measured_at": utc_now(),
         }
         commit = content_hash([measured.configuration_id, measured.hardware])
         self._results.commit(_TABLE, sweep_id=self._sweep_id, commit=commit, rows=[row])
