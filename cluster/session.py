@@ -22,6 +22,8 @@ from pathlib import Path
 import ray
 from ray.job_config import JobConfig
 
+from cluster.versions import check_versions
+
 _ACCELERATOR = "accelerator_type:"  # what Ray calls a node's kind of GPU
 _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # by which Ray tells a driver that it is a job's
 _KEY = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
@@ -75,7 +77,8 @@ def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> I
         num_cpus: cores of a private cluster; None for all of the machine.
 
     Raises:
-        ConnectionError: the cluster at `address` does not answer, or not to this token.
+        ConnectionError: the cluster at `address` does not answer, or not to this token, or its nodes have other
+            versions of packages.
     """
     if ray.is_initialized():  # a caller's session, a test's for example: used, not ended
         yield cluster_resources()
@@ -94,6 +97,7 @@ def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> I
             _check_answers(address)
             ending.callback(ray.shutdown)
             _join(address)
+            check_versions()
         if callable(on_sigterm) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, on_sigterm)  # ray.init puts its own in place, which prints a stack trace
         yield cluster_resources()

@@ -1,6 +1,5 @@
 """The stages that jobs share: open the store, featurize, split, load a trial's data, write a report."""
 
-import importlib.metadata
 import platform
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from cluster.metrics import count_s3_bytes
 from cluster.session import cluster_resources
+from cluster.versions import installed
 from jobs.console import print_table, progress, say
 from jobs.places import ReportSettings, StorageSettings
 from jobs.settings import DataSettings, JobSettings
@@ -50,22 +50,6 @@ from storage.errors import InvalidInput, StorageError
 from storage.local import LocalObjectStore
 from storage.object_store import ObjectStore, open_store, probe
 from storage.results_table import ResultsTable
-
-_PACKAGES = (
-    "av",
-    "librosa",
-    "numpy",
-    "optuna",
-    "pyarrow",
-    "ray",
-    "scikit-learn",
-    "scipy",
-    "soundfile",
-    "soxr",
-    "timm",
-    "torch",
-    "torchvision",
-)
 
 # Reasons of a quarantine that another machine, another library or more time may not find.
 _MAY_PASS = ("timed_out", "decoder_crashed", "out_of_memory", "internal_error")
@@ -250,8 +234,7 @@ def write_page(page: str | bytes, name: str, settings: ReportSettings) -> str:
 
 def versions() -> dict[str, str]:
     """Python, machine and the packages that decide numbers."""
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}", **found}
+    return {**installed(), "machine": f"{platform.system()} {platform.machine()}"}
 
 
 def in_bytes(size_bytes: float) -> str:
