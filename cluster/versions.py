@@ -46,12 +46,10 @@ def check_versions() -> None:
         VersionsDiffer: there is one with others.
     """
     alive = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
-    asked = {
-        _installed_there.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
-        ).remote(): where
-        for node_id, where in alive.items()
-    }
+    asked = {}
+    for node_id, where in alive.items():
+        on_node = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        asked[_installed_there.options(scheduling_strategy=on_node).remote()] = where
     answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=_ANSWER_S)
     ours, told = installed(), []
     for answer in answered:
@@ -64,7 +62,7 @@ def check_versions() -> None:
     if told:
         raise VersionsDiffer(
             f"nodes of the cluster have other versions than the driver: {'; '.join(sorted(told))}. "
-            "Install requirements.lock on all of them, and send jobs by `ray job submit`, whose driver runs on the head."
+            "Install requirements.lock on all of them, and send jobs by `ray job submit`: its driver runs on the head."
         )
 
 

@@ -95,7 +95,7 @@ class TestWhoHasNoToken:
 
     def test_cannot_be_a_node(self, ray_nodes: RayNodes) -> None:
         stranger, log = ray_nodes.network.add(), ray_nodes.network.folder / "stranger.log"
-        words = [ray_nodes.python, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
+        words = [str(ray_nodes.python), "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
         words += [f"--address={ray_nodes.head.machine.address}:6379", f"--node-ip-address={stranger.address}"]
         environment = {"HOME": str(ray_nodes.network.folder), "PATH": os.defpath}
         process = stranger.start(words, environment=environment, log=log, disk=ray_nodes.disk)
