@@ -66,6 +66,18 @@ class TestBeliefs:
             assert (np.diff(beliefs.precision_AM[0]) > 0).all()
         assert (noisy.precision_AM < calm.precision_AM).all()
 
+    def test_early_scores_are_said_to_tell_less_than_lines_through_all_have_it_and_ends_as_much(self) -> None:
+        scores, quality = _drawn(2000, seeds=0.03, residual=0.1)
+        precision_M = fit_beliefs(scores).precision_AM[0]
+        by_lines = []
+        for milestone in range(3):
+            seen = np.column_stack([np.ones(2000), scores.score_NSM[:, 0, : milestone + 1]])
+            left = quality - seen @ np.linalg.lstsq(seen, quality)[0]
+            by_lines.append(1 / np.var(left) - 1 / np.var(quality))
+        assert (precision_M[:2] < 0.75 * np.array(by_lines[:2])).all()
+        assert (precision_M[:2] > 0.4 * np.array(by_lines[:2])).all()
+        assert precision_M[2] == pytest.approx(by_lines[2], rel=0.2)
+
     def test_curves_of_which_only_the_best_went_on_give_the_same_lines(self) -> None:
         everything, _ = _drawn(600, seeds=0.03, residual=0.03)
         first = everything.score_NSM[:, 0, 0]
