@@ -26,8 +26,8 @@ from sweeps.allocation.scores import Floats, Ints, Scores
 _WEIGHT, _CORRELATION, _UNSEEN_SHARE = 2.0, 0.9, 0.25
 _SEED_WEIGHT, _SEED_SHARE = 2.0, 0.3
 _SPREAD_WEIGHT = 4.0  # of all architectures' spread in that of one
-# What a milestone is said to tell is tempered by this power. Who leads early leads in part by pace, which no normal model
-# knows: among the first, an early score tells less than in the whole field, and that the more the less it tells at all.
+# What a milestone is said to tell is tempered by this power. Who leads early leads in part by pace, which no normal
+# model knows: among the first, an early score tells less than in the whole field, the more so the less it tells at all.
 _TEMPERED = 1.5
 _LEAST_SHARE = 1e-6  # of the ends' variance that a milestone tells at least, so that precisions stay above zero
 _SEED_SHARES = np.linspace(0.02, 0.9, 45)  # that are weighed
