@@ -29,7 +29,7 @@ _SPREAD_WEIGHT = 4.0  # of all architectures' spread in that of one
 # What a milestone is said to tell is tempered by this power. Who leads early leads in part by pace, which no normal
 # model knows: among the first, an early score tells less than in the whole field, the more so the less it tells at all.
 _TEMPERED = 1.5
-_LEAST_SHARE = 1e-6  # of the ends' variance that a milestone tells at least, so that precisions stay above zero
+_LEAST_SHARE = 1e-6  # that a milestone tells at least, before it is tempered, so that precisions stay above zero
 _SEED_SHARES = np.linspace(0.02, 0.9, 45)  # that are weighed
 _LEAST_UNIT = 1e-8  # a variance; scores are shares, and a ten-thousandth is no difference
 
