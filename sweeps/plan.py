@@ -27,8 +27,9 @@ SEARCH_VERSION = 1
 # Likewise of adaptive sweeps alone. 2: configurations that have finished are what others have to be better than. 3: the
 # opening takes half of the budget at most. 4: the share of further seeds is found by likelihood, and the floor of every
 # architecture is a quarter. 5: what could no longer have all of its seeds is not trained further. 6: all stages before
-# a configuration are weighed, not two of them, and a step goes to the next milestone.
-ALLOCATION_VERSION = 6
+# a configuration are weighed, not two of them, and a step goes to the next milestone. 7: what early scores tell is
+# tempered.
+ALLOCATION_VERSION = 7
 
 # Settings that older versions did not have, with what their sweeps did.
 _LATER: Mapping[str, Any] = {

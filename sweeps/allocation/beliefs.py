@@ -26,7 +26,10 @@ from sweeps.allocation.scores import Floats, Ints, Scores
 _WEIGHT, _CORRELATION, _UNSEEN_SHARE = 2.0, 0.9, 0.25
 _SEED_WEIGHT, _SEED_SHARE = 2.0, 0.3
 _SPREAD_WEIGHT = 4.0  # of all architectures' spread in that of one
-_LEAST_SHARE = 1e-6  # of the ends' variance that a milestone tells at least, so that precisions stay above zero
+# What a milestone is said to tell is tempered by this power. Who leads early leads in part by pace, which no normal
+# model knows: among the first, an early score tells less than in the whole field, the more so the less it tells at all.
+_TEMPERED = 1.5
+_LEAST_SHARE = 1e-6  # that a milestone tells at least, before it is tempered, so that precisions stay above zero
 _SEED_SHARES = np.linspace(0.02, 0.9, 45)  # that are weighed
 _LEAST_UNIT = 1e-8  # a variance; scores are shares, and a ten-thousandth is no difference
 
@@ -59,13 +62,14 @@ def fit_beliefs(scores: Scores) -> Beliefs:
     unit = max(float(np.nanvar(scores.score_NSM[:, 0, 0])), _LEAST_UNIT)
     steps = [_step(scores, milestone) for milestone in range(len(scores.milestones) - 1)]
     level_AM, weight_MM, residual_M = _chained(steps, scores, _UNSEEN_SHARE * unit)
-    mean_A, end_variance_A = _ends(scores, level_AM[:, 0], float(weight_MM[0, 0]), residual_M[0])
-    seed_variance_A = _seed_share(scores, mean_A, end_variance_A) * end_variance_A
-    variance_A = end_variance_A - seed_variance_A
-    told_AM = np.maximum(end_variance_A[:, None] - residual_M, _LEAST_SHARE * end_variance_A[:, None])
-    left_AM = variance_A[:, None] - (variance_A / end_variance_A)[:, None] ** 2 * told_AM
+    ends = _ends(scores, level_AM[:, 0], float(weight_MM[0, 0]), residual_M[0])
+    seed_variance_A = _seed_share(scores, ends) * ends.upper_variance_A
+    variance_A = ends.upper_variance_A - seed_variance_A
+    told_share_AM = np.maximum(1 - residual_M / ends.variance_A[:, None], _LEAST_SHARE) ** _TEMPERED
+    told_AM = ends.upper_variance_A[:, None] * told_share_AM
+    left_AM = variance_A[:, None] - (variance_A / ends.upper_variance_A)[:, None] ** 2 * told_AM
     return Beliefs(
-        mean_A=mean_A,
+        mean_A=ends.mean_A,
         variance_A=variance_A,
         seed_variance_A=seed_variance_A,
         level_AM=level_AM,
@@ -138,33 +142,49 @@ def _chained(steps: list[_Step | None], scores: Scores, unseen: float) -> tuple[
     return level_AM, weight_MM, residual_M
 
 
-def _ends(scores: Scores, level_A: Floats, slope: float, residual: float) -> tuple[Floats, Floats]:
-    """Mean and variance of the ends of all configurations, those that never got there too: first scores, carried on.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ends:
+    """Of all configurations, those that never got there too: first scores, carried on.
 
-    The spread is that above the median: configurations that fail make a long tail below, which says nothing of how far
-    the next one may surpass the best.
+    Attributes:
+        upper_variance_A: around the median, of those above it. Configurations that fail make a long tail below, which
+            says nothing of how far the next one may surpass the best.
+        variance_A: of all, and at most that: a long tail above is in part of fast ones, which lead at first alone.
     """
+
+    mean_A: Floats
+    upper_variance_A: Floats
+    variance_A: Floats
+
+
+def _ends(scores: Scores, level_A: Floats, slope: float, residual: float) -> _Ends:
     first_N = scores.score_NSM[:, 0, 0]
-    medians, counts, squares = [], [], []
+    medians, counts, squares, variances = [], [], [], []
     for architecture in range(scores.num_architectures):
         first = first_N[(scores.architecture_N == architecture) & ~np.isnan(first_N)]
         medians.append(float(np.median(first)) if len(first) else float(np.nanmedian(first_N)))
         above = first[first >= medians[-1]] - medians[-1]
         counts.append(len(above))
         squares.append(float(above @ above))
+        variances.append(float(np.var(first)) if len(first) > 1 else np.nan)
     of_all = sum(squares) / max(1, sum(counts))
-    spread_A = (np.array(squares) + _SPREAD_WEIGHT * of_all) / (np.array(counts) + _SPREAD_WEIGHT)
-    return level_A + slope * np.array(medians), slope**2 * np.maximum(spread_A, _LEAST_UNIT) + residual
+    upper_A = (np.array(squares) + _SPREAD_WEIGHT * of_all) / (np.array(counts) + _SPREAD_WEIGHT)
+    variance_A = np.fmin(np.array(variances), upper_A)
+    return _Ends(
+        mean_A=level_A + slope * np.array(medians),
+        upper_variance_A=slope**2 * np.maximum(upper_A, _LEAST_UNIT) + residual,
+        variance_A=slope**2 * np.maximum(variance_A, _LEAST_UNIT) + residual,
+    )
 
 
-def _seed_share(scores: Scores, mean_A: Floats, end_variance_A: Floats) -> float:
+def _seed_share(scores: Scores, ends: _Ends) -> float:
     """The seeds' share of the ends' variance: its mean, weighed by the likelihood of every further seed's end.
 
     Further seeds go to configurations whose first ones did well, in part by luck. The distance between the seeds would
     overstate the share; how far the next one falls back from those before it, given these, does not.
     """
     of_N, share_G = scores.architecture_N, _SEED_SHARES
-    z_NS = (scores.score_NSM[:, :, -1] - mean_A[of_N, None]) / np.sqrt(end_variance_A[of_N, None])
+    z_NS = (scores.score_NSM[:, :, -1] - ends.mean_A[of_N, None]) / np.sqrt(ends.upper_variance_A[of_N, None])
     log_weight_G = _SEED_WEIGHT * (_SEED_SHARE * np.log(share_G) + (1 - _SEED_SHARE) * np.log(1 - share_G))
     for seed in range(1, scores.num_seeds):
         whole_N = scores.num_whole_N > seed

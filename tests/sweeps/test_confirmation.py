@@ -172,7 +172,7 @@ class TestSettings:
             confirm=ConfirmSettings(best=3, seeds=(1, 2, 3), folds=True), audit=AuditSettings(share=1.0)
         )
         assert plan.sweep_id == make_sweep_plan().sweep_id == "toy-bb73b070a4be"  # as before there was any of this
-        assert make_sweep_plan(scheduler="adaptive").sweep_id == "toy-d341062a2d20"  # of ALLOCATION_VERSION 6
+        assert make_sweep_plan(scheduler="adaptive").sweep_id == "toy-dd6f006e561d"  # of ALLOCATION_VERSION 7
 
     @pytest.mark.parametrize(
         ("word", "told"),

@@ -66,6 +66,31 @@ class TestBeliefs:
             assert (np.diff(beliefs.precision_AM[0]) > 0).all()
         assert (noisy.precision_AM < calm.precision_AM).all()
 
+    def test_early_scores_are_said_to_tell_less_than_lines_through_all_have_it_and_ends_as_much(self) -> None:
+        scores, quality = _drawn(2000, seeds=0.03, residual=0.1)
+        precision_M = fit_beliefs(scores).precision_AM[0]
+        by_lines = []
+        for milestone in range(3):
+            seen = np.column_stack([np.ones(2000), scores.score_NSM[:, 0, : milestone + 1]])
+            left = quality - seen @ np.linalg.lstsq(seen, quality)[0]
+            by_lines.append(1 / np.var(left) - 1 / np.var(quality))
+        assert (precision_M[:2] < 0.75 * np.array(by_lines[:2])).all()
+        assert (precision_M[:2] > 0.4 * np.array(by_lines[:2])).all()
+        assert precision_M[2] == pytest.approx(by_lines[2], rel=0.2)
+
+    def test_a_long_tail_of_leaders_is_not_said_to_be_foretold(self) -> None:
+        scores, _ = _drawn(400, seeds=0.03, residual=0.1)
+        for _ in range(60):
+            scores.record(scores.add(0), 0, 0, 0.8)  # fast ones, which nobody has seen again
+        beliefs, first = fit_beliefs(scores), scores.score_NSM[:, 0, 0]
+        above = first[first >= np.median(first)] - np.median(first)
+        assert np.mean(above**2) > 1.2 * np.var(first)
+        in_all = beliefs.variance_A[0] + beliefs.seed_variance_A[0]
+        by_the_upper_half = beliefs.weight_MM[0, 0] ** 2 * np.mean(above**2) / in_all
+        with_first = 1 / (1 / beliefs.variance_A[0] + beliefs.precision_AM[0, 0])
+        told = (1 - with_first / beliefs.variance_A[0]) / beliefs.shrinkage_A[0]
+        assert told < 0.95 * by_the_upper_half**1.5  # which is what the power alone would leave
+
     def test_curves_of_which_only_the_best_went_on_give_the_same_lines(self) -> None:
         everything, _ = _drawn(600, seeds=0.03, residual=0.03)
         first = everything.score_NSM[:, 0, 0]
