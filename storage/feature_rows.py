@@ -12,11 +12,11 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.parquet import select_columns
-from storage.parquet_bounds import allowed_bytes, refuse_above
+from storage.parquet_bounds import BoundedFile, allowed_bytes, refuse_above
+from storage.parquet_footer import Chunk
 
 # A row group holds at most this many numbers of log-mels (4 MiB as float16): what a reader has in memory at once.
 _VALUES_PER_GROUP = 2**21
@@ -51,15 +51,15 @@ class Where:
             return [name for name in names if name != "log_mel"]
         return [*self._wanted(), *(["labels"] if self.labels is not None else [])]
 
-    def may_hold(self, group: pq.RowGroupMetaData) -> bool:
+    def may_hold(self, group: Sequence[Chunk]) -> bool:
         """False where the statistics of a row group rule out that it has such a row."""
         wanted = self._wanted()
-        for index in range(group.num_columns):
-            column = group.column(index)
-            values, statistics = wanted.get(column.path_in_schema), column.statistics
-            if values is None or statistics is None or not statistics.has_min_max:
+        for chunk in group:
+            values = wanted.get(chunk.path)
+            if values is None or chunk.bounds is None:
                 continue
-            if not _between(values, statistics.min, statistics.max):
+            least, greatest = map(chunk.value_of, chunk.bounds)
+            if least is not None and not _between(values, least, greatest):
                 return False
         return True
 
@@ -90,8 +90,15 @@ _ROW_NUMBER = "__row_number__"
 
 
 def _between(values: Sequence[Any], least: Any, most: Any) -> Sequence[Any]:
-    """Those of sorted values that lie between two, both included."""
-    return values[bisect.bisect_left(values, least) : bisect.bisect_right(values, most)]
+    """Those of sorted values that lie between two, both included.
+
+    Raises:
+        ValueError: the two are of another kind, a text for numbers.
+    """
+    try:
+        return values[bisect.bisect_left(values, least) : bisect.bisect_right(values, most)]
+    except TypeError as e:
+        raise ValueError(f"a column that is looked at has other values than it is asked for ({e})") from e
 
 
 def rows_per_group(log_mel: pa.DataType) -> int:
@@ -99,7 +106,7 @@ def rows_per_group(log_mel: pa.DataType) -> int:
     return max(1, _VALUES_PER_GROUP // int(np.prod(log_mel.shape)))
 
 
-def iterate_rows(file: pq.ParquetFile, columns: Sequence[str] | None, where: Where | None) -> Iterator[pa.Table]:
+def iterate_rows(file: BoundedFile, columns: Sequence[str] | None, where: Where | None) -> Iterator[pa.Table]:
     """The wanted columns of the wanted rows, one table per row group that has any, without schema metadata.
 
     Raises:
@@ -110,7 +117,7 @@ def iterate_rows(file: pq.ParquetFile, columns: Sequence[str] | None, where: Whe
     for group in range(file.num_row_groups):
         mask = None
         if where is not None and deciding:
-            if not where.may_hold(file.metadata.row_group(group)):
+            if not where.may_hold(file.chunks[group]):
                 continue
             mask = where.mask(select_columns(file, deciding, group=group))
             if not mask.any():

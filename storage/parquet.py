@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import DamagedObject, ObjectNotFound
 from storage.object_store import ObjectStore
-from storage.parquet_bounds import read_bounded, refuse_python_types
+from storage.parquet_bounds import BoundedFile, read_bounded
 from storage.ranged_file import RangedFile
 
 
@@ -78,7 +78,7 @@ def read_parquet(store: ObjectStore, key: str, *, columns: list[str] | None = No
             return select_columns(file, columns)
     data = store.get(key)
     with _damage_told(store, key):
-        return read_bounded(_opened(pa.BufferReader(data)))
+        return read_bounded(BoundedFile(pa.BufferReader(data)))
 
 
 def read_small_parquet(store: ObjectStore, key: str, *, columns: Sequence[str] | None = None) -> pa.Table:
@@ -93,7 +93,7 @@ def read_small_parquet(store: ObjectStore, key: str, *, columns: Sequence[str] |
     """
     data = store.get(key)
     with _damage_told(store, key):
-        file = _opened(pa.BufferReader(data))
+        file = BoundedFile(pa.BufferReader(data))
         there = [name for name in columns or () if name in file.schema_arrow.names]
         return read_bounded(file, there or None, use_threads=False)
 
@@ -106,13 +106,13 @@ def check_foreign_parquet(data: bytes) -> None:
             far more memory than the file.
     """
     try:
-        read_bounded(_opened(pa.BufferReader(data)))
+        read_bounded(BoundedFile(pa.BufferReader(data)))
     except (pa.ArrowException, OSError) as e:
         raise ValueError(str(e)) from e
 
 
 @contextmanager
-def open_parquet(store: ObjectStore, key: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(store: ObjectStore, key: str) -> Iterator[BoundedFile]:
     """Opens an object for ranged reads; what is wrong with it inside the `with` block is told as its damage.
 
     Raises:
@@ -124,16 +124,10 @@ def open_parquet(store: ObjectStore, key: str) -> Iterator[pq.ParquetFile]:
         raise ObjectNotFound(f"{store.uri} has no object {key!r}")
     with _damage_told(store, key):
         source = RangedFile(functools.partial(store.get_range, key), size_bytes)
-        yield _opened(source, pre_buffer=True)
+        yield BoundedFile(source, pre_buffer=True)
 
 
-def _opened(source: Any, *, pre_buffer: bool = False) -> pq.ParquetFile:
-    file = pq.ParquetFile(source, pre_buffer=pre_buffer, page_checksum_verification=True)
-    refuse_python_types(file.schema_arrow)
-    return file
-
-
-def select_columns(file: pq.ParquetFile, columns: Sequence[str] | None, *, group: int | None = None) -> pa.Table:
+def select_columns(file: BoundedFile, columns: Sequence[str] | None, *, group: int | None = None) -> pa.Table:
     """Columns of a file or of one of its row groups, in the order asked for; None for all columns.
 
     Raises:

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage import parquet_bounds
-from storage.parquet_bounds import read_bounded, refuse_python_types
+from storage.parquet_bounds import BoundedFile, read_bounded, refuse_python_types
 
 
-def _file(table: pa.Table, **options: Any) -> pq.ParquetFile:
+def _file(table: pa.Table, **options: Any) -> BoundedFile:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, **options)
-    return pq.ParquetFile(pa.BufferReader(buffer.getvalue()))
+    return BoundedFile(pa.BufferReader(buffer.getvalue()))
 
 
 _TABLE = pa.table(
