@@ -12,6 +12,7 @@ machine only; for a cluster give pipeline.num_actors.
 import sys
 from collections.abc import Sequence
 
+from cluster.job_metadata import tell_job
 from cluster.session import ray_session
 from jobs.command_line import parse_settings, usage
 from jobs.console import lines_of_progress, print_table, run_job, say
@@ -36,6 +37,7 @@ def _featurize(words: Sequence[str]) -> None:
     manifest = find_recordings(settings)
     store = open_checked_store(settings.storage)
     with ray_session(address=settings.cluster.address, num_cpus=settings.cluster.num_cpus):
+        tell_job(dataset=manifest.dataset, fingerprint=settings.features.fingerprint, storage=store.uri)
         result = make_features(manifest, settings, store)
     say(f"stored in {result.features.uri}")
 

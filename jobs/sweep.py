@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from cluster.job_metadata import tell_job
 from cluster.session import ray_session
 from jobs.command_line import parse_settings, usage
 from jobs.console import lines_of_progress, progress, run_job, say
@@ -84,6 +85,7 @@ def _sweep(words: Sequence[str]) -> int:
         trial_resources(settings.sweep, device=plan.device, section="sweep")
         features = make_features(manifest, settings, store).features
         plan = dataclasses.replace(plan, quarantine_hash=features.quarantine_hash())
+        tell_job(sweep=plan.sweep_id, storage=store.uri)
         save_split(store, split)
         split = load_split(store, dataset=manifest.dataset, split_hash=split.split_hash)
         row, num_not_run = _search(plan, features, split, settings, logs)

@@ -249,7 +249,11 @@ class FeatureStore:
             StorageError: the features are not complete, or the first part is missing or damaged.
         """
         with open_parquet(self.store, self._committed("part")[0]) as part:
-            return part.schema_arrow.remove_metadata()
+            schema = part.schema_arrow.remove_metadata()
+            missing = sorted({*FEATURE_COLUMNS} - {*schema.names})
+            if missing:  # told as damage
+                raise ValueError(f"it has no column {missing[0]!r}")
+            return schema
 
     def quarantine(self) -> pa.Table:
         """The clips and variants without features and why, as QUARANTINE_SCHEMA.

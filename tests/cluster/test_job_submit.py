@@ -75,12 +75,15 @@ class Head:
             timeout=300,
         )
 
-    def submit(self, name: str, *entrypoint: str, token: bool = True) -> subprocess.CompletedProcess[str]:
+    def submit(
+        self, name: str, *entrypoint: str, token: bool = True, **metadata: str
+    ) -> subprocess.CompletedProcess[str]:
         variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         return self.run(
             *("-m", "ray.scripts.scripts", "job", "submit", "--address", self.url),
             *("--submission-id", name, "--working-dir", str(_PROJECT)),
-            *("--runtime-env-json", json.dumps({"env_vars": variables}), "--", *entrypoint),
+            *("--runtime-env-json", json.dumps({"env_vars": variables})),
+            *("--metadata-json", json.dumps(metadata), "--", *entrypoint),
             token=token,
         )
 
@@ -180,17 +183,21 @@ def test_a_sweep_runs_as_a_job_and_the_same_submission_resumes_it(head: Head, s3
 
     first = head.submit("first", *words)
     assert first.returncode == 0, first.stdout
-    assert head.job_api("first")["status"] == "SUCCEEDED"
+    told = head.job_api("first")
+    assert told["status"] == "SUCCEEDED"
     assert "2 trials run now, 0 found" in first.stdout
     assert "core_worker.cc" not in first.stdout  # Ray Data's actor pools make Ray log one as an error (ray#53727)
     results = ResultsTable(open_store(s3_uri))
     trials = results.read("trials").to_pandas()
     assert len(trials) > 0
-    assert results.read("sweeps").num_rows == 1
+    (sweep,) = results.read("sweeps").to_pylist()
+    assert told["metadata"] == {"sweep": sweep["sweep_id"], "storage": s3_uri}
 
-    again = head.submit("again", *words)
+    again = head.submit("again", *words, asked_by="a user")
     assert again.returncode == 0, again.stdout
-    assert head.job_api("again")["status"] == "SUCCEEDED"
+    told = head.job_api("again")
+    assert told["status"] == "SUCCEEDED"
+    assert told["metadata"] == {"sweep": sweep["sweep_id"], "storage": s3_uri, "asked_by": "a user"}
     assert "0 trials run now, 2 found" in again.stdout
     assert results.read("trials").num_rows == len(trials)
 

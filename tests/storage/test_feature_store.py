@@ -244,6 +244,14 @@ class TestCommitted:
             except StorageError:
                 continue
 
+    def test_a_wrong_letter_in_the_name_of_a_column_is_damage(self, local_uri: str) -> None:
+        features = _open(open_store(local_uri))
+        features.commit([_write(features, 0, _rows(_log_mel(2)))], spec=_SPEC, versions=_VERSIONS)
+        key = features.prefix + "part-00000-aa.parquet"
+        features.store.put(key, features.store.get(key).replace(b"log_mel", b"log_mem"))
+        with pytest.raises(StorageError, match=f"{key}' is damaged"):
+            features.load()
+
     def test_a_missing_part_is_named(self, features: FeatureStore) -> None:
         features.commit([_write(features, 0, _rows(_log_mel(2)))], spec=_SPEC, versions=_VERSIONS)
         features.store.delete(features.prefix + "part-00000-aa.parquet")
