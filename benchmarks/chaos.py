@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -264,13 +265,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     print_machine(("ray", "optuna", "torch", "moto"), num_cores=len(os.sched_getaffinity(0)))
+    met: list[Met] = []
+    faults: list[str] = []
     try:
         with Network() as network, RayNodes(network, cpus=[1, 1]) as nodes, recordings(arguments.recordings) as folder:
             upload(folder, nodes.store("recordings"))
-            met, faults = storms(nodes, random.Random(arguments.seed), arguments.faults)
+            for found in storms(nodes, random.Random(arguments.seed), arguments.faults, met):
+                faults += found
     except NoNamespaces as e:
         print(f"not run: {e}", file=sys.stderr)
         return 2
+    except Exception as e:  # what was met until then is told too
+        traceback.print_exc()
+        faults.append(f"the run ended early: {e}")
     print_met(met)
     print("\n".join(f"  FAULT {fault}" for fault in faults) or "  no fault")
     print(f"figure cluster.faults_survived {0 if faults else len(met)}")
@@ -291,18 +298,19 @@ def upload(folder: Path, store: ObjectStore) -> None:
         store.put(path.relative_to(folder).as_posix(), path.read_bytes())
 
 
-def storms(nodes: RayNodes, chance: random.Random, num_faults: int) -> tuple[list[Met], list[str]]:
+def storms(nodes: RayNodes, chance: random.Random, num_faults: int, met: list[Met]) -> Iterator[list[str]]:
     """Runs the job undisturbed, and then disturbed, into a new store each time, until so many faults were met.
 
-    Returns:
-        The faults that were met, and what is wrong with the stores of the disturbed jobs.
+    Args:
+        met: the faults that were met are appended.
+
+    Yields:
+        What is wrong with the store of each disturbed job.
     """
     scheduler = "adaptive"
     words = [*kill_sweep.settings(scheduler, 1), f"data.root={nodes.uri('recordings')}", "pipeline.num_actors=2"]
     calm = Storm(nodes, "calm", words, chance)
     calm.finish()
-    met: list[Met] = []
-    found: list[str] = []
     kinds = [calm.kinds[number % len(calm.kinds)] for number in range(num_faults)]
     chance.shuffle(kinds)
     for number in itertools.count(1):
@@ -310,12 +318,13 @@ def storms(nodes: RayNodes, chance: random.Random, num_faults: int) -> tuple[lis
         while kinds and disturbed.wait_for_more(chance.randrange(_MOST_BETWEEN)):
             met.append(disturbed.meet(kinds.pop()))
         disturbed.finish()
-        found += kill_sweep.faults_of(disturbed.store, scheduler)
+        found = kill_sweep.faults_of(disturbed.store, scheduler)
         found += kill_sweep.differences(kill_sweep.read_tables(disturbed.store), kill_sweep.read_tables(calm.store))
         found += feature_faults(disturbed.store, calm.store)
+        print(f"{time.strftime('%H:%M:%S')} storm {number} is over: {found or 'no fault'}", file=sys.stderr, flush=True)
+        yield found
         if not kinds:
-            return met, found
-    raise AssertionError("counts without end")
+            return
 
 
 def feature_faults(ours: ObjectStore, undisturbed: ObjectStore) -> list[str]:
