@@ -356,6 +356,17 @@ def print_met(met: Sequence[Met]) -> None:
         print(f"  {fault:24s}{times:6d}{median:>20s}{longest:>9s}{sum(each.resubmitted for each in of):12d}")
 
 
+def wait_until(happened: Callable[[], bool], what: str) -> None:
+    """Looks twice a second.
+
+    Raises:
+        RuntimeError: it has not happened after ten minutes.
+    """
+    for _ in _looks(what):
+        if happened():
+            return
+
+
 def _looks(what: str, *, every_s: float = 0.5) -> Iterator[None]:
     deadline = time.monotonic() + _WAIT_S
     while time.monotonic() < deadline:

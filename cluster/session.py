@@ -64,6 +64,15 @@ class ClusterResources:
     num_cpus_beside_gpus: float
     nodes: tuple[NodeResources, ...] = ()
 
+    def has_node(self, *, num_cpus: float, num_gpus: float) -> bool:
+        """Whether a single node has both."""
+        return any(node.num_cpus >= num_cpus and node.num_gpus >= num_gpus for node in self.nodes)
+
+    @property
+    def workers_come_and_go(self) -> bool:
+        """Whether there is a node without a CPU: a head that leaves work to workers, of which there may be none now."""
+        return any(not node.num_cpus for node in self.nodes)
+
 
 @contextlib.contextmanager
 def ray_session(*, address: str | None = None, num_cpus: int | None = None) -> Iterator[ClusterResources]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cluster.session import cluster_resources, ray_session
+from cluster.waiting import wait_for_node
 from jobs.command_line import parse_settings, usage
 from jobs.console import print_table, progress, run_job, say
 from jobs.given_model import GivenModel, open_model, require_places
@@ -164,6 +165,7 @@ def _predict_many(work: _Work, store: ObjectStore) -> int:
 
 
 def _device(settings: PredictSettings) -> str:
+    wait_for_node(num_cpus=1.0, num_gpus=1.0 if settings.device == "cuda" else 0.0)
     has_gpu = cluster_resources().num_gpus >= 1
     if settings.device == "cuda" and not has_gpu:  # Ray would wait for one without a word
         raise InvalidInput(

@@ -20,6 +20,7 @@ import ray
 
 from cluster.metrics import CLIPS, QUARANTINED_CLIPS, count
 from cluster.session import ClusterResources, cluster_resources
+from cluster.waiting import wait_for_node
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
 from pipelines.iq.uri import check_signals
@@ -211,6 +212,7 @@ def _compute(
 ) -> Iterator[Shard]:
     if not requests:
         return
+    wait_for_node(num_cpus=1.0, num_gpus=1.0 if settings.device == "cuda" else 0.0)
     resources = cluster_resources()
     settings = settings.resolved(resources.num_gpus, spec)
     if settings.device == "cuda" and resources.num_gpus < 1:  # Ray would wait for one without a word

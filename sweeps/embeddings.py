@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from cluster.session import ClusterResources, cluster_resources
+from cluster.waiting import wait_for_node
 from models import Classifier
 from storage.embedding_store import EmbeddingStore
 from storage.errors import InvalidInput, StorageError
@@ -190,6 +191,7 @@ def _compute(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, part
     """Computes and stores parts; the number of rows of each as it is stored."""
     if not parts:
         return
+    wait_for_node(num_cpus=_CPUS_PER_ACTOR, num_gpus=1.0 if spec.device == "cuda" else 0.0)
     placement = place(spec.device, cluster_resources(), num_parts=len(parts))
     ray.data.DataContext.get_current().enable_progress_bars = False  # on_progress tells it in rows
     logging.getLogger("ray.data").setLevel(logging.ERROR)

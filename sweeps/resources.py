@@ -26,6 +26,8 @@ def choose_device(needs: TrialNeeds) -> Literal["cpu", "cuda"]:
 def trial_resources(needs: TrialNeeds, *, device: str, section: str) -> tuple[float, float]:
     """CPUs and GPUs of a trial. Refuses what no node can ever give: Ray would wait without a word.
 
+    Where an autoscaler starts the workers nobody knows what it can give, and trials wait (`cluster.waiting`).
+
     Where the settings leave it to a measurement these are what a trial gets without one: a CPU, and a whole GPU.
 
     Args:
@@ -39,9 +41,9 @@ def trial_resources(needs: TrialNeeds, *, device: str, section: str) -> tuple[fl
         num_cpus = 1.0
     if num_gpus is None or num_gpus == "auto":
         num_gpus = 1.0 if device == "cuda" else 0.0
-    nodes = cluster_resources().nodes
-    if not any(node.num_cpus >= num_cpus and node.num_gpus >= num_gpus for node in nodes):
-        _refuse(num_cpus, num_gpus, nodes, section)
+    found = cluster_resources()
+    if not found.has_node(num_cpus=num_cpus, num_gpus=num_gpus) and not found.workers_come_and_go:
+        _refuse(num_cpus, num_gpus, found.nodes, section)
     return num_cpus, num_gpus
 
 

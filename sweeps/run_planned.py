@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import ray
 
+from cluster.waiting import wait_for_node
 from storage.features import Features
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
@@ -121,6 +122,8 @@ def run_planned(
         on_news(FoldEnded(number=record.suggestion.number, fold=record.suggestion.fold, state=record.state))
     waiting = [_turn(record.suggestion, num_gpus, adopted) for record in records if record.state is None]
     num_waiting = len(waiting)
+    if waiting:
+        wait_for_node(num_cpus=num_cpus, num_gpus=num_gpus)
     embedded = embed([turn.suggestion.config for turn in waiting])
     starter = FoldStarter(
         place=Place(

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 
 from cluster.session import NodeResources, cluster_resources
+from cluster.waiting import wait_for_node
 from search_spaces.largest import largest_values
 from storage.results_table import ResultsTable
 from sweeps.measurements import Measurements
@@ -66,6 +67,7 @@ def find_shares(
         StorageError: the store failed.
     """
     num_cpus, num_gpus = trial_resources(plan.settings, device=plan.device, section="sweep")
+    wait_for_node(num_cpus=num_cpus, num_gpus=num_gpus)
     nodes = cluster_resources().nodes
     given = Share(num_cpus=_cpus_beside(plan, nodes, num_cpus, num_gpus), num_gpus=num_gpus)
     shares = dict.fromkeys(plan.settings.architectures, given)

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import chaos, kill_sweep
 from benchmarks.ray_nodes import Node, RayNodes
+from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.feature_store import FeatureStore, complete_features
 from storage.results_table import ResultsTable
 
@@ -63,6 +64,23 @@ def test_a_job_from_outside_featurizes_and_searches(searched: tuple[RayNodes, st
     assert ResultsTable(store).read("trials").num_rows > 3
     assert ray_nodes.job_status("searched") == "SUCCEEDED"
     assert "best validation accuracy" in printed
+
+
+def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -> None:
+    """As on a cluster whose autoscaler has ended all of them."""
+    for worker in ray_nodes.workers:
+        ray_nodes.lose(worker)
+    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
+    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
+    words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('waited')}"]
+    submitted = ray_nodes.submit("waits", ["python", "jobs/sweep.py", *words], wait=False)
+    assert submitted.returncode == 0, submitted.stdout
+    chaos.wait_until(
+        lambda: "waiting for a node with 1 CPUs" in _log("waits", ray_nodes), "the job to say that it waits"
+    )
+    ray_nodes.revive()
+    chaos.wait_until(lambda: ray_nodes.job_status("waits") in ("SUCCEEDED", "FAILED"), "the job")
+    assert ray_nodes.job_status("waits") == "SUCCEEDED", _log("waits", ray_nodes)
 
 
 class TestWhoHasNoToken:
@@ -119,6 +137,10 @@ def test_no_secret_is_anywhere(searched: tuple[RayNodes, str]) -> None:
     found = [f"{name} in {place}" for name, secret in ray_nodes.secrets.items() for place, data in places.items()
              if secret.encode() in data]  # fmt: skip
     assert found == []
+
+
+def _log(job: str, ray_nodes: RayNodes) -> str:
+    return str(ray_nodes.ask(f"api/jobs/{job}/logs")["logs"])
 
 
 def _stored(ray_nodes: RayNodes) -> dict[str, bytes]:

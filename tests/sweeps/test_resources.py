@@ -54,6 +54,15 @@ class TestTwoNodes:
         assert trial_resources(needs, device="cpu", section="sweep") == (1.0, 0.0)
 
 
+def test_where_workers_come_and_go_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = NodeResources(num_cpus=0, num_gpus=0)
+    cluster = ClusterResources(num_cpus=0, num_gpus=0, num_nodes=1, num_cpus_beside_gpus=0, nodes=(head,))
+    monkeypatch.setattr("sweeps.resources.cluster_resources", lambda: cluster)
+    asked = ExperimentSettings(cpus_per_trial=8.0, gpus_per_trial=1.0)
+    assert choose_device(asked) == "cuda"
+    assert trial_resources(asked, device="cuda", section="train") == (8.0, 1.0)
+
+
 @pytest.mark.usefixtures("ray_local")
 def test_a_session_tells_what_its_nodes_have() -> None:
     (node,) = cluster_resources().nodes
