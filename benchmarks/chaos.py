@@ -78,7 +78,7 @@ class Storm:
         self._nodes, self._words, self._chance = nodes, words, chance
         self._name, self._num_submitted = name, 0
         self.store = nodes.store(name)
-        self._faults: dict[str, Callable[[], str]] = {
+        self._faults: dict[str, Callable[[], str | None]] = {
             "worker process killed": self._kill_worker,
             "node without power": self._lose_node,
             "node cut off, healed": self._cut_node,
@@ -95,9 +95,12 @@ class Storm:
         """Objects of the job's store that stay."""
         return sum(1 for prefix in _KEPT for _ in self.store.list(prefix))
 
-    def meet(self, fault: str) -> Met:
+    def meet(self, fault: str) -> Met | None:
+        """None where it came too late: there was nothing left that it could have met."""
         num_kept, began = self.num_kept(), time.monotonic()
         where = self._faults[fault]()
+        if where is None:
+            return None
         lasted_s = time.monotonic() - began
         resubmitted = self._submit_again_if_ended()
         recovery_s = self._wait_for_more()
@@ -174,7 +177,7 @@ class Storm:
     def _any_node(self) -> Node:
         return self._chance.choice([self._nodes.head, *self._nodes.workers])
 
-    def _kill_worker(self) -> str:
+    def _kill_worker(self) -> str | None:
         for _ in _looks("a process that works"):
             busy = {
                 pid: node.name
@@ -188,7 +191,7 @@ class Storm:
                     os.kill(pid, signal.SIGKILL)
                 return busy[pid]
             if self._nodes.job_status(self._job) == "SUCCEEDED":
-                return "nothing worked any more"
+                return None
         raise AssertionError("looks end or raise")
 
     def _lose_node(self) -> str:
@@ -316,7 +319,10 @@ def storms(nodes: RayNodes, chance: random.Random, num_faults: int, met: list[Me
     for number in itertools.count(1):
         disturbed = Storm(nodes, f"storm{number}", words, chance)
         while kinds and disturbed.wait_for_more(chance.randrange(_MOST_BETWEEN)):
-            met.append(disturbed.meet(kinds.pop()))
+            happened = disturbed.meet(kinds[-1])
+            if happened is not None:
+                met.append(happened)
+                kinds.pop()
         disturbed.finish()
         found = kill_sweep.faults_of(disturbed.store, scheduler)
         found += kill_sweep.differences(kill_sweep.read_tables(disturbed.store), kill_sweep.read_tables(calm.store))
