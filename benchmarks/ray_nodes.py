@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -178,10 +179,13 @@ class RayNodes:
             return json.load(response)
 
     def job_status(self, name: str) -> str | None:
-        """None where nobody answers or knows of it."""
-        with contextlib.suppress(OSError, ValueError):
+        """None where nobody answers; UNKNOWN where a head does that has never heard of it."""
+        try:
             return str(self.ask(f"api/jobs/{name}")["status"])
-        return None
+        except urllib.error.HTTPError as e:
+            return "UNKNOWN" if e.code == 404 else None
+        except (OSError, ValueError):
+            return None
 
     def nodes_alive(self) -> set[tuple[str, str]]:
         """Address and Ray's id of the nodes that Ray takes for alive, which may be some seconds late; none where nobody
