@@ -5,9 +5,11 @@ python benchmarks/scaling.py [--quick] [--nodes 1 2 4 8]
 Ray nodes in network namespaces with two declared CPUs each (ray_nodes.py), S3 on another address. Clips take a
 twentieth of a second to decode and epochs half a second, asleep, so that one machine bears them all; everything else
 is done: Ray Data, processes, shards, Tune, commits, reconciling. Every number of nodes has the same work a CPU. Where
-all went well the seconds stay the same; what the driver computes per clip and per trial says where it ends.
+all went well the seconds stay the same; what the driver and Ray's own head (GCS) compute per clip and per trial, and how
+the driver's memory grows, says where it ends.
 
-Last, on paper, from these constants: what 1,000 nodes of 16 CPUs and 100,000,000 clips would wait for.
+Last, on paper, from these constants, from the pace of a CPU that benchmarks/featurize.py measured, and from what S3
+promises: what 1,000 nodes of 16 CPUs and 100,000,000 clips would wait for.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
 
@@ -30,14 +33,17 @@ from benchmarks.sleeping import CLIP_S
 from benchmarks.stub_sweep import SLEEPING_EPOCH_S
 
 _CPUS_A_NODE = 2
-_CLIP_S_ON_A_CPU, _NODES, _CPUS, _CLIPS = 1 / 500, 1000, 16, 10**8  # of the paper's cluster
+_NODES, _CPUS, _CLIPS = 1000, 16, 10**8  # of the paper's cluster
+_CLIPS_PER_S = 709 / 2  # on a CPU: WAV of 5 s, from files to files (benchmarks/featurize.py, 2026-11-21)
+_GETS_PER_S = 5500  # of a prefix of S3, as its performance guide says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """Attributes:
     asleep_s: what the work takes without anything else, on all CPUs.
-    driver_s: CPU of the driver. driver_bytes: by which its memory grew at most.
+    driver_s, gcs_s: CPU of the driver, and of Ray's GCS on the head while the job was there.
+    driver_bytes: by which the driver's memory grew at most.
     """
 
     what: str
@@ -46,6 +52,7 @@ class Run:
     asleep_s: float
     seconds: float
     driver_s: float
+    gcs_s: float
     driver_bytes: int
 
 
@@ -79,6 +86,7 @@ def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int) -> list[Run]:
         for what, num in (("featurize", clips_a_cpu * num_cpus), ("sweep", trials_a_cpu * num_cpus)):
             for turn in ("first", "second"):  # in the first one processes start and import
                 words = ["python", "benchmarks/scaling_job.py", what, str(num), nodes.uri(f"{what}-{turn}")]
+                gcs_before_s = gcs_cpu_s(nodes)
                 done = nodes.submit(f"{what}-{turn}", words)
                 if done.returncode:
                     raise RuntimeError(done.stdout[-3000:])
@@ -91,6 +99,7 @@ def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int) -> list[Run]:
                     asleep_s=asleep_s[what],
                     seconds=told["seconds"],
                     driver_s=told["driver_cpu_s"],
+                    gcs_s=gcs_cpu_s(nodes) - gcs_before_s,
                     driver_bytes=told["driver_bytes"],
                 )
             )
@@ -98,27 +107,43 @@ def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int) -> list[Run]:
     return found
 
 
+def gcs_cpu_s(nodes: RayNodes) -> float:
+    """Seconds of CPU that the head's GCS has computed so far."""
+    (pid,) = (pid for pid, words in nodes.head.machine.processes().items() if "gcs_server" in words.split(" ")[0])
+    used = psutil.Process(pid).cpu_times()
+    return float(used.user + used.system)
+
+
 def print_runs(runs: Sequence[Run]) -> None:
-    cells = f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'asleep, s':>11s}{'driver, ms each':>17s}{'KiB each':>10s}"
+    cells = f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'asleep, s':>11s}{'driver, ms each':>17s}{'GCS, ms':>9s}{'KiB each':>10s}"
     print(f"\n{'':12s}{cells}")
     for run in runs:
         each_ms, kib = 1000 * run.driver_s / run.num, run.driver_bytes / run.num / 1024
         row = f"{run.what:12s}{run.num_nodes:6d}{run.num_nodes * _CPUS_A_NODE:6d}{run.num:8d}{run.seconds:8.1f}"
-        print(f"{row}{run.asleep_s:11.1f}{each_ms:17.2f}{kib:10.1f}")
+        print(f"{row}{run.asleep_s:11.1f}{each_ms:17.2f}{1000 * run.gcs_s / run.num:9.2f}{kib:10.1f}")
     print("each: of a clip, of a trial with its epochs")
 
 
 def print_on_paper(runs: Sequence[Run]) -> None:
-    """What a far larger cluster would wait for, if the driver's cost of a clip and of a trial stays as it is."""
-    clip, trial = (_per_one([run for run in runs if run.what == what]) for what in ("featurize", "sweep"))
+    """What a far larger cluster would wait for, if what one clip and one trial cost stays as it is."""
+    clips, trials = ([run for run in runs if run.what == what] for what in ("featurize", "sweep"))
+    clip_s, trial_s = per_one(clips, "driver_s"), per_one(trials, "driver_s")
+    clip_gcs_s, trial_gcs_s = per_one(clips, "gcs_s"), per_one(trials, "gcs_s")
+    clip_bytes = per_one(clips, "driver_bytes")
     num_cpus = _NODES * _CPUS
-    print(f"\non paper: {_NODES:,} nodes of {_CPUS} CPUs, {_CLIPS:,} clips, {1 / _CLIP_S_ON_A_CPU:.0f} clips/s a CPU")
-    print(f"  to compute, on all CPUs            {_CLIPS * _CLIP_S_ON_A_CPU / num_cpus:12,.0f} s")
-    print(f"  to fetch, at 5,500 GET/s a prefix  {_CLIPS / 5500:12,.0f} s, divided by the number of prefixes")
-    print(f"  driver, {1e6 * clip:6.0f} µs a clip          {_CLIPS * clip:12,.0f} s")
-    print(f"  one driver feeds at most           {1 / clip:12,.0f} clips/s, {_CLIP_S_ON_A_CPU / clip:,.0f} CPUs")
-    shortest = f"trials of {num_cpus * trial / 60:,.0f} min on every CPU"
-    print(f"  and {1 / trial:,.1f} trials/s with {NUM_EPOCHS} epochs each: {shortest}")
+    print(f"\non paper: {_NODES:,} nodes of {_CPUS} CPUs, {_CLIPS:,} clips, {_CLIPS_PER_S:.0f} clips/s a CPU")
+    for what, told in (
+        ("to compute, on all CPUs", f"{_CLIPS / _CLIPS_PER_S / num_cpus:12,.0f} s"),
+        (f"to fetch, at {_GETS_PER_S:,} GET/s", f"{_CLIPS / _GETS_PER_S:12,.0f} s, divided by the number of prefixes"),
+        (f"driver, {1e6 * clip_s:,.0f} µs a clip", f"{_CLIPS * clip_s:12,.0f} s"),
+        (f"GCS, {1e6 * clip_gcs_s:,.0f} µs a clip", f"{_CLIPS * clip_gcs_s:12,.0f} s"),
+        (f"driver, {clip_bytes / 1024:,.2f} KiB a clip", f"{_CLIPS * clip_bytes / 2**30:12,.0f} GiB"),
+        ("one driver feeds at most", f"{1 / clip_s:12,.0f} clips/s, {1 / clip_s / _CLIPS_PER_S:,.0f} CPUs"),
+        (f"driver, {1e3 * trial_s:,.1f} ms a trial", f"{1 / trial_s:12,.1f} trials/s of {NUM_EPOCHS} epochs"),
+        (f"GCS, {1e3 * trial_gcs_s:,.1f} ms a trial", f"{1 / trial_gcs_s:12,.1f} trials/s"),
+        ("so that all CPUs are busy", f"{num_cpus * max(trial_s, trial_gcs_s) / 60:12,.0f} min must a trial take"),
+    ):
+        print(f"  {what:35s}{told}")
 
 
 def print_figures(runs: Sequence[Run]) -> None:
@@ -126,13 +151,12 @@ def print_figures(runs: Sequence[Run]) -> None:
         of = [run for run in runs if run.what == what]
         first, last = min(of, key=lambda run: run.num_nodes), max(of, key=lambda run: run.num_nodes)
         print(f"figure scaling.{what}_efficiency_on_{last.num_nodes}_nodes {first.seconds / last.seconds:.2f}")
-        print(f"figure scaling.{what}_driver_ms_each {1000 * _per_one(of):.2f}")
+        print(f"figure scaling.{what}_driver_ms_each {1000 * per_one(of, 'driver_s'):.2f}")
 
 
-def _per_one(runs: Sequence[Run]) -> float:
-    """Seconds of the driver for one more: the slope over all runs, so that what each run costs once is not in it."""
-    slope = np.polyfit([run.num for run in runs], [run.driver_s for run in runs], 1)[0]
-    return float(slope)
+def per_one(runs: Sequence[Run], what: str) -> float:
+    """Of one more clip or trial: the slope over all runs, so that what each run costs once is not in it."""
+    return float(np.polyfit([run.num for run in runs], [getattr(run, what) for run in runs], 1)[0])
 
 
 if __name__ == "__main__":
