@@ -5,8 +5,8 @@ python benchmarks/scaling.py [--quick] [--nodes 1 2 4 8]
 Ray nodes in network namespaces with two declared CPUs each (ray_nodes.py), S3 on another address. Clips take a
 twentieth of a second to decode and epochs half a second, asleep, so that one machine bears them all; everything else
 is done: Ray Data, processes, shards, Tune, commits, reconciling. Every number of nodes has the same work a CPU. Where
-all went well the seconds stay the same; what the driver and Ray's own head (GCS) compute per clip and per trial, and how
-the driver's memory grows, says where it ends.
+all went well the seconds stay the same; what the driver and Ray's GCS on the head compute per clip and per trial, and
+how the driver's memory grows, says where it ends.
 
 Last, on paper, from these constants, from the pace of a CPU that benchmarks/featurize.py measured, and from what S3
 promises: what 1,000 nodes of 16 CPUs and 100,000,000 clips would wait for.
@@ -115,13 +115,15 @@ def gcs_cpu_s(nodes: RayNodes) -> float:
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    cells = f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'asleep, s':>11s}{'driver, ms each':>17s}{'GCS, ms':>9s}{'KiB each':>10s}"
+    cells = (
+        f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'asleep, s':>11s}{'driver, ms':>12s}{'GCS, ms':>9s}{'KiB':>8s}"
+    )
     print(f"\n{'':12s}{cells}")
     for run in runs:
         each_ms, kib = 1000 * run.driver_s / run.num, run.driver_bytes / run.num / 1024
         row = f"{run.what:12s}{run.num_nodes:6d}{run.num_nodes * _CPUS_A_NODE:6d}{run.num:8d}{run.seconds:8.1f}"
-        print(f"{row}{run.asleep_s:11.1f}{each_ms:17.2f}{1000 * run.gcs_s / run.num:9.2f}{kib:10.1f}")
-    print("each: of a clip, of a trial with its epochs")
+        print(f"{row}{run.asleep_s:11.1f}{each_ms:12.2f}{1000 * run.gcs_s / run.num:9.2f}{kib:8.1f}")
+    print("ms and KiB: of a clip, of a trial with its epochs")
 
 
 def print_on_paper(runs: Sequence[Run]) -> None:
