@@ -116,14 +116,14 @@ def gcs_cpu_s(nodes: RayNodes) -> float:
 
 def print_runs(runs: Sequence[Run]) -> None:
     cells = (
-        f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'asleep, s':>11s}{'driver, ms':>12s}{'GCS, ms':>9s}{'KiB':>8s}"
+        f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'asleep':>11s}{'driver, ms':>12s}{'GCS, ms':>9s}{'KiB':>8s}"
     )
     print(f"\n{'':12s}{cells}")
     for run in runs:
         each_ms, kib = 1000 * run.driver_s / run.num, run.driver_bytes / run.num / 1024
         row = f"{run.what:12s}{run.num_nodes:6d}{run.num_nodes * _CPUS_A_NODE:6d}{run.num:8d}{run.seconds:8.1f}"
         print(f"{row}{run.asleep_s:11.1f}{each_ms:12.2f}{1000 * run.gcs_s / run.num:9.2f}{kib:8.1f}")
-    print("ms and KiB: of a clip, of a trial with its epochs")
+    print("asleep: s that the work takes alone; ms and KiB: of a clip, of a trial with its epochs")
 
 
 def print_on_paper(runs: Sequence[Run]) -> None:
