@@ -129,8 +129,7 @@ class RayNodes:
     @property
     def secrets(self) -> dict[str, str]:
         """What must appear nowhere, by its name."""
-        secret = {name: value for name, value in self._keys.items() if "SECRET" in name}
-        return {"token": self.token.read_text(), **secret}
+        return {"token": self.token.read_text(), **self._keys}
 
     @property
     def endpoint_url(self) -> str:

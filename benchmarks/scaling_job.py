@@ -8,7 +8,6 @@ import functools
 import json
 import resource
 import sys
-import tempfile
 import time
 from pathlib import Path
 from unittest import mock
@@ -43,20 +42,16 @@ def main(what: str, num: int, uri: str) -> None:
 
 def featurize_asleep(num_clips: int, store: ObjectStore, resources: ClusterResources) -> None:
     """Every part of a run but decoding: Ray Data, processes of their own, shards on S3, reconciling, commit."""
-    with tempfile.NamedTemporaryFile() as file:
-        clips = tuple(
-            Clip(clip_id=f"{number:09d}", recording_id=f"{number:09d}", uri=file.name, labels=("x",))
-            for number in range(num_clips)
-        )
-        file.write(b"x")
-        file.flush()
-        manifest = Manifest(name="asleep", root="/", clips=clips)
-        settings = PipelineSettings(
-            backend="cpu", clips_per_shard=CLIPS_PER_SHARD, num_actors=int(2 * resources.num_cpus)
-        )
-        sleeping = functools.partial(ShardWorker, decode=sleeping_decode)
-        with mock.patch("pipelines.featurize.ShardWorker", sleeping):
-            result = featurize(manifest, SPEC, store, settings)
+    store.put("clip", b"x")  # on S3, as every node reads it
+    clips = tuple(
+        Clip(clip_id=f"{number:09d}", recording_id=f"{number:09d}", uri=f"{store.uri}/clip", labels=("x",))
+        for number in range(num_clips)
+    )
+    manifest = Manifest(name="asleep", root="/", clips=clips)
+    settings = PipelineSettings(backend="cpu", clips_per_shard=CLIPS_PER_SHARD, num_actors=int(2 * resources.num_cpus))
+    sleeping = functools.partial(ShardWorker, decode=sleeping_decode)
+    with mock.patch("pipelines.featurize.ShardWorker", sleeping):
+        result = featurize(manifest, SPEC, store, settings)
     if result.num_rows != num_clips:
         raise AssertionError(f"{result.num_rows} rows of {num_clips} clips")
 
