@@ -2,11 +2,11 @@
 
 python benchmarks/scaling.py [--quick] [--nodes 1 2 4 8]
 
-Ray nodes in network namespaces with two declared CPUs each (ray_nodes.py), S3 on another address. Clips take a
-twentieth of a second to decode and epochs half a second, asleep, so that one machine bears them all; everything else
-is done: Ray Data, processes, shards, Tune, commits, reconciling. Every number of nodes has the same work a CPU. Where
-all went well the seconds stay the same; what the driver and Ray's GCS on the head compute per clip and per trial, and
-how the driver's memory grows, says where it ends.
+Ray nodes in network namespaces with two declared CPUs each (ray_nodes.py), S3 on another address. Clips take
+two fifths of a second to decode and epochs half a second, asleep, so that one machine bears them all; everything else
+is done: Ray Data, processes, shards, Tune, commits, reconciling. Every number of nodes has the same work a CPU. What
+starts first takes the cores of this machine, so that the pace is that of the middle half of the work. What the driver
+and Ray's GCS on the head compute per clip and per trial, and how the driver's memory grows, says where it ends.
 
 Last, on paper, from these constants, from the pace of a CPU that benchmarks/featurize.py measured, and from what S3
 promises: what 1,000 nodes of 16 CPUs and 100,000,000 clips would wait for.
@@ -28,20 +28,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds
 from benchmarks.machine import print_machine
 from benchmarks.node_network import Network, NoNamespaces
 from benchmarks.ray_nodes import RayNodes
-from benchmarks.scaling_job import NUM_EPOCHS
+from benchmarks.scaling_job import ACTORS_A_CPU, NUM_EPOCHS
 from benchmarks.sleeping import CLIP_S
 from benchmarks.stub_sweep import SLEEPING_EPOCH_S
 
 _CPUS_A_NODE = 2
 _NODES, _CPUS, _CLIPS = 1000, 16, 10**8  # of the paper's cluster
 _CLIPS_PER_S = 709 / 2  # on a CPU: WAV of 5 s, from files to files (benchmarks/featurize.py, 2026-11-21)
+_PER_S = {"featurize": ACTORS_A_CPU / CLIP_S, "sweep": 1 / SLEEPING_EPOCH_S}  # of clips and epochs, on a CPU
+_FEW = {"featurize": 20, "sweep": 2}  # clips and trials a CPU
 _GETS_PER_S = 5500  # of a prefix of S3, as its performance guide says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """Attributes:
-    asleep_s: what the work takes without anything else, on all CPUs.
+    per_s: clips, or epochs of all trials, in the middle half of the work.
+    asleep_per_s: if nothing else took time, on all CPUs.
     driver_s, gcs_s: CPU of the driver, and of Ray's GCS on the head while the job was there.
     driver_bytes: by which the driver's memory grew at most.
     """
@@ -49,7 +52,8 @@ class Run:
     what: str
     num_nodes: int
     num: int
-    asleep_s: float
+    per_s: float
+    asleep_per_s: float
     seconds: float
     driver_s: float
     gcs_s: float
@@ -62,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8])
     arguments = parser.parse_args(argv)
     print_machine(("ray", "optuna", "pyarrow"), num_cores=len(os.sched_getaffinity(0)))
-    clips_a_cpu, trials_a_cpu = (100, 2) if arguments.quick else (400, 6)
+    clips_a_cpu, trials_a_cpu = (80, 4) if arguments.quick else (320, 8)
     try:
         runs = [
             run
@@ -82,10 +86,10 @@ def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int) -> list[Run]:
     num_cpus = num_nodes * _CPUS_A_NODE
     with Network() as network, RayNodes(network, cpus=[_CPUS_A_NODE] * num_nodes) as nodes:
         found = []
-        asleep_s = {"featurize": clips_a_cpu * CLIP_S / 2, "sweep": trials_a_cpu * NUM_EPOCHS * SLEEPING_EPOCH_S}
         for what, num in (("featurize", clips_a_cpu * num_cpus), ("sweep", trials_a_cpu * num_cpus)):
-            for turn in ("first", "second"):  # in the first one processes start and import
-                words = ["python", "benchmarks/scaling_job.py", what, str(num), nodes.uri(f"{what}-{turn}")]
+            for turn in ("first", "second"):  # in the first one files are read that a new node has not read yet
+                number = num if turn == "second" else _FEW[what] * num_cpus
+                words = ["python", "benchmarks/scaling_job.py", what, str(number), nodes.uri(f"{what}-{turn}")]
                 gcs_before_s = gcs_cpu_s(nodes)
                 done = nodes.submit(f"{what}-{turn}", words)
                 if done.returncode:
@@ -96,7 +100,8 @@ def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int) -> list[Run]:
                     what=what,
                     num_nodes=num_nodes,
                     num=num,
-                    asleep_s=asleep_s[what],
+                    per_s=told["per_s"],
+                    asleep_per_s=num_cpus * _PER_S[what],
                     seconds=told["seconds"],
                     driver_s=told["driver_cpu_s"],
                     gcs_s=gcs_cpu_s(nodes) - gcs_before_s,
@@ -115,15 +120,17 @@ def gcs_cpu_s(nodes: RayNodes) -> float:
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    cells = (
-        f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'asleep':>11s}{'driver, ms':>12s}{'GCS, ms':>9s}{'KiB':>8s}"
-    )
-    print(f"\n{'':12s}{cells}")
+    head = f"{'nodes':>6s}{'CPUs':>6s}{'done':>8s}{'s':>8s}{'per s':>9s}{'asleep':>8s}"
+    print(f"\n{'':12s}{head}{'driver, ms':>12s}{'GCS, ms':>9s}{'KiB':>8s}")
     for run in runs:
         each_ms, kib = 1000 * run.driver_s / run.num, run.driver_bytes / run.num / 1024
         row = f"{run.what:12s}{run.num_nodes:6d}{run.num_nodes * _CPUS_A_NODE:6d}{run.num:8d}{run.seconds:8.1f}"
-        print(f"{row}{run.asleep_s:11.1f}{each_ms:12.2f}{1000 * run.gcs_s / run.num:9.2f}{kib:8.1f}")
-    print("asleep: s that the work takes alone; ms and KiB: of a clip, of a trial with its epochs")
+        row += f"{run.per_s:9.1f}{run.asleep_per_s:8.1f}"
+        print(f"{row}{each_ms:12.2f}{1000 * run.gcs_s / run.num:9.2f}{kib:8.1f}")
+    print(
+        "done: clips, trials; per s: clips, epochs, in the middle half of the work; asleep: if nothing else took time"
+    )
+    print("ms and KiB: of a clip, of a trial with its epochs")
 
 
 def print_on_paper(runs: Sequence[Run]) -> None:
@@ -151,8 +158,9 @@ def print_on_paper(runs: Sequence[Run]) -> None:
 def print_figures(runs: Sequence[Run]) -> None:
     for what in ("featurize", "sweep"):
         of = [run for run in runs if run.what == what]
-        first, last = min(of, key=lambda run: run.num_nodes), max(of, key=lambda run: run.num_nodes)
-        print(f"figure scaling.{what}_efficiency_on_{last.num_nodes}_nodes {first.seconds / last.seconds:.2f}")
+        largest = max(of, key=lambda run: run.num_nodes)
+        efficiency = largest.per_s / largest.asleep_per_s
+        print(f"figure scaling.{what}_efficiency_on_{largest.num_nodes}_nodes {efficiency:.2f}")
         print(f"figure scaling.{what}_driver_ms_each {1000 * per_one(of, 'driver_s'):.2f}")
 
 

@@ -23,16 +23,17 @@ from pipelines.shards.worker import ShardWorker
 from storage.object_store import ObjectStore, open_store
 from sweeps import run_sweep
 
-CLIPS_PER_SHARD, NUM_EPOCHS = 20, 5
+CLIPS_PER_SHARD, ACTORS_A_CPU, NUM_EPOCHS = 20, 2, 5
 
 
 def main(what: str, num: int, uri: str) -> None:
     measure = {"featurize": featurize_asleep, "sweep": sweep_asleep}[what]
-    store = open_store(uri)
+    store, pace = open_store(uri), Pace()
     with ray_session() as resources:
         began, cpu_began, peak_began = time.perf_counter(), time.process_time(), _peak_bytes()
-        measure(num, store, resources)
+        measure(num, store, resources, pace)
         told = {
+            "per_s": pace.per_s(),
             "seconds": time.perf_counter() - began,
             "driver_cpu_s": time.process_time() - cpu_began,
             "driver_bytes": _peak_bytes() - peak_began,
@@ -40,7 +41,23 @@ def main(what: str, num: int, uri: str) -> None:
     print(json.dumps(told))
 
 
-def featurize_asleep(num_clips: int, store: ObjectStore, resources: ClusterResources) -> None:
+class Pace:
+    """When how much was done."""
+
+    def __init__(self) -> None:
+        self._points: list[tuple[float, int]] = []
+
+    def tell(self, done: int) -> None:
+        self._points.append((time.perf_counter(), done))
+
+    def per_s(self) -> float:
+        """In the middle half of the work, when every process has started and none has run out of work."""
+        most = max(done for _, done in self._points)
+        (began, first), *_, (ended, last) = (point for point in self._points if most / 4 <= point[1] <= 3 * most / 4)
+        return (last - first) / (ended - began)
+
+
+def featurize_asleep(num_clips: int, store: ObjectStore, resources: ClusterResources, pace: Pace) -> None:
     """Every part of a run but decoding: Ray Data, processes of their own, shards on S3, reconciling, commit."""
     store.put("clip", b"x")  # on S3, as every node reads it
     clips = tuple(
@@ -48,18 +65,26 @@ def featurize_asleep(num_clips: int, store: ObjectStore, resources: ClusterResou
         for number in range(num_clips)
     )
     manifest = Manifest(name="asleep", root="/", clips=clips)
-    settings = PipelineSettings(backend="cpu", clips_per_shard=CLIPS_PER_SHARD, num_actors=int(2 * resources.num_cpus))
+    settings = PipelineSettings(
+        backend="cpu", clips_per_shard=CLIPS_PER_SHARD, num_actors=int(ACTORS_A_CPU * resources.num_cpus)
+    )
     sleeping = functools.partial(ShardWorker, decode=sleeping_decode)
     with mock.patch("pipelines.featurize.ShardWorker", sleeping):
-        result = featurize(manifest, SPEC, store, settings)
+        result = featurize(manifest, SPEC, store, settings, on_progress=lambda done, in_all: pace.tell(done))
     if result.num_rows != num_clips:
         raise AssertionError(f"{result.num_rows} rows of {num_clips} clips")
 
 
-def sweep_asleep(num_trials: int, store: ObjectStore, resources: ClusterResources) -> None:
+def sweep_asleep(num_trials: int, store: ObjectStore, resources: ClusterResources, pace: Pace) -> None:
     plan = stub_plan(num_trials, NUM_EPOCHS, concurrency=int(resources.num_cpus))
     with mock.patch("sweeps.run_sweep.train_trial", sleeping_trainable):
-        outcome = run_sweep(plan, None, store, sweep_row=SWEEP_ROW)  # type: ignore[arg-type]
+        outcome = run_sweep(
+            plan,
+            None,  # type: ignore[arg-type]
+            store,
+            sweep_row=SWEEP_ROW,
+            on_progress=lambda now: pace.tell(now.seed_epochs),
+        )
     if outcome.num_trials_run != num_trials:
         raise AssertionError(f"{outcome.num_trials_run} of {num_trials} trials")
 

@@ -9,7 +9,7 @@ from pipelines.decoding.decode import Waveform
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 
-CLIP_S = 0.05
+CLIP_S = 0.4
 SPEC = FeatureSpec(sample_rate_hz=1000, window_s=0.1, n_fft=64, hop_samples=50, num_mels=4, f_max_hz=500)
 
 
