@@ -6,6 +6,7 @@ python benchmarks/scaling_job.py sweep <trials> <storage uri>
 
 import functools
 import json
+import math
 import resource
 import sys
 import time
@@ -51,9 +52,12 @@ class Pace:
         self._points.append((time.perf_counter(), done))
 
     def per_s(self) -> float:
-        """In the middle half of the work, when every process has started and none has run out of work."""
+        """In the middle half of the work, when every process has started and none has run out of work; NaN of little."""
         most = max(done for _, done in self._points)
-        (began, first), *_, (ended, last) = (point for point in self._points if most / 4 <= point[1] <= 3 * most / 4)
+        middle = [point for point in self._points if most / 4 <= point[1] <= 3 * most / 4]
+        if len(middle) < 2:
+            return math.nan
+        (began, first), (ended, last) = middle[0], middle[-1]
         return (last - first) / (ended - began)
 
 
