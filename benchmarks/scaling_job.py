@@ -52,7 +52,7 @@ class Pace:
         self._points.append((time.perf_counter(), done))
 
     def per_s(self) -> float:
-        """In the middle half of the work, when every process has started and none has run out of work; NaN of little."""
+        """In the middle half of the work, when every process has started and none has run out; NaN of little work."""
         most = max(done for _, done in self._points)
         middle = [point for point in self._points if most / 4 <= point[1] <= 3 * most / 4]
         if len(middle) < 2:

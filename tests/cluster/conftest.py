@@ -17,10 +17,10 @@ def stack(s3_server: str) -> Stack:
 
 @pytest.fixture(scope="session")
 def ray_nodes() -> Iterator[RayNodes]:
-    """A head and two workers with a CPU each, where network namespaces can be made."""
+    """A head, a worker with one CPU and one with two, where network namespaces can be made."""
     with ExitStack() as ending:
         try:
             network = ending.enter_context(Network())
         except NoNamespaces as e:
             pytest.skip(f"no network namespaces: {e}")
-        yield ending.enter_context(RayNodes(network, cpus=[1, 1]))
+        yield ending.enter_context(RayNodes(network, cpus=[1, 2]))

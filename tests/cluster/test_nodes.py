@@ -152,6 +152,16 @@ def test_no_secret_is_anywhere(searched: Searched) -> None:
     assert find_secrets(ray_nodes.secrets, places) == set()
 
 
+def test_trials_that_fit_one_node_alone_take_turns_there(ray_nodes: RayNodes, tmp_path: Path) -> None:
+    """And features are computed on both meanwhile: more processes than there are CPUs."""
+    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
+    words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('wide')}"]
+    words += ["pipeline.num_actors=8", "sweep.cpus_per_trial=2", "sweep.max_concurrent_trials=4"]
+    done = ray_nodes.submit("wide", ["python", "jobs/sweep.py", *words])
+    assert done.returncode == 0, done.stdout
+    assert ResultsTable(ray_nodes.store("wide")).read("trials").num_rows > 0
+
+
 def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -> None:
     """As on a cluster whose autoscaler has ended all of them."""
     for worker in ray_nodes.workers:
