@@ -96,7 +96,7 @@ def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int) -> list[Run]:
                 done = nodes.submit(f"{what}-{turn}", words)
                 if done.returncode:
                     raise RuntimeError(done.stdout[-3000:])
-                told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"seconds"')))
+                told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"per_s"')))
             found.append(
                 Run(
                     what=what,

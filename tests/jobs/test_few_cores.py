@@ -13,11 +13,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("scheduler", ["seed_epochs", "adaptive"])
-@pytest.mark.parametrize("num_cpus", [1, 2])
-def test_more_is_asked_for_than_the_machine_has(num_cpus: int, scheduler: str, tmp_path: Path) -> None:
+def test_more_is_asked_for_than_one_core_bears(scheduler: str, tmp_path: Path) -> None:
     recordings = write_synthetic_dataset(tmp_path / "recordings", num_clips_per_class=5)
-    words = [f"cluster.num_cpus={num_cpus}", "cluster.address=local", "pipeline.num_actors=6"]
-    words += ["sweep.max_concurrent_trials=6", f"sweep.scheduler={scheduler}", f"sweep.cpus_per_trial={num_cpus}"]
+    words = ["cluster.num_cpus=1", "cluster.address=local", "pipeline.num_actors=6"]
+    words += ["sweep.max_concurrent_trials=6", f"sweep.scheduler={scheduler}"]
     words += [f"data.root={recordings}", f"storage.uri={tmp_path / 'store'}", f"report.folder={tmp_path / 'reports'}"]
     assert sweep.main(["--smoke", *words]) == 0
     assert ResultsTable(open_store(str(tmp_path / "store"))).read("trials").num_rows > 0
