@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _END_S = 30.0
@@ -184,9 +184,3 @@ def _free_subnet() -> str:
         if f" {subnet}." not in used:
             return subnet
     raise NoNamespaces("no free private network was found")
-
-
-@contextlib.contextmanager
-def network() -> Iterator[Network]:
-    with Network() as made:
-        yield made

@@ -46,7 +46,8 @@ from sweeps.forecast import (
 
 _NOT_IN_IT = (
     "not in it: Ray's start, embeddings of frozen backbones, measuring of shares, the report, rows of results (some KB "
-    "an epoch) and checkpoints, which are deleted; seeds that stop early train less"
+    "an epoch) and checkpoints, which are deleted; of the cost, the head and nodes that start or are idle; seeds that "
+    "stop early train less"
 )
 
 

@@ -47,7 +47,7 @@ _DOCUMENTS = [*_ACCESS, _read("ray-cluster.yaml"), _read("ray-job.yaml")]
 
 
 @pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda document: str(document["kind"]))
-def test_the_published_schemas_accept_it(document: Document) -> None:
+def test_it_has_the_fields_that_are_published_and_no_others(document: Document) -> None:
     assert errors(document) == []
 
 
