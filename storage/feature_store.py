@@ -3,14 +3,20 @@
 Enters: tables of feature rows, shard by shard, from any process. Leaves: one table, or arrays, and only once
 `_MANIFEST.json` says that the shards are complete: without that object a reader sees nothing.
 
-    part-00003-<hash>.parquet         feature rows of one shard of clips
-    quarantine-00003-<hash>.parquet   the clips and variants of that shard that have none, with the reason (absent if
-                                      there are none)
-    _CLIPS.parquet                    the clips whose rows a later version of the data set may copy, by their hash
-    _MANIFEST.json                    written last: the shards, the counts, the spec
+    part-00003-<hash>.parquet                   feature rows of one shard of clips; its metadata hold the counts, and
+                                                the <reasons> of its quarantine
+    quarantine-00003-<hash>-<reasons>.parquet   the clips and variants of that shard that have none, with the reason
+                                                (absent if there are none); <reasons> is the hash of its rows
+    _CLIPS.parquet                              the clips whose rows a later version of the data set may copy
+    _MANIFEST.json                              written last: the shards, their quarantines, the counts, the spec
+
+Two jobs may write the same shard with other outcomes, as a clip may meet a time limit in one of them alone. The first
+part stays and tells which quarantine is its own; the other one's quarantine is garbage that nobody is told of. Stores
+written before keys of quarantines had <reasons> are read as they are: their parts and markers do not tell it.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +27,7 @@ from storage.feature_schemas import CLIPS_SCHEMA, FEATURE_COLUMNS, KEY_COLUMNS, 
 from storage.features import Features, LoadedType, gather
 from storage.identity import content_hash
 from storage.object_store import ObjectStore
-from storage.parquet import open_parquet, read_parquet, to_parquet
+from storage.parquet import open_parquet, read_parquet, select_columns, to_parquet
 from storage.parts import MARKER, Parts
 from storage.shards import COUNTS, Shard, ShardContent
 
@@ -38,7 +44,8 @@ __all__ = [
 ]
 
 _CLIPS = "_CLIPS.parquet"
-_MARKER_FIELDS = ("dataset", "fingerprint", *COUNTS, "shards", "spec", "versions")
+_MARKER_FIELDS = ("dataset", "fingerprint", *COUNTS, "shards", "quarantines", "spec", "versions")
+_REASONS_HASH = "reasons_hash"  # in the metadata of a part
 
 
 def complete_features(store: ObjectStore) -> list[tuple[str, str]]:
@@ -53,7 +60,8 @@ class FeatureStore:
     def __init__(self, store: ObjectStore, *, dataset: str, fingerprint: str) -> None:
         self.store, self.dataset, self.fingerprint = store, dataset, fingerprint
         self.prefix = f"features/{dataset}/{fingerprint}/"
-        absent_once = {"num_variants_quarantined": 0}  # where there were no variants yet
+        # Where there were no variants yet, and where the keys of quarantines followed from the shards.
+        absent_once = {"num_variants_quarantined": 0, "quarantines": None}
         self._parts = Parts(store, self.prefix, fields=_MARKER_FIELDS, defaults=absent_once)
 
     @property
@@ -64,19 +72,27 @@ class FeatureStore:
         """Stores a shard; its part comes last, so that a part is never without its quarantine.
 
         A part that is there is never replaced: another job may have counted it. (The two can differ, where one of them
-        lost a clip to a time limit.)
+        lost a clip to a time limit.) Nor is its quarantine, whose key no other outcome has.
+
+        Args:
+            shard: `reasons_hash` is found here.
 
         Returns:
             The shard that is stored.
         """
         if rows.num_rows != shard.num_rows or quarantine.num_rows != shard.num_reasons:
             raise AssertionError(f"{shard} does not describe {rows.num_rows} rows, {quarantine.num_rows} quarantined")
+        shard = replace(shard, reasons_hash=_reasons_hash(quarantine))
         if shard.num_reasons:
-            self.store.put(self._key("quarantine", shard.index, shard.clips_hash), to_parquet(quarantine))
-        counts = {name: str(getattr(shard, name)) for name in COUNTS}
-        rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), **counts})
+            # Written even if it is there: it may be empty, or be garbage to a collector, who leaves what is new alone.
+            self.store.put(self._quarantine_key(shard), to_parquet(quarantine))
+        # In the place of what the table may bring along: it can be made of another part.
+        metadata = {name: str(getattr(shard, name)) for name in COUNTS}
+        if shard.num_reasons:
+            metadata[_REASONS_HASH] = shard.reasons_hash
+        rows = rows.replace_schema_metadata(metadata)
         group = rows_per_group(rows.schema.field("log_mel").type)
-        key = self._key("part", shard.index, shard.clips_hash)
+        key = self._parts.key(shard.index, shard.clips_hash)
         data = to_parquet(rows, rows_per_group=group)
         if self.store.put_if_absent(key, data):
             return shard
@@ -92,13 +108,16 @@ class FeatureStore:
         Returns:
             How many. The features are not complete then.
         """
-        there = [info.key for info in self.store.list(self.prefix + "quarantine-")]
-        going = [key for key in there if {*self._read_quarantine(key).column("reason").to_pylist()} & set(reasons)]
+        going = [
+            shard
+            for shard in self._quarantined_shards()
+            if {*self._reasons_of(shard).column("reason").to_pylist()} & set(reasons)
+        ]
         if going:
             self.withdraw()
-        for key in going:
-            self.store.delete(self.prefix + key.removeprefix(self.prefix).replace("quarantine", "part", 1))  # first
-            self.store.delete(key)
+        for shard in going:
+            self.store.delete(self._parts.key(shard.index, shard.clips_hash))  # first
+            self.store.delete(self._quarantine_key(shard))
         return len(going)
 
     def find_shard(self, index: int, clips_hash: str) -> Shard | None:
@@ -107,24 +126,27 @@ class FeatureStore:
         Reads the footer of the part alone.
         """
         try:
-            with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
-                metadata = part.schema_arrow.metadata or {}
-                counts = {name: int(metadata.get(name.encode(), 0)) for name in COUNTS}
+            with open_parquet(self.store, self._parts.key(index, clips_hash)) as part:
+                shard = _described(part.schema_arrow, index, clips_hash)
         except ObjectNotFound:
             return None
-        shard = Shard(index=index, clips_hash=clips_hash, **counts)
-        quarantine = self._key("quarantine", index, clips_hash)
-        if shard.num_reasons and not any(info.key == quarantine for info in self.store.list(quarantine)):
+        if shard.num_reasons and not self.store.size_bytes(self._quarantine_key(shard)):
             return None
         return shard
 
     def read_back(self, shard: Shard) -> ShardContent:
-        """The clips and variants that a finished shard accounts for, by rows or by quarantine."""
-        part_key = self._key("part", shard.index, shard.clips_hash)
-        part = read_parquet(self.store, part_key, columns=["clip_id", "variant"])
-        quarantine = QUARANTINE_SCHEMA.empty_table()
-        if shard.num_reasons:
-            quarantine = self._read_quarantine(self._key("quarantine", shard.index, shard.clips_hash))
+        """The clips and variants that a finished shard accounts for, by rows or by quarantine.
+
+        Raises:
+            StorageError: its part or its quarantine is missing or damaged, or the part is of another outcome: somebody
+                has taken it away since it was found, and somebody has made it again.
+        """
+        with open_parquet(self.store, self._parts.key(shard.index, shard.clips_hash)) as file:
+            stored = _described(file.schema_arrow, shard.index, shard.clips_hash)
+            part = select_columns(file, ["clip_id", "variant"])
+        if stored != shard:
+            raise StorageError(f"{self.uri}: another job has replaced shard {shard.index}. Run the same command again.")
+        quarantine = self._reasons_of(shard) if shard.num_reasons else QUARANTINE_SCHEMA.empty_table()
         return ShardContent(with_rows=_pairs(part), quarantined=_pairs(quarantine), num_rows=part.num_rows)
 
     def read_shard(
@@ -141,7 +163,7 @@ class FeatureStore:
             ObjectNotFound: there is no such part.
             StorageError: it is damaged.
         """
-        with open_parquet(self.store, self._key("part", index, clips_hash)) as part:
+        with open_parquet(self.store, self._parts.key(index, clips_hash)) as part:
             schema = part.schema_arrow.remove_metadata()
             if columns is not None:
                 schema = pa.schema([schema.field(name) for name in columns])
@@ -173,6 +195,9 @@ class FeatureStore:
             "fingerprint": self.fingerprint,
             **{name: sum(getattr(shard, name) for shard in shards) for name in COUNTS},
             "shards": [[shard.index, shard.clips_hash, shard.num_reasons] for shard in shards],
+            "quarantines": [
+                self._quarantine_key(shard).removeprefix(self.prefix) for shard in shards if shard.num_reasons
+            ],
             "spec": spec,
             "versions": versions,
         }
@@ -195,8 +220,8 @@ class FeatureStore:
         return self._parts.has_all(self.object_keys(marker))
 
     def object_keys(self, marker: dict[str, Any]) -> set[str]:
-        """The keys of all shards that a commit marker names."""
-        return {*self._keys("part", marker), *self._keys("quarantine", marker)}
+        """The keys of all shards that a commit marker names, and of their quarantines."""
+        return {*self._part_keys(marker), *self._quarantine_keys(marker)}
 
     def batches(
         self, *, columns: Sequence[str] | None = None, where: Where | None = None, skip_rows: int = 0
@@ -220,7 +245,7 @@ class FeatureStore:
         if unknown:
             hint = nearest(unknown[0], FEATURE_COLUMNS)
             raise InvalidInput("columns", given=unknown[0], allowed=", ".join(FEATURE_COLUMNS), remedy=hint)
-        for key in self._committed("part"):
+        for key in self._part_keys(self._committed()):
             with open_parquet(self.store, key) as part:
                 if part.metadata.num_rows <= skip_rows:
                     skip_rows -= part.metadata.num_rows
@@ -248,7 +273,7 @@ class FeatureStore:
         Raises:
             StorageError: the features are not complete, or the first part is missing or damaged.
         """
-        with open_parquet(self.store, self._committed("part")[0]) as part:
+        with open_parquet(self.store, self._part_keys(self._committed())[0]) as part:
             schema = part.schema_arrow.remove_metadata()
             missing = sorted({*FEATURE_COLUMNS} - {*schema.names})
             if missing:  # told as damage
@@ -261,7 +286,7 @@ class FeatureStore:
         Raises:
             StorageError: the features are not complete.
         """
-        tables = [self._read_quarantine(key) for key in self._committed("quarantine")]
+        tables = map(self._read_quarantine, self._quarantine_keys(self._committed()))
         return pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *tables])
 
     def quarantine_hash(self) -> str:
@@ -278,8 +303,8 @@ class FeatureStore:
 
     def reasons_so_far(self) -> pa.Table:
         """As `quarantine`, of every shard that is there, whether the features are complete or not."""
-        keys = [info.key for info in self.store.list(self.prefix + "quarantine-")]
-        return pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *map(self._read_quarantine, keys)])
+        tables = map(self._reasons_of, self._quarantined_shards())
+        return pa.concat_tables([QUARANTINE_SCHEMA.empty_table(), *tables])
 
     def load(self, *, where: Where | None = None, dtype: LoadedType | None = None) -> Features:
         """Reads log-mels in dB, and what a split needs, into contiguous memory that is allocated once.
@@ -312,27 +337,54 @@ class FeatureStore:
                 raise StorageError(f"{self.uri}: parts differ in log_mel. Delete the folder and run again.")
             yield batch.column(0)
 
+    def _quarantined_shards(self) -> list[Shard]:
+        """Finished shards with a quarantine; reads the footers of parts beside which one lies, their own or not."""
+        prefix = self.prefix + "quarantine-"
+        names = {info.key.removeprefix(prefix).removesuffix(".parquet") for info in self.store.list(prefix)}
+        names |= {name.rpartition("-")[0] for name in names}  # without the hash of the reasons
+        beside = (place for place in sorted(self.finished_shards()) if f"{place[0]:05d}-{place[1]}" in names)
+        found = (self.find_shard(index, clips_hash) for index, clips_hash in beside)
+        return [shard for shard in found if shard is not None and shard.num_reasons]
+
+    def _reasons_of(self, shard: Shard) -> pa.Table:
+        return self._read_quarantine(self._quarantine_key(shard))
+
     def _read_quarantine(self, key: str) -> pa.Table:
         table = read_parquet(self.store, key)
         if "variant" not in table.schema.names:  # stored before there were variants other than the original
             table = table.append_column("variant", pa.array(["original"] * table.num_rows))
         return table.select(QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
 
-    def _committed(self, kind: str) -> list[str]:
+    def _committed(self) -> dict[str, Any]:
         marker = self.marker()
         if marker is None:
             raise StorageError(f"{self.uri} holds no complete features. Run jobs/featurize.py with the same settings.")
-        return self._keys(kind, marker)
+        return marker
 
-    def _keys(self, kind: str, marker: dict[str, Any]) -> list[str]:
-        return [
-            self._key(kind, index, clips_hash)
-            for index, clips_hash, num_reasons in marker["shards"]
-            if kind == "part" or num_reasons
-        ]
+    def _part_keys(self, marker: dict[str, Any]) -> list[str]:
+        return [self._parts.key(index, clips_hash) for index, clips_hash, _ in marker["shards"]]
 
-    def _key(self, kind: str, index: int, clips_hash: str) -> str:
-        return self._parts.key(index, clips_hash, kind=kind)
+    def _quarantine_keys(self, marker: dict[str, Any]) -> list[str]:
+        if marker["quarantines"] is not None:
+            return [self.prefix + name for name in marker["quarantines"]]
+        shards = (shard for shard in marker["shards"] if shard[2])
+        return [self._parts.key(index, clips_hash, kind="quarantine") for index, clips_hash, _ in shards]
+
+    def _quarantine_key(self, shard: Shard) -> str:
+        name = f"{shard.clips_hash}-{shard.reasons_hash}" if shard.reasons_hash else shard.clips_hash
+        return self._parts.key(shard.index, name, kind="quarantine")
+
+
+def _described(schema: pa.Schema, index: int, clips_hash: str) -> Shard:
+    """What the metadata of a part tell of its shard."""
+    told = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
+    counts: dict[str, Any] = {name: int(told.get(name, 0)) for name in COUNTS}
+    return Shard(index=index, clips_hash=clips_hash, **counts, reasons_hash=told.get(_REASONS_HASH, ""))
+
+
+def _reasons_hash(quarantine: pa.Table) -> str:
+    """12 hexadecimal digits for the rows of a quarantine, whichever release of Arrow writes them; empty for none."""
+    return content_hash(quarantine.to_pylist(), length=12) if quarantine.num_rows else ""
 
 
 def _pairs(table: pa.Table) -> frozenset[tuple[str, str]]:

@@ -12,6 +12,8 @@ class Shard:
     Attributes:
         num_quarantined: clips without any row.
         num_variants_quarantined: variants without rows of clips whose original has some.
+        reasons_hash: of the rows of its quarantine, in whose key it stands. Empty where there are none, and where the
+            shard was stored before keys of quarantines had it.
     """
 
     index: int
@@ -20,6 +22,7 @@ class Shard:
     num_rows: int
     num_quarantined: int
     num_variants_quarantined: int = 0
+    reasons_hash: str = ""
 
     @property
     def num_reasons(self) -> int:

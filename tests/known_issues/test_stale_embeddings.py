@@ -64,8 +64,8 @@ def make_features(store: ObjectStore, *, timed_out: int | None) -> FeatureStore:
             {"clip_id": clip_id, "variant": "original", "uri": clip_id, "reason": "timed_out", "detail": ""}
             for clip_id in quarantined
         ]
-        features.write_shard(shard, rows.filter(kept), pa.Table.from_pylist(reasons, schema=QUARANTINE_SCHEMA))
-        shards.append(shard)
+        quarantine = pa.Table.from_pylist(reasons, schema=QUARANTINE_SCHEMA)
+        shards.append(features.write_shard(shard, rows.filter(kept), quarantine))
     features.commit(shards, spec={}, versions={})
     return features
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from feature_toys import store_as_before
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -59,12 +60,15 @@ def _write(features: FeatureStore, index: int, rows: pa.Table, *bad: str, clips_
         num_rows=rows.num_rows,
         num_quarantined=len(bad),
     )
-    features.write_shard(shard, rows, _quarantine(*bad))
-    return shard
+    return features.write_shard(shard, rows, _quarantine(*bad))
 
 
 def _open(store: ObjectStore) -> FeatureStore:
     return FeatureStore(store, dataset="esc50", fingerprint="f00d")
+
+
+def _objects(features: FeatureStore) -> dict[str, bytes]:
+    return {info.key: features.store.get(info.key) for info in features.store.list(features.prefix)}
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ class TestBeforeTheMarker:
     def test_quarantined_variants_are_counted_beside_quarantined_clips(self, features: FeatureStore) -> None:
         shard = Shard(index=0, clips_hash="aa", num_clips=3, num_rows=2, num_quarantined=1, num_variants_quarantined=1)
         lone = _quarantine("c1").set_column(1, QUARANTINE_SCHEMA.field("variant"), pa.array(["noise"]))
-        features.write_shard(shard, _rows(_log_mel(2)), pa.concat_tables([_quarantine("bad"), lone]))
+        shard = features.write_shard(shard, _rows(_log_mel(2)), pa.concat_tables([_quarantine("bad"), lone]))
         assert features.find_shard(0, "aa") == shard
         content = features.read_back(shard)
         assert content.with_rows == {("c0", "plain"), ("c1", "plain")}
@@ -119,10 +123,37 @@ class TestBeforeTheMarker:
 
     def test_a_shard_whose_quarantine_is_lost_is_written_anew(self, features: FeatureStore) -> None:
         _write(features, 0, _rows(_log_mel(2)), "bad")
-        features.store.delete(features.prefix + "quarantine-00000-aa.parquet")
+        (quarantine,) = (info.key for info in features.store.list(features.prefix + "quarantine-"))
+        features.store.delete(quarantine)
         whole = Shard(index=0, clips_hash="aa", num_clips=3, num_rows=3, num_quarantined=0)
         assert features.write_shard(whole, _rows(_log_mel(3)), _quarantine()) == whole
         assert features.find_shard(0, "aa") == whole
+
+    def test_an_empty_quarantine_is_as_good_as_none_and_the_same_outcome_brings_it_back(
+        self, features: FeatureStore
+    ) -> None:
+        shard = _write(features, 0, _rows(_log_mel(2)), "bad")
+        before = _objects(features)
+        (quarantine,) = (info.key for info in features.store.list(features.prefix + "quarantine-"))
+        features.store.put(quarantine, b"")
+        assert features.find_shard(0, "aa") is None
+        assert _write(features, 0, _rows(_log_mel(2)), "bad") == shard
+        assert _objects(features) == before
+
+    def test_two_jobs_with_the_same_outcome_write_the_same_objects(self, features: FeatureStore) -> None:
+        shard = _write(features, 0, _rows(_log_mel(2)), "bad", "worse")
+        before = _objects(features)
+        assert len(before) == 2
+        assert _write(features, 0, _rows(_log_mel(2)), "bad", "worse") == shard
+        assert _objects(features) == before
+
+    def test_a_shard_that_was_replaced_since_it_was_found_is_told(self, features: FeatureStore) -> None:
+        shard = _write(features, 0, _rows(_log_mel(2)), "bad")
+        features.forget(["truncated"])
+        again = _write(features, 0, _rows(_log_mel(2)), "worse")
+        with pytest.raises(StorageError, match=r"another job has replaced shard 0\. Run the same command again"):
+            features.read_back(shard)
+        assert features.read_back(again).quarantined == {("worse", "original")}
 
     def test_an_empty_part_is_as_good_as_none(self, features: FeatureStore) -> None:
         shard = _write(features, 0, _rows(_log_mel(2)))
@@ -145,11 +176,65 @@ class TestBeforeTheMarker:
         assert features.forget(["timed_out", "truncated"]) == 1
         assert features.marker() is None
         assert features.finished_shards() == {(1, "bb")}
+        assert not list(features.store.list(features.prefix + "quarantine-"))
 
     def test_counts_that_do_not_close_are_refused(self, features: FeatureStore) -> None:
         shard = Shard(index=0, clips_hash="aa", num_clips=3, num_rows=3, num_quarantined=0)
         with pytest.raises(AssertionError, match="does not describe 2 rows"):
             features.write_shard(shard, _rows(_log_mel(2)), _quarantine())
+
+
+class TestStoredBeforeKeysHadTheReasons:
+    """Parts and markers that do not tell which quarantine is theirs."""
+
+    @pytest.fixture
+    def old(self, features: FeatureStore) -> FeatureStore:
+        """Not committed; shards 0 and 1, both with a quarantine."""
+        _write(features, 0, _rows(_log_mel(2)), "bad")
+        _write(features, 1, _rows(_log_mel(2), first=2), "worse")
+        store_as_before(features)
+        return features
+
+    def test_they_are_read(self, features: FeatureStore) -> None:
+        shards = [_write(features, 0, _rows(_log_mel(2)), "bad"), _write(features, 1, _rows(_log_mel(2), first=2))]
+        features.commit(shards, spec=_SPEC, versions=_VERSIONS)
+        before = features.quarantine_hash()
+        store_as_before(features)
+        marker = features.marker()
+        assert marker is not None
+        assert features.has_all_objects(marker)
+        assert len(features.load().clip_ids) == 4
+        assert features.quarantine().equals(_quarantine("bad"))
+        assert features.reasons_so_far().equals(_quarantine("bad"))
+        assert features.quarantine_hash() == before
+
+    def test_shards_are_found_and_committed_with_new_ones(self, old: FeatureStore) -> None:
+        found = [old.find_shard(index, "aa") for index in (0, 1)]
+        shards = [shard for shard in found if shard is not None]
+        quarantined = [clip_id for shard in shards for clip_id, _ in old.read_back(shard).quarantined]
+        assert quarantined == ["bad", "worse"]
+        new = _write(old, 2, _rows(_log_mel(2), first=4), "worst")
+        marker = old.commit([*shards, new], spec=_SPEC, versions=_VERSIONS)
+        assert old.has_all_objects(marker)
+        assert old.quarantine().equals(_quarantine("bad", "worse", "worst"))
+        assert old.reasons_so_far().equals(_quarantine("bad", "worse", "worst"))
+
+    def test_a_late_writer_leaves_them_their_quarantine(self, old: FeatureStore) -> None:
+        kept = old.find_shard(0, "aa")
+        assert kept is not None
+        assert _write(old, 0, _rows(_log_mel(1)), "bad", "c1") == kept
+        assert old.find_shard(0, "aa") == kept
+        assert old.read_back(kept).quarantined == {("bad", "original")}
+        assert old.reasons_so_far().equals(_quarantine("bad", "worse"))
+
+    def test_one_without_its_quarantine_is_not_finished(self, old: FeatureStore) -> None:
+        old.store.delete(old.prefix + "quarantine-00000-aa.parquet")
+        assert old.find_shard(0, "aa") is None
+        assert old.find_shard(1, "aa") is not None
+
+    def test_they_are_forgotten(self, old: FeatureStore) -> None:
+        assert old.forget(["truncated"]) == 2
+        assert not list(old.store.list(old.prefix))
 
 
 class TestCommitted:

@@ -2,13 +2,14 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from feature_toys import commit_rows, make_rows
+from feature_toys import commit_rows, make_quarantine, make_rows, store_as_before
 
 from storage.embedding_store import EmbeddingStore
-from storage.feature_store import FeatureStore
+from storage.feature_store import FeatureStore, Shard
 from storage.garbage import Garbage, delete_garbage, find_garbage
 from storage.object_store import ObjectStore
 from storage.part_rows import ROW_KEY, parts_with_rows
@@ -71,6 +72,25 @@ def test_shards_beside_those_of_the_marker_are_garbage_and_strange_files_are_not
     (garbage,) = find_garbage(store, referred={("esc50-aa", "f00d")}, written_before=_LATER).garbage
     assert delete_garbage(store, garbage)
     assert len(features.load().clip_ids) == 4
+    assert _find(store, features) == []
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["as now", "stored before keys had the reasons"])
+def test_a_quarantine_that_no_part_names_is_garbage_and_the_parts_own_one_is_not(
+    store: ObjectStore, is_old: bool
+) -> None:
+    features = FeatureStore(store, dataset="esc50-aa", fingerprint="f00d")
+    shard = Shard(index=0, clips_hash="0000", num_clips=3, num_rows=2, num_quarantined=1)
+    features.commit([features.write_shard(shard, _ROWS, make_quarantine("bad"))], spec={}, versions={})
+    if is_old:
+        store_as_before(features)
+    assert _find(store, features) == []
+    late = replace(shard, num_rows=1, num_quarantined=2)
+    features.write_shard(late, _ROWS.slice(0, 1), make_quarantine("bad", "c00001"))
+    assert _find(store, features) == [("esc50-aa/f00d", "orphaned shards", 1)]
+    (garbage,) = find_garbage(store, referred={("esc50-aa", "f00d")}, written_before=_LATER).garbage
+    assert delete_garbage(store, garbage)
+    assert features.quarantine().equals(make_quarantine("bad"))
     assert _find(store, features) == []
 
 

@@ -1,5 +1,6 @@
 """Feature rows made by hand, and a store that remembers how many bytes were asked of it."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from storage.affine_scale import AffineScale
 from storage.feature_schemas import QUARANTINE_SCHEMA, feature_schema
-from storage.feature_store import FeatureStore, Shard
+from storage.feature_store import MARKER, FeatureStore, Shard
 from storage.object_store import ObjectInfo, ObjectStore
+from storage.parquet import read_parquet, to_parquet
 
 
 def make_rows(
@@ -38,6 +40,28 @@ def make_rows(
     arrays = {name: pa.array(values, type=schema.field(name).type) for name, values in columns.items()}
     arrays["log_mel"] = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(log_mel))
     return pa.table([arrays[name] for name in schema.names], schema=schema)
+
+
+def make_quarantine(*clip_ids: str, reason: str = "truncated") -> pa.Table:
+    """One row of QUARANTINE_SCHEMA per clip."""
+    plain = {"variant": "original", "uri": "x.wav", "reason": reason, "detail": ""}
+    return pa.Table.from_pylist([{"clip_id": clip_id, **plain} for clip_id in clip_ids], schema=QUARANTINE_SCHEMA)
+
+
+def store_as_before(features: FeatureStore) -> None:
+    """Rewrites features as versions stored them whose quarantines had keys without the hash of their rows."""
+    store = features.store
+    for info in list(store.list(features.prefix + "part-")):
+        part = read_parquet(store, info.key)
+        metadata = {name: value for name, value in part.schema.metadata.items() if name != b"reasons_hash"}
+        store.put(info.key, to_parquet(part.replace_schema_metadata(metadata)))
+    for info in list(store.list(features.prefix + "quarantine-")):
+        store.put(info.key.rpartition("-")[0] + ".parquet", store.get(info.key))
+        store.delete(info.key)
+    if features.marker() is not None:
+        marker = json.loads(store.get(features.prefix + MARKER))
+        del marker["quarantines"]
+        store.put(features.prefix + MARKER, json.dumps(marker).encode())
 
 
 def commit_rows(features: FeatureStore, tables: Sequence[pa.Table]) -> list[Shard]:

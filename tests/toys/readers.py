@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipelines.decoding.decode import Undecodable, decode
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
@@ -22,6 +24,7 @@ from storage.findings import FINDINGS_SCHEMA, load_findings
 from storage.generations import Partition, Segment, read_names
 from storage.model_file import from_bytes
 from storage.object_store import open_store
+from storage.parquet import to_parquet
 from storage.part_rows import ROW_KEY, PartRows
 from storage.predictions import PREDICTIONS_SCHEMA, Predictions
 from storage.results import results
@@ -89,6 +92,13 @@ def _embeddings(uri: str) -> EmbeddingStore:
     return EmbeddingStore(_features(uri), "e")
 
 
+def _quarantine(folder: Path, data: bytes) -> object:
+    part = pa.table({"clip_id": ["c"]}).replace_schema_metadata({"num_quarantined": "1"})
+    put(folder, "features/d/f/part-00000-h.parquet", to_parquet(part))
+    put(folder, "features/d/f/quarantine-00000-h.parquet", data)
+    return _features(str(folder)).reasons_so_far().to_pylist()
+
+
 READERS: dict[str, Reader] = {
     **{f"weights{suffix}": _weights(f"w{suffix}") for suffix in (".pt", ".pth", ".bin", ".safetensors", ".npz", "")},
     "a model": _model,
@@ -107,9 +117,7 @@ READERS: dict[str, Reader] = {
     "features": _stored("features/d/f/part-00000-h.parquet", lambda uri: _features(uri).read_shard(0, "h").to_pylist()),
     "counts of features": _stored("features/d/f/part-00000-h.parquet", lambda uri: _features(uri).find_shard(0, "h")),
     "marks of clips": _stored("features/d/f/_CLIPS.parquet", lambda uri: _features(uri).clips().to_pylist()),
-    "a quarantine": _stored(
-        "features/d/f/quarantine-00000-h.parquet", lambda uri: _features(uri).reasons_so_far().to_pylist()
-    ),
+    "a quarantine": _quarantine,
     "the marker of embeddings": _stored("embeddings/d/f/e/_MANIFEST.json", lambda uri: _embeddings(uri).load()),
     "embeddings": _stored("embeddings/d/f/e/part-00000-h-r.parquet", lambda uri: _embeddings(uri).check_part(_ROWS)),
     "a split": _stored("splits/d/h.json", lambda uri: load_split(open_store(uri), dataset="d", split_hash="h")),

@@ -20,9 +20,9 @@ from decoder_toys import obedient_decode, obedient_read
 from pipelines.feature_spec import FeatureSpec
 from pipelines.manifest import Clip
 from pipelines.shards.isolated_worker import IsolatedWorker
-from pipelines.shards.request import ShardRequest
+from pipelines.shards.request import ShardRequest, shard_of
 from pipelines.shards.worker import ShardWorker
-from storage.feature_store import FeatureStore, Shard
+from storage.feature_store import FeatureStore
 from storage.object_store import open_store
 
 SPEC = FeatureSpec(window_s=0.5)
@@ -47,7 +47,7 @@ def test_healthy_clips_give_the_bytes_that_a_worker_in_this_process_writes(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:
     request = _request(tmp_path, {})
-    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=0)
+    assert _counted(worker.outcome(request.to_json())) == _counts(request, num_quarantined=0)
     here = FeatureStore(open_store(str(tmp_path / "here")), dataset="corpus", fingerprint=SPEC.fingerprint)
     ShardWorker(SPEC, here, backend="cpu").compute(request)
     assert _objects(features) == _objects(here)
@@ -68,8 +68,9 @@ def test_a_decoder_that_fails_badly_loses_only_its_own_clip(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path, order: str, reason: str, detail: str
 ) -> None:
     request = _request(tmp_path, {"b": order})
-    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=1)
-    features.commit([Shard(**_counts(request, num_quarantined=1))], spec={}, versions={})
+    outcome = worker.outcome(request.to_json())
+    assert _counted(outcome) == _counts(request, num_quarantined=1)
+    features.commit([shard_of(outcome)], spec={}, versions={})
     (row,) = features.quarantine().to_pylist()
     assert (row["clip_id"], row["reason"], row["detail"]) == ("b", reason, detail)
     assert features.read(columns=["clip_id"]).column("clip_id").to_pylist() == ["a", "c"]
@@ -80,9 +81,10 @@ def test_so_it_is_where_clips_are_collected_for_a_device(features: FeatureStore,
     # Importing torch may take longer than a clip is given; it comes before the first clip.
     make_worker = functools.partial(ShardWorker, SPEC, features, backend="torch", as_decoded=True, read=obedient_read)
     worker = IsolatedWorker(pickle.dumps(make_worker), clip_time_limit_s=3.0)
-    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=1)
+    outcome = worker.outcome(request.to_json())
+    assert _counted(outcome) == _counts(request, num_quarantined=1)
     worker.close()
-    features.commit([Shard(**_counts(request, num_quarantined=1))], spec={}, versions={})
+    features.commit([shard_of(outcome)], spec={}, versions={})
     assert features.quarantine()["clip_id"].to_pylist() == ["b"]
     assert features.quarantine()["reason"].to_pylist() == ["decoder_crashed"]
     assert features.read(columns=["clip_id"]).column("clip_id").to_pylist() == ["a", "c"]
@@ -93,15 +95,16 @@ def test_several_bad_clips_in_one_shard_are_all_told(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:
     request = _request(tmp_path, {"a": "signal SIGSEGV", "b": "hang", "c": "exit 9"})
-    assert worker.outcome(request.to_json()) == _counts(request, num_quarantined=3)
+    assert _counted(worker.outcome(request.to_json())) == _counts(request, num_quarantined=3)
 
 
 def test_a_crash_that_does_not_come_again_costs_the_clip_nothing(
     worker: IsolatedWorker, features: FeatureStore, tmp_path: Path
 ) -> None:
     request = _request(tmp_path, {"b": f"once {tmp_path / 'done'}"})
-    assert worker.outcome(request.to_json())["num_quarantined"] == 1
-    features.commit([Shard(**_counts(request, num_quarantined=1))], spec={}, versions={})
+    outcome = worker.outcome(request.to_json())
+    assert outcome["num_quarantined"] == 1
+    features.commit([shard_of(outcome)], spec={}, versions={})
     assert features.quarantine().column("reason").to_pylist() == ["not_audio"]  # the toy's own word, not a crash
 
 
@@ -117,7 +120,7 @@ def test_a_clip_that_is_killed_from_outside_is_never_blamed(
 def test_a_worker_serves_on_after_a_crash(worker: IsolatedWorker, tmp_path: Path) -> None:
     worker.outcome(_request(tmp_path, {"a": "signal SIGSEGV"}).to_json())
     healthy = dataclasses.replace(_request(tmp_path / "more", {}), clips_hash="1" * 12)
-    assert worker.outcome(healthy.to_json()) == _counts(healthy, num_quarantined=0)
+    assert _counted(worker.outcome(healthy.to_json())) == _counts(healthy, num_quarantined=0)
 
 
 def test_the_child_dies_when_its_parent_is_killed(tmp_path: Path) -> None:
@@ -166,6 +169,10 @@ def _counts(request: ShardRequest, *, num_quarantined: int) -> dict[str, Any]:
         "num_quarantined": num_quarantined,
         "num_variants_quarantined": 0,
     }
+
+
+def _counted(outcome: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in outcome.items() if name != "reasons_hash"}
 
 
 def _objects(features: FeatureStore) -> dict[str, bytes]:

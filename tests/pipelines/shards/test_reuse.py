@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from corpus_toys import objects_of
+from corpus_toys import objects_of, part_key
+from feature_toys import store_as_before
 
 from pipelines.feature_spec import FeatureSpec
 from pipelines.featurize import FeaturizeResult, PipelineSettings, featurize
@@ -83,6 +84,23 @@ def test_removed_and_changed_clips_do_not_appear(folder: Path, tmp_path: Path) -
     for clip, same in (("b", True), ("h", True), ("d", False)):
         before, after = (features.log_mel[[name == clip for name in features.clip_ids]] for features in (old, new))
         assert np.array_equal(before, after) == same
+
+
+def test_a_store_whose_quarantines_have_keys_without_their_reasons_is_completed_and_appended_to(
+    folder: Path, tmp_path: Path
+) -> None:
+    store, manifest = open_store(str(tmp_path / "store")), _manifest(folder, "bdfhx")
+    features = _featurize(manifest, store).features
+    before = features.quarantine_hash()
+    store_as_before(features)
+    assert _featurize(manifest, store).num_clips_computed == 0
+    store.delete(part_key(features, 0))
+    again = _featurize(manifest, store)
+    assert (again.num_clips_computed, again.num_quarantined) == (3, 1)
+    assert [row["clip_id"] for row in features.quarantine().to_pylist()] == ["x"]
+    assert features.quarantine_hash() == before
+    second = _featurize(_manifest(folder, "bdfhjx"), store)
+    assert (second.num_clips_copied, second.num_clips_computed, second.num_quarantined) == (4, 2, 1)
 
 
 def _num_copied(manifest: Manifest, store: ObjectStore, spec: FeatureSpec = SPEC) -> int:
