@@ -22,6 +22,7 @@ from storage.feature_store import Features, FeatureStore
 from storage.model_file import ModelCard, from_bytes
 from storage.part_rows import PartRows
 from storage.predictions import NUM_BEST, RecordingPrediction, part_bytes
+from storage.vigil import Vigil
 from training.inference import Aggregate, Predictor, of_recordings
 
 
@@ -140,18 +141,20 @@ def predict_parts(
         num_cpus=placement.num_cpus,
         num_gpus=placement.num_gpus,
     )
-    for row in dataset.iter_rows():
-        outcome = json.loads(row["outcome"])
-        raise_error(outcome)
-        yield (
-            parts[row["number"]],
-            PredictedPart(
-                num_predicted=outcome["num_predicted"],
-                data=row["data"],
-                not_finite=tuple(outcome["not_finite"]),
-                events=tuple(outcome["events"]),
-            ),
-        )
+    with Vigil(features.store) as vigil:
+        for row in dataset.iter_rows():
+            outcome = json.loads(row["outcome"])
+            raise_error(outcome)
+            yield (
+                parts[row["number"]],
+                PredictedPart(
+                    num_predicted=outcome["num_predicted"],
+                    data=row["data"],
+                    not_finite=tuple(outcome["not_finite"]),
+                    events=tuple(outcome["events"]),
+                ),
+            )
+            vigil.check()
 
 
 class PredictionActor:

@@ -35,6 +35,7 @@ from pipelines.shards.worker import ShardWorker
 from storage.errors import InvalidInput
 from storage.feature_store import FeatureStore, Shard
 from storage.object_store import ObjectStore
+from storage.vigil import Vigil
 
 _BACKENDS_ON_GPU = ("dali", "torch")  # the faster first
 
@@ -237,8 +238,10 @@ def _compute(
     )
     # Ray Data starts an actor that was killed anew and gives it its task again; what a file does to its decoder stays
     # inside IsolatedWorker.
-    for row in dataset.iter_rows():
-        yield shard_of(json.loads(row["outcome"]))
+    with Vigil(features.store) as vigil:
+        for row in dataset.iter_rows():
+            yield shard_of(json.loads(row["outcome"]))
+            vigil.check()
 
 
 def _placement(settings: PipelineSettings, resources: ClusterResources, num_requests: int) -> Placement:

@@ -37,6 +37,10 @@ class StorageError(Exception):
     """A store could not be reached or did not keep its promises. The message says which store and what to do."""
 
 
+class StoreOutOfReach(StorageError):
+    """The store as a whole is away or refuses: no object is at fault, and no work that needed it."""
+
+
 class ObjectNotFound(StorageError):
     """No object has this key."""
 

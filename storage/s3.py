@@ -1,7 +1,8 @@
 """Objects on S3 through boto3, the only file that imports it. One PUT per object, conditional where it matters.
 
 Every request may be made twice without harm, so an outage is waited out: whoever has had an answer before asks again
-for ten minutes. A store that never answered is reported at once, as its address is probably wrong.
+for ten minutes. A store that never answered is reported at once, as its address is probably wrong, and so is one that
+was waited for in vain: what a process asks of it on its way out would cost ten minutes each time.
 """
 
 import logging
@@ -26,7 +27,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from storage import traffic
-from storage.errors import InvalidInput, ObjectNotFound, StorageError
+from storage.errors import InvalidInput, ObjectNotFound, StorageError, StoreOutOfReach
 from storage.object_store import ObjectInfo, check_key, check_prefix
 
 # A dead endpoint is reported within half a minute; SlowDown and 5xx answers are waited out by botocore's retries.
@@ -58,9 +59,11 @@ class S3ObjectStore:
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self._client: Any = None
         self._has_answered = False  # travels with the store to other processes
+        self._told_at = -math.inf  # of an outage; one line a minute, however many threads ask
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_client": None}  # clients hold sockets and locks: every process makes its own
+        # Clients hold sockets and locks: every process makes its own. Another machine has another clock.
+        return {**self.__dict__, "_client": None, "_told_at": -math.inf}
 
     @property
     def client(self) -> Any:
@@ -180,7 +183,7 @@ class S3ObjectStore:
 
     def _ask(self, ask: Callable[..., _Answer], **request: Any) -> _Answer:
         """Makes a request of the bucket, again and again while a store that has answered before is away."""
-        began, told = time.monotonic(), -math.inf
+        began = time.monotonic()
         while True:
             try:
                 answer = ask(Bucket=self._bucket, **request)
@@ -188,9 +191,10 @@ class S3ObjectStore:
                 away_s, is_outage = time.monotonic() - began, _is_outage(e)
                 self._has_answered |= isinstance(e, ClientError) and not is_outage
                 if not (self._has_answered and is_outage and away_s < _PATIENCE_S):
+                    self._has_answered &= not is_outage
                     raise
-                if time.monotonic() - told >= _TOLD_EVERY_S:
-                    told = time.monotonic()
+                if time.monotonic() - self._told_at >= _TOLD_EVERY_S:
+                    self._told_at = time.monotonic()
                     _log.warning("%s does not answer (%s); asking on for %.0f s", self.uri, e, _PATIENCE_S - away_s)
                 time.sleep(_PAUSE_S)
             else:
@@ -204,11 +208,11 @@ class S3ObjectStore:
     def _domain_error(self, error: Exception, key: str) -> StorageError:
         where = self.uri + (f" at {self.endpoint_url}" if self.endpoint_url else "")
         if isinstance(error, NoCredentialsError):
-            return StorageError(
+            return StoreOutOfReach(
                 f"no S3 credentials for {where}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile."
             )
         if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
-            return StorageError(
+            return StoreOutOfReach(
                 f"{where} does not answer. Check the endpoint (AWS_ENDPOINT_URL) and that the server is up."
             )
         if isinstance(error, ClientError):
@@ -216,12 +220,13 @@ class S3ObjectStore:
             if code in {"NoSuchKey", "404"}:
                 return ObjectNotFound(f"{self.uri} has no object {key!r}")
             if code == "NoSuchBucket":
-                return StorageError(f"the bucket of {where} does not exist. Create it, or correct storage.uri.")
+                return StoreOutOfReach(f"the bucket of {where} does not exist. Create it, or correct storage.uri.")
             if code in {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
-                return StorageError(
+                return StoreOutOfReach(
                     f"{where} refused access to {key!r} ({code}). Check the credentials and their policy."
                 )
-        return StorageError(f"{where}, key {key!r}: {error}")
+        kind = StoreOutOfReach if _is_outage(error) else StorageError
+        return kind(f"{where}, key {key!r}: {error}")
 
 
 def _is_outage(error: Exception) -> bool:

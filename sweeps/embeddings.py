@@ -26,6 +26,7 @@ from storage.errors import InvalidInput, StorageError
 from storage.feature_store import Features, FeatureStore
 from storage.part_rows import PartRows, parts_with_rows
 from storage.split import Split
+from storage.vigil import Vigil
 from sweeps.experiment import ExperimentPlan
 from sweeps.plan import SweepPlan
 from training import TrialConfig, TrialData, load_trial_data
@@ -206,13 +207,15 @@ def _compute(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, part
         num_gpus=placement.num_gpus,
     )
     told: set[str] = set()
-    for row in dataset.iter_rows():
-        if row["error"]:
-            raise StorageError(row["error"])
-        if row["event"] not in {"", *told}:  # every actor finds it out by itself
-            told.add(row["event"])
-            logging.getLogger(__name__).warning(row["event"])
-        yield int(row["num_rows"])
+    with Vigil(store.store) as vigil:
+        for row in dataset.iter_rows():
+            if row["error"]:
+                raise StorageError(row["error"])
+            if row["event"] not in {"", *told}:  # every actor finds it out by itself
+                told.add(row["event"])
+                logging.getLogger(__name__).warning(row["event"])
+            yield int(row["num_rows"])
+            vigil.check()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

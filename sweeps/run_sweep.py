@@ -16,6 +16,7 @@ from storage.checkpoints import Checkpoints
 from storage.model_file import delete_models
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
+from storage.vigil import Vigil
 from sweeps.beginning import begin
 from sweeps.brake import Brake
 from sweeps.fault import Fault
@@ -25,6 +26,7 @@ from sweeps.plan import SweepPlan
 from sweeps.records import RungDecision, TrialRecord
 from sweeps.replay import suggest_what_was_decided
 from sweeps.shares import Shares, find_shares
+from sweeps.store_reach import StoreReach
 from sweeps.table_searcher import TableSearcher
 from sweeps.trial_actor import TrialContext, checkpoint_prefix, train_trial
 from sweeps.tune_adapters import LedgerSearcher, SeedEpochHalving
@@ -108,7 +110,8 @@ def run_sweep(
         shared = ray.put(context)  # one copy a node
         shares = find_shares(plan, shared, ResultsTable(store), say=say)
         try:
-            _tune(plan, shared, shares, searcher, scheduler, watch)
+            with Vigil(store) as vigil:
+                _tune(plan, shared, shares, searcher, scheduler, [watch, StoreReach(fault, vigil)])
         finally:
             if logs:
                 logs.close("stopped")
@@ -151,7 +154,7 @@ def _tune(
     shares: Shares,
     searcher: TableSearcher,
     scheduler: TrialScheduler,
-    watch: Watch,
+    callbacks: list[tune.Callback],
 ) -> None:
     settings = plan.settings
     set_tune_up()
@@ -175,7 +178,7 @@ def _tune(
                 storage_path=folder,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=settings.max_failures),
-                callbacks=[watch],
+                callbacks=callbacks,
             ),
         )
         try:

@@ -11,6 +11,8 @@ from typing import Protocol
 import ray
 
 from storage.checkpoints import Checkpoints
+from storage.errors import StoreOutOfReach
+from storage.vigil import Vigil
 from sweeps.fold_task import Turn, put_down
 from sweeps.ledger import Ledger
 from sweeps.news import FoldEnded, News, NewsQueue
@@ -49,9 +51,17 @@ def train_turns(
 
     Returns:
         Number → why it failed.
+
+    Raises:
+        StorageError: the store failed, here or where a trial is trained; trials that run are put down.
     """
     failed: dict[int, Failure] = {}
-    with contextlib.closing(_ended(waiting, starter, at_a_time, on_news)) as ends:  # cancels what runs after an error
+    with (
+        Vigil(ledger.store) as vigil,
+        contextlib.closing(
+            _ended(waiting, starter, at_a_time, on_news, vigil)
+        ) as ends,  # after an error cancels the rest
+    ):
         for turn, reference in ends:
             again, failure = _record_end(reference, turn, ledger)
             if again is not None:
@@ -64,7 +74,7 @@ def train_turns(
 
 
 def _ended(
-    waiting: list[Turn], starter: Starter, at_a_time: int, on_news: Callable[[News], None]
+    waiting: list[Turn], starter: Starter, at_a_time: int, on_news: Callable[[News], None], vigil: Vigil
 ) -> Generator[tuple[Turn, ray.ObjectRef], None, None]:
     """Starts trials, passes on what they tell, and yields each one as it ends; its caller may then add to `waiting`."""
     if not waiting:
@@ -73,6 +83,7 @@ def _ended(
     running = dict[ray.ObjectRef, Turn]()
     try:
         while waiting or running:
+            vigil.check()
             while waiting and len(running) < at_a_time:
                 turn = waiting.pop(0)
                 running[starter.start(turn, queue)] = turn
@@ -91,6 +102,9 @@ def _record_end(reference: ray.ObjectRef, turn: Turn, ledger: Ledger) -> tuple[T
 
     Returns:
         The turn to take next, where it is to be tried again at once; and why it failed, if it did.
+
+    Raises:
+        StoreOutOfReach: for the trial, which is not to blame: it stays open without a word.
     """
     suggestion = turn.suggestion
     try:
@@ -99,6 +113,8 @@ def _record_end(reference: ray.ObjectRef, turn: Turn, ledger: Ledger) -> tuple[T
         cause = e.cause if isinstance(e, ray.exceptions.RayTaskError) else e
         if isinstance(cause, OutOfMemory) and (again := turn.alone()):
             return again, None
+        if isinstance(cause, StoreOutOfReach):
+            raise cause from e
         ledger.failure(suggestion.config.trial_id, reason="gave_up", detail=f"{type(e).__name__}: {e}")
         return None, Failure(reason=_in_a_line(cause), is_open=True)
     if isinstance(ended, FailedTraining):

@@ -15,12 +15,14 @@ from ray import tune
 from cluster.metrics import GPU_MEMORY_BYTES, count_s3_bytes, showing
 from storage import traffic
 from storage.checkpoints import Checkpoints
+from storage.errors import StoreOutOfReach
 from storage.model_file import model_key, save_model
 from storage.object_store import ObjectStore
 from storage.results_table import ResultsTable
 from sweeps.adoption import NOTHING, Adopted
 from sweeps.brake import Brake
 from sweeps.ledger import OUT_OF_MEMORY, Ledger
+from sweeps.store_reach import OUT_OF_REACH
 from sweeps.trial_news import told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
@@ -91,7 +93,8 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
     """Ray Tune's function trainable.
 
     Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
-    memory that runs out beside others with `out_of_memory`, so that the searcher hands it out once more, alone. Other
+    memory that runs out beside others with `out_of_memory`, so that the searcher hands it out once more, alone; a store
+    that is out of reach, which is no fault of the trial's, with why, so that the driver ends the search. Other
     errors, memory that a trial alone has too little of among them, are recorded and raised, so that Tune tries again
     from the newest checkpoint and leaves the trial open in the end. Where the driver ends in the middle and pulls the
     brake, the trial stores a checkpoint and nobody hears of it any more.
@@ -114,7 +117,7 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
         os.environ["OMP_NUM_THREADS"] = str(num_threads)
     # So long Tune waits for a trial that was stopped to let go of its memory; after that it would give up the next one.
     os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "600"
-    end = {}
+    end: dict[str, Any] = {}
     try:
         with mine.training():
             trained = train_recorded(config, context, hear, ended.append, pause=mine.is_pulled)
@@ -126,6 +129,8 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
         if not shares.may_be_alone(tune_config):
             raise
         end = {OUT_OF_MEMORY: True}
+    except StoreOutOfReach as e:
+        end = {OUT_OF_REACH: str(e)}
     finally:
         _release_memory()
     if end:  # told when the memory is free for others
@@ -161,6 +166,7 @@ def train_recorded(
     Raises:
         Paused: `pause` answered True; a checkpoint is stored.
         OutOfMemory: the device has too little for the trial, now; recorded before, and no end of the trial.
+        StoreOutOfReach: nothing is recorded of it; the trial goes on from its newest checkpoint another time.
         Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
     """
     traffic.listen(count_s3_bytes)
@@ -187,7 +193,7 @@ def train_recorded(
         with _gpu_memory_shown(config, context.sweep_id):
             result = run_trial(left, data, report, checkpoints, on_seed=record, pause=pause, fuse_seeds=fuse_seeds)
         return adopted.whole(config, result)
-    except Paused:  # no failure
+    except (Paused, StoreOutOfReach):  # no failure of the trial's
         raise
     except TrainingFailed as e:
         ledger.failure(config.trial_id, reason="not_finite", detail=str(e))

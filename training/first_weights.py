@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from models import Classifier, WeightsReport, hub_weights, hub_weights_name, load_weights, read_weights
-from storage.errors import InvalidInput, ObjectNotFound, StorageError, first_few
+from storage.errors import InvalidInput, ObjectNotFound, StorageError, StoreOutOfReach, first_few
 from storage.object_store import open_store
 from training.config import TrialConfig
 
@@ -111,6 +111,8 @@ def _read(uri: str) -> bytes:
         return Path(uri.removeprefix("file://")).read_bytes()
     except (ObjectNotFound, OSError) as e:
         raise _refused(uri, f"It cannot be read ({e}).") from e
+    except StoreOutOfReach as e:  # another store than the results': nothing says that those are out of reach
+        raise StorageError(str(e)) from e
 
 
 def _refused(uri: str, reason: str) -> InvalidInput:

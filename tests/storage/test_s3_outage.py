@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 from store_toys import keys_of
 
 from storage import s3
-from storage.errors import StorageError
+from storage.errors import StorageError, StoreOutOfReach
 from storage.s3 import S3ObjectStore
 
 _URL = "http://s3.example"
@@ -97,9 +97,38 @@ def test_an_outage_without_end_is_told_after_ten_minutes(s3_uri: str, clock: _Cl
     store = S3ObjectStore(s3_uri)
     store.put("key", b"x")
     _go_away(store, "get_object", [_OUTAGES["nobody listens"]] * 1000)
-    with pytest.raises(StorageError, match="does not answer"):
+    with pytest.raises(StoreOutOfReach, match="does not answer"):
         store.get("key")
     assert 590 <= sum(clock.waits_s) <= 610
+
+
+def test_a_store_that_was_waited_for_in_vain_is_not_waited_for_again_until_it_answers(
+    s3_uri: str, clock: _Clock
+) -> None:
+    store = S3ObjectStore(s3_uri)
+    store.put("key", b"x")
+    outages = [_OUTAGES["overloaded"]] * 1000
+    _go_away(store, "get_object", outages)
+    for _ in range(3):
+        with pytest.raises(StoreOutOfReach):
+            store.get("key")
+    assert 590 <= sum(clock.waits_s) <= 610
+    outages.clear()
+    assert store.get("key") == b"x"
+    outages += [_OUTAGES["overloaded"]] * 2
+    assert store.get("key") == b"x"
+
+
+def test_an_outage_is_told_once_a_minute_however_many_ask(
+    s3_uri: str, clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = S3ObjectStore(s3_uri)
+    store.put("key", b"x")
+    for _ in range(6):
+        _go_away(store, "get_object", [_OUTAGES["nobody listens"]] * 4)
+        assert store.get("key") == b"x"
+    assert sum(clock.waits_s) == 120
+    assert sum(record.name == "storage.s3" for record in caplog.records) == 2
 
 
 def test_a_store_that_has_never_answered_is_told_at_once(s3_uri: str, clock: _Clock) -> None:
@@ -127,6 +156,21 @@ def test_a_refusal_is_no_outage(s3_uri: str, clock: _Clock) -> None:
         "GetObject",
     )
     _go_away(store, "get_object", [refused])
-    with pytest.raises(StorageError, match="refused access"):
+    with pytest.raises(StoreOutOfReach, match="refused access"):
         store.get("key")
     assert not clock.waits_s
+
+
+def test_what_is_at_fault_with_one_object_is_no_fault_of_the_store(s3_uri: str) -> None:
+    store = S3ObjectStore(s3_uri)
+    too_large = ClientError(
+        {"Error": {"Code": "EntityTooLarge"}, "ResponseMetadata": {"HTTPStatusCode": 400}},  # type: ignore[typeddict-item]
+        "PutObject",
+    )
+    _go_away(store, "put_object", [too_large])
+    with pytest.raises(StorageError, match="EntityTooLarge") as caught:
+        store.put("key", b"x")
+    assert not isinstance(caught.value, StoreOutOfReach)
+    with pytest.raises(StorageError) as caught:
+        store.get("nothing")
+    assert not isinstance(caught.value, StoreOutOfReach)

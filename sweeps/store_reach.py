@@ -1,0 +1,44 @@
+"""Ends a search whose store is out of reach, for its driver or for one of its trials, and blames no trial for it.
+
+Tune would try the trial again, and each attempt would wait for the store as long as the first one has.
+"""
+
+from typing import Any
+
+from ray import tune
+
+from storage.errors import StoreOutOfReach
+from storage.vigil import Vigil
+from sweeps.fault import Fault
+
+OUT_OF_REACH = "store_out_of_reach"  # in the last report of a trial: why
+
+
+class StoreReach(tune.Callback):
+    """Raises out of Tune's own loop, which then ends what runs: a trial may not report for as long as an epoch takes.
+
+    Args:
+        fault: keeps the error, so that nothing more is recorded.
+    """
+
+    def __init__(self, fault: Fault, vigil: Vigil) -> None:
+        self._fault, self._vigil = fault, vigil
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles it when it starts, and the vigil is a thread."""
+        return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if OUT_OF_REACH in result:
+            with self._fault.kept():
+                raise StoreOutOfReach(result[OUT_OF_REACH])
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raises `StoreOutOfReach`; other faults of the driver wait until trials report, which then store their last
+        epoch."""
+        with self._fault.kept():
+            self._vigil.check()
+        if isinstance(self._fault.error, StoreOutOfReach):
+            raise self._fault.error
