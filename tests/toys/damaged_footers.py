@@ -43,7 +43,7 @@ def main() -> None:
             except Exception as e:
                 others[f"{place}, {wrong:#x}"] = repr(e)
     print(json.dumps({**found, "others": others}), flush=True)
-    os._exit(0)  # threads of pyarrow 26 that a refused read has left end the interpreter's own end now and then (1 of 60)
+    os._exit(0)  # threads of pyarrow 26 of refused reads break the end of a process, 1 in 60
 
 
 def _read(data: bytes) -> None:
