@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,13 @@ with ray_session():
 """
 _REFUSED = re.compile("authenticat", re.IGNORECASE)
 _JOIN = "import ray; ray.init(address={!r}, logging_level=50); print('joined', len(ray.nodes()))"
+_METRICS_PORTS = """
+import ray
+ray.init(address={!r}, logging_level=50)
+for node in ray.nodes():
+    if node["Alive"]:
+        print(f"metrics at {{node['NodeManagerAddress']}}:{{node['MetricsExportPort']}}")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +128,18 @@ class TestWhoHasNoToken:
         assert process.wait(120) != 0
         assert _REFUSED.search(log.read_text()), log.read_text()
         assert len(ray_nodes.nodes_alive()) == 3
+
+    def test_reads_metrics_of_every_node_and_no_secret_there(self, searched: tuple[RayNodes, str]) -> None:
+        """The one port that asks for no token: docs/threat_model.md lists it under what is not protected."""
+        ray_nodes, _ = searched
+        told = _python(ray_nodes, _METRICS_PORTS.format(f"ray://{ray_nodes.head.machine.address}:10001"), token=True)
+        addresses = re.findall(r"metrics at (\S+)", told)
+        assert len(addresses) == 3, told
+        for address in addresses:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+                text = answer.read().decode()
+            assert "ray_node_mem_used" in text
+            assert [name for name, secret in ray_nodes.secrets.items() if secret in text] == []
 
 
 def test_the_dashboard_is_on_no_address_of_the_head(ray_nodes: RayNodes) -> None:
