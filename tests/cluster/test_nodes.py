@@ -1,7 +1,9 @@
 """Jobs on a cluster of several machines, sent from outside: who has no token is refused, no secret is left behind."""
 
+import datetime
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from instance_metadata import InstanceMetadata
 
 from benchmarks import chaos, kill_sweep
 from benchmarks.ray_nodes import Node, RayNodes
@@ -32,6 +35,26 @@ with ray_session():
 """
 _REFUSED = re.compile("authenticat", re.IGNORECASE)
 _JOIN = "import ray; ray.init(address={!r}, logging_level=50); print('joined', len(ray.nodes()))"
+# Something long on each worker, and short tasks, one after the other, which go to both of them until one is drained.
+_WORK = """
+import ray, time
+from cluster.session import ray_session
+with ray_session():
+    @ray.remote(num_cpus=0.6)
+    class Long:
+        def work(self, for_s): time.sleep(for_s); return ray.util.get_node_ip_address()
+    @ray.remote(num_cpus=0.1, scheduling_strategy="SPREAD")
+    def short(): return ray.util.get_node_ip_address()
+    both = [Long.remote() for _ in range(2)]
+    for long in both: print("long", ray.get(long.work.remote(0)), "begins")
+    print("before", *(ray.get(short.remote()) for _ in range(4)), flush=True)
+    working = [long.work.remote(20) for long in both]
+    began = time.monotonic()
+    while time.monotonic() < began + 18:
+        print("short", ray.get(short.remote()), flush=True)
+        time.sleep(0.5)
+    for long in working: print("long", ray.get(long), "ended", flush=True)
+"""
 _METRICS_PORTS = """
 import ray
 ray.init(address={!r}, logging_level=50)
@@ -76,9 +99,7 @@ def test_a_job_from_outside_featurizes_and_searches(searched: tuple[RayNodes, st
 
 def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -> None:
     """As on a cluster whose autoscaler has ended all of them."""
-    for worker in ray_nodes.workers:
-        ray_nodes.lose(worker)
-    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
+    _lose_workers(ray_nodes)
     chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
     words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('waited')}"]
     submitted = ray_nodes.submit("waits", ["python", "jobs/sweep.py", *words], wait=False)
@@ -89,6 +110,32 @@ def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -
     ray_nodes.revive()
     chaos.wait_until(lambda: ray_nodes.job_status("waits") in ("SUCCEEDED", "FAILED"), "the job")
     assert ray_nodes.job_status("waits") == "SUCCEEDED", _log("waits", ray_nodes)
+
+
+@pytest.mark.parametrize("told_by", ["EC2's notice", "SIGTERM"])
+def test_a_node_that_will_be_taken_gets_nothing_new_and_ends_what_it_has(ray_nodes: RayNodes, told_by: str) -> None:
+    """As ray_cluster.yaml has workers watch for it, and as a pod is told to end."""
+    going, staying = ray_nodes.workers
+    job = f"drained by {told_by}".replace("'", "").replace(" ", "-")
+    submitted = ray_nodes.submit(job, ["python", "-c", _WORK], wait=False)
+    assert submitted.returncode == 0, submitted.stdout
+    chaos.wait_until(lambda: bool(re.search(r"^before \d", _log(job, ray_nodes), re.MULTILINE)), "both to work")
+    with InstanceMetadata(ray_nodes.network.address, address=going.machine.address) as metadata:
+        if told_by == "SIGTERM":
+            assert going.process is not None
+            going.process.terminate()
+        else:
+            metadata.announce(f"{datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2):%FT%TZ}")
+            _watch_for_notice(ray_nodes, going, metadata)
+        chaos.wait_until(lambda: ray_nodes.job_status(job) in ("SUCCEEDED", "FAILED"), "the job")
+    told = _log(job, ray_nodes)
+    assert ray_nodes.job_status(job) == "SUCCEEDED", told
+    assert f"long {going.machine.address} ended" in told  # what ran there went on
+    (before,) = re.findall(r"^before (.+)$", told, re.MULTILINE)
+    assert set(before.split()) == {going.machine.address, staying.machine.address}
+    assert set(re.findall(r"^short (.+)$", told, re.MULTILINE)[-10:]) == {staying.machine.address}, told
+    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 2, "the node to go, as nothing runs there any more")
+    ray_nodes.revive()
 
 
 class TestWhoHasNoToken:
@@ -157,6 +204,31 @@ def test_no_secret_is_anywhere(searched: tuple[RayNodes, str]) -> None:
     found = [f"{name} in {place}" for name, secret in ray_nodes.secrets.items() for place, data in places.items()
              if secret.encode() in data]  # fmt: skip
     assert found == []
+
+
+def _lose_workers(ray_nodes: RayNodes) -> None:
+    for worker in ray_nodes.workers:
+        ray_nodes.lose(worker)
+    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
+
+
+def _watch_for_notice(ray_nodes: RayNodes, node: Node, metadata: InstanceMetadata) -> None:
+    """Runs the script on the node until it says that it is drained."""
+    script = Path(shutil.copy(_PROJECT / "cluster" / "aws" / "drain_on_notice.py", node.folder))
+    log = node.folder / "drain_on_notice.log"
+    process = node.machine.start(
+        [ray_nodes.python, script, f"--address={ray_nodes.head.machine.address}:6379"],
+        environment={
+            "HOME": str(node.folder),
+            "PATH": os.defpath,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(ray_nodes.token),
+        },
+        log=log,
+    )
+    assert process.wait(120) == 0, log.read_text()
+    assert "the node is drained" in log.read_text()
 
 
 def _log(job: str, ray_nodes: RayNodes) -> str:
