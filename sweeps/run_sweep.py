@@ -117,6 +117,7 @@ def run_sweep(
                 logs.close("stopped")
     if fault.error:
         raise fault.error
+    watch.over()
     ledger.gather()
     return SweepOutcome(
         sweep_id=plan.sweep_id,

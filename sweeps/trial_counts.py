@@ -56,6 +56,14 @@ class TrialCounts:
     def decided(self, architecture: str, decision: RungDecision) -> None:
         count(RUNG_DECISIONS, sweep=self._sweep_id, architecture=architecture, decision=decision)
 
+    def over(self) -> None:
+        """The search has ended, and the job may go on: an adaptive one leaves trials that it never suggested.
+
+        Only Prometheus is told, whose alarm would miss their epochs.
+        """
+        for architecture in self._counts:
+            show(TRIALS, 0, sweep=self._sweep_id, architecture=architecture, state="waiting")
+
     def _move(self, number: int, architecture: str, fate: Fate | None) -> None:
         if fate is None:
             return

@@ -111,6 +111,10 @@ class Watch(tune.Callback):
             self._logs.end(_run_id(self._plan, suggestion.number), record.state)
         self._tell(f"{suggestion.config.architecture} #{suggestion.number} {record.state}")
 
+    def over(self) -> None:
+        """Nothing more is trained by this search."""
+        self._counts.over()
+
     def _log(self, run: RunInfo, result: dict[str, Any]) -> None:
         if self._logs:
             metrics, ended = heard(result)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from kuberay_schema import errors
 from packaging.version import Version
+from ray._private import ray_constants
 from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
 from ray.scripts.scripts import start
 
@@ -18,6 +19,7 @@ from jobs.command_line import parse_settings
 from jobs.settings import JobSettings
 
 _FOLDER = Path(__file__).parents[2] / "cluster" / "kuberay"
+_DRAIN_S = "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
 _ACCESS = list(yaml.safe_load_all((_FOLDER / "access.yaml").read_text()))
 Document = dict[str, Any]
 
@@ -182,7 +184,20 @@ def test_credentials_are_roles_of_service_accounts_and_nowhere_else() -> None:
     assert all("eks.amazonaws.com/role-arn" in account["metadata"]["annotations"] for account in accounts.values())
     assert accounts["melsweep-worker"]["automountServiceAccountToken"] is False
     for container in (container for template in _TEMPLATES.values() for container in template["spec"]["containers"]):
-        assert not {"env", "envFrom"} & container.keys()
+        assert {variable["name"] for variable in container.get("env", [])} <= {_DRAIN_S}
+        assert "envFrom" not in container
+
+
+@pytest.mark.parametrize("name", ["cluster", "job"])
+def test_a_pod_on_a_node_that_goes_is_drained_by_ray_and_has_the_time_for_it(name: str) -> None:
+    """On SIGTERM, which `ray start` gets as the first process of its container."""
+    groups = {group["groupName"]: group["template"]["spec"] for group in _specs()[name]["workerGroupSpecs"]}
+    (container,) = groups["gpu"]["containers"]
+    (variable,) = container["env"]
+    assert variable["name"] == _DRAIN_S
+    assert hasattr(ray_constants, _DRAIN_S)  # named as Ray's constant, which reads it
+    ends_ray_s = 15  # that Ray takes to end its other processes
+    assert 30 < float(variable["value"]) <= groups["gpu"]["terminationGracePeriodSeconds"] - ends_ray_s
 
 
 def test_the_job_is_one_of_the_projects_with_settings_that_it_knows() -> None:

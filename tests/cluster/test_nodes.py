@@ -1,17 +1,21 @@
 """Jobs on a cluster of several machines, sent from outside: who has no token is refused, no secret is left behind."""
 
+import datetime
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from instance_metadata import InstanceMetadata
 from secret_search import CommandLines, contents_of_store, find_secrets
 
 from benchmarks import chaos, kill_sweep
@@ -33,6 +37,33 @@ with ray_session():
 """
 _REFUSED = re.compile("authenticat", re.IGNORECASE)
 _JOIN = "import ray; ray.init(address={!r}, logging_level=50); print('joined', len(ray.nodes()))"
+# Something long on each worker, and short tasks, one after the other, which go to both of them until one is drained.
+_WORK = """
+import ray, time
+from cluster.session import ray_session
+with ray_session():
+    @ray.remote(num_cpus=0.6)
+    class Long:
+        def work(self, for_s): time.sleep(for_s); return ray.util.get_node_ip_address()
+    @ray.remote(num_cpus=0.1, scheduling_strategy="SPREAD")
+    def short(): return ray.util.get_node_ip_address()
+    both = [Long.remote() for _ in range(2)]
+    for long in both: print("long", ray.get(long.work.remote(0)), "begins")
+    print("before", *(ray.get(short.remote()) for _ in range(4)), flush=True)
+    working = [long.work.remote(20) for long in both]
+    began = time.monotonic()
+    while time.monotonic() < began + 18:
+        print("short", ray.get(short.remote()), flush=True)
+        time.sleep(0.5)
+    for long in working: print("long", ray.get(long), "ended", flush=True)
+"""
+_METRICS_PORTS = """
+import ray
+ray.init(address={!r}, logging_level=50)
+for node in ray.nodes():
+    if node["Alive"]:
+        print(f"metrics at {{node['NodeManagerAddress']}}:{{node['MetricsExportPort']}}")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +147,18 @@ class TestWhoHasNoToken:
         assert _REFUSED.search(log.read_text()), log.read_text()
         assert len(ray_nodes.nodes_alive()) == 3
 
+    def test_reads_metrics_of_every_node_and_no_secret_there(self, searched: Searched) -> None:
+        """The one port that asks for no token: docs/threat_model.md lists it under what is not protected."""
+        ray_nodes = searched.ray_nodes
+        told = _python(ray_nodes, _METRICS_PORTS.format(f"ray://{ray_nodes.head.machine.address}:10001"), token=True)
+        addresses = re.findall(r"metrics at (\S+)", told)
+        assert len(addresses) == 3, told
+        for address in addresses:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=30) as answer:
+                text = answer.read().decode()
+            assert "ray_node_mem_used" in text
+            assert [name for name, secret in ray_nodes.secrets.items() if secret in text] == []
+
 
 def test_the_dashboard_is_on_no_address_of_the_head(ray_nodes: RayNodes) -> None:
     with pytest.raises(OSError, match="refused"):
@@ -152,6 +195,32 @@ def test_no_secret_is_anywhere(searched: Searched) -> None:
     assert find_secrets(ray_nodes.secrets, places) == set()
 
 
+@pytest.mark.parametrize("told_by", ["EC2's notice", "SIGTERM"])
+def test_a_node_that_will_be_taken_gets_nothing_new_and_ends_what_it_has(ray_nodes: RayNodes, told_by: str) -> None:
+    """As ray_cluster.yaml has workers watch for it, and as a pod is told to end."""
+    going, staying = ray_nodes.workers
+    job = f"drained by {told_by}".replace("'", "").replace(" ", "-")
+    submitted = ray_nodes.submit(job, ["python", "-c", _WORK], wait=False)
+    assert submitted.returncode == 0, submitted.stdout
+    chaos.wait_until(lambda: bool(re.search(r"^before \d", _log(job, ray_nodes), re.MULTILINE)), "both to work")
+    with InstanceMetadata(ray_nodes.network.address, address=going.machine.address) as metadata:
+        if told_by == "SIGTERM":
+            assert going.process is not None
+            going.process.terminate()
+        else:
+            metadata.announce(f"{datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2):%FT%TZ}")
+            _watch_for_notice(ray_nodes, going, metadata)
+        chaos.wait_until(lambda: ray_nodes.job_status(job) in ("SUCCEEDED", "FAILED"), "the job")
+    told = _log(job, ray_nodes)
+    assert ray_nodes.job_status(job) == "SUCCEEDED", told
+    assert f"long {going.machine.address} ended" in told  # what ran there went on
+    (before,) = re.findall(r"^before (.+)$", told, re.MULTILINE)
+    assert set(before.split()) == {going.machine.address, staying.machine.address}
+    assert set(re.findall(r"^short (.+)$", told, re.MULTILINE)[-10:]) == {staying.machine.address}, told
+    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 2, "the node to go, as nothing runs there any more")
+    ray_nodes.revive()
+
+
 def test_trials_that_fit_one_node_alone_take_turns_there(ray_nodes: RayNodes, tmp_path: Path) -> None:
     """And features are computed on both meanwhile: more processes than there are CPUs."""
     chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
@@ -177,6 +246,31 @@ def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -
     ray_nodes.revive()
     chaos.wait_until(lambda: ray_nodes.job_status("waits") in ("SUCCEEDED", "FAILED"), "the job")
     assert ray_nodes.job_status("waits") == "SUCCEEDED", _log("waits", ray_nodes)
+
+
+def _lose_workers(ray_nodes: RayNodes) -> None:
+    for worker in ray_nodes.workers:
+        ray_nodes.lose(worker)
+    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
+
+
+def _watch_for_notice(ray_nodes: RayNodes, node: Node, metadata: InstanceMetadata) -> None:
+    """Runs the script on the node until it says that it is drained."""
+    script = Path(shutil.copy(_PROJECT / "cluster" / "aws" / "drain_on_notice.py", node.folder))
+    log = node.folder / "drain_on_notice.log"
+    process = node.machine.start(
+        [ray_nodes.python, script, f"--address={ray_nodes.head.machine.address}:6379"],
+        environment={
+            "HOME": str(node.folder),
+            "PATH": os.defpath,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.endpoint,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(ray_nodes.token),
+        },
+        log=log,
+    )
+    assert process.wait(120) == 0, log.read_text()
+    assert "the node is drained" in log.read_text()
 
 
 def _log(job: str, ray_nodes: RayNodes) -> str:

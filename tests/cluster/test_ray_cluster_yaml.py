@@ -3,8 +3,10 @@
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import yaml
 from ray._private.ray_constants import get_runtime_env_default_excludes
 from ray._private.runtime_env import packaging
 from ray.autoscaler._private.aws.config import _configure_key_pair
-from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.autoscaler._private.command_runner import _with_interactive
+from ray.autoscaler._private.util import prepare_config, validate_config, with_head_node_ip
 
 _PROJECT = Path(__file__).parents[2]
 _MAX_UPLOAD_BYTES = 10 * 2**20
@@ -85,8 +88,50 @@ def test_every_node_has_a_disk_for_the_environment_and_for_spilling(prepared: di
 
 
 def test_credentials_of_a_node_are_not_given_to_every_request_that_it_forwards(prepared: dict[str, Any]) -> None:
+    """Nor are they off: spot nodes look for their notice there. One hop is enough, as nothing runs in a container."""
     for kind in prepared["available_node_types"].values():
-        assert kind["node_config"]["MetadataOptions"]["HttpTokens"] == "required"
+        assert kind["node_config"]["MetadataOptions"] == {"HttpTokens": "required"}
+    assert not prepared["docker"]
+
+
+_IN_PYTHONS_PLACE = """#!/bin/sh
+echo "$$ $RAY_AUTH_MODE $@" > ~/started.new
+mv ~/started.new ~/started
+exec sleep 20
+"""
+
+
+def test_workers_wait_for_a_spot_notice_in_the_background(prepared: dict[str, Any], tmp_path: Path) -> None:
+    """As Ray's launcher runs the command, whose end, and that of its output, it waits for."""
+    commands = with_head_node_ip(prepared["worker_start_ray_commands"], "10.0.0.1")
+    (start,) = (command for command in commands if "drain_on_notice" in command)
+    assert commands.index(start) < next(index for index, command in enumerate(commands) if "ray start" in command)
+    python = tmp_path / "melsweep" / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(_IN_PYTHONS_PLACE)
+    python.chmod(0o755)
+    (tmp_path / ".bashrc").touch()
+    began = time.monotonic()
+    done = subprocess.run(
+        ["bash", "-c", " ".join(_with_interactive(start))],
+        env={"HOME": str(tmp_path), "PATH": os.defpath},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout
+    assert time.monotonic() - began < 10
+    while not (tmp_path / "started").exists():
+        assert time.monotonic() - began < 20
+        time.sleep(0.05)
+    pid, mode, script, *words = (tmp_path / "started").read_text().split()
+    assert os.getsid(int(pid)) == int(pid)  # the end of the launcher's connection is not its own
+    os.kill(int(pid), signal.SIGKILL)
+    assert (mode, words) == ("token", ["--address=10.0.0.1:6379"])
+    mounted = prepared["file_mounts"][script.replace(str(tmp_path), "~")]
+    assert (_PROJECT / mounted).samefile(_PROJECT / "cluster" / "aws" / "drain_on_notice.py")
+    assert not any("drain_on_notice" in command for command in prepared["head_start_ray_commands"])  # on demand
 
 
 @pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
@@ -99,7 +144,8 @@ def test_spilled_objects_of_an_earlier_ray_are_gone_when_it_starts(
     left.parent.mkdir(parents=True)
     left.touch()
     before = prepared[commands][: prepared[commands].index(start)]
-    for command in (*(command for command in before if command != "ray stop"), f"printf %s {option} > ~/option"):
+    here = [command for command in before if command != "ray stop" and "drain_on_notice" not in command]
+    for command in (*here, f"printf %s {option} > ~/option"):
         subprocess.run(["bash", "-c", command], env={"HOME": str(tmp_path), "PATH": os.defpath}, check=True, timeout=60)
     folder = Path((tmp_path / "option").read_text().partition("=")[2])
     assert folder == left.parents[1]
@@ -134,7 +180,10 @@ def test_the_dashboard_and_the_job_api_are_on_loopback(prepared: dict[str, Any])
 
 
 def test_only_the_lock_file_is_installed(prepared: dict[str, Any]) -> None:
-    assert prepared["file_mounts"] == {"~/melsweep/requirements.lock": "./requirements.lock"}
+    assert prepared["file_mounts"] == {
+        "~/melsweep/requirements.lock": "./requirements.lock",
+        "~/melsweep/drain_on_notice.py": "./cluster/aws/drain_on_notice.py",  # which needs nothing of the project
+    }
     for commands in (prepared["head_setup_commands"], prepared["worker_setup_commands"]):
         installs = [command for command in commands if "pip install" in command]
         assert installs == [

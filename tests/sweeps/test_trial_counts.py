@@ -85,3 +85,12 @@ def test_architectures_are_counted_apart(told: Told) -> None:
     assert counts.of_all["waiting"] == 3
     decided = {("sweep", "s"), ("architecture", "cnn"), ("decision", "stop")}
     assert told["melsweep_rung_decisions", frozenset(decided)] == 1
+
+
+def test_nothing_waits_when_the_search_is_over(tmp_path: Path, told: Told) -> None:
+    """An adaptive one ends with its budget, and the job may confirm for hours: no alarm for trials that never come."""
+    counts = TrialCounts("s", {"cnn": 6}, recorded(tmp_path))
+    before = counts.of_all
+    counts.over()
+    assert states(told) == {**before, "waiting": 0}
+    assert counts.of_all == before  # as rows have it
