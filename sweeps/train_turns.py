@@ -10,6 +10,7 @@ from typing import Protocol
 
 import ray
 
+from cluster.versions import VersionsDiffer
 from storage.checkpoints import Checkpoints
 from sweeps.fold_task import Turn, put_down
 from sweeps.ledger import Ledger
@@ -49,6 +50,9 @@ def train_turns(
 
     Returns:
         Number → why it failed.
+
+    Raises:
+        VersionsDiffer: a node that has come meanwhile has other packages.
     """
     failed: dict[int, Failure] = {}
     with contextlib.closing(_ended(waiting, starter, at_a_time, on_news)) as ends:  # cancels what runs after an error
@@ -97,6 +101,8 @@ def _record_end(reference: ray.ObjectRef, turn: Turn, ledger: Ledger) -> tuple[T
         ended = ray.get(reference)
     except ray.exceptions.RayError as e:
         cause = e.cause if isinstance(e, ray.exceptions.RayTaskError) else e
+        if isinstance(cause, VersionsDiffer):
+            raise VersionsDiffer(str(cause)) from e  # the others would fare no better there
         if isinstance(cause, OutOfMemory) and (again := turn.alone()):
             return again, None
         ledger.failure(suggestion.config.trial_id, reason="gave_up", detail=f"{type(e).__name__}: {e}")
