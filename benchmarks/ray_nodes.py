@@ -57,6 +57,7 @@ class Node:
 
     Attributes:
         disk: what Ray writes to, of limited size.
+        python: whose packages it has, from its next start on.
         skew_s: how far ahead its clock is, for what is written in Python.
         lost: Ray's ids of what it was before it was started again.
     """
@@ -65,6 +66,7 @@ class Node:
     machine: Machine
     folder: Path
     num_cpus: float
+    python: Path
     process: subprocess.Popen[bytes] | None = None
     started: float = -math.inf
     skew_s: float = 0.0
@@ -86,16 +88,12 @@ class RayNodes:
     Attributes:
         url: of the job API, for the user outside.
         token: a file.
-        python: of the nodes.
+        python: of the user outside, and of the nodes as long as they have no other.
     """
 
-    def __init__(self, network: Network, *, cpus: Sequence[float], python: Path | None = None) -> None:
-        """
-        Args:
-            cpus: of each worker, as they are declared to Ray.
-            python: whose packages the nodes have; this one's where it is not given.
-        """
-        self.network, self.python = network, python or Path(sys.executable)
+    def __init__(self, network: Network, *, cpus: Sequence[float]) -> None:
+        """Args: cpus: of each worker, as they are declared to Ray."""
+        self.network, self.python = network, Path(sys.executable)
         self.disk = network.folder / "r"  # every node sees another one there
         self.token = network.folder / "token"
         self.token.touch(mode=0o600)
@@ -254,7 +252,7 @@ class RayNodes:
     def _node(self, name: str, num_cpus: float) -> Node:
         folder = self.network.folder / name
         folder.mkdir()
-        return Node(name=name, machine=self.network.add(), folder=folder, num_cpus=num_cpus)
+        return Node(name=name, machine=self.network.add(), folder=folder, num_cpus=num_cpus, python=self.python)
 
     def _start(self, node: Node) -> None:
         is_head = node is self.head
@@ -268,7 +266,7 @@ class RayNodes:
         else:
             words += [f"--address={self.head.machine.address}:{_GCS_PORT}"]
         node.process = node.machine.start(
-            [self.python, "-m", "ray.scripts.scripts", "start", *words],
+            [node.python, "-m", "ray.scripts.scripts", "start", *words],
             environment=self._environment(node),
             log=node.folder / "ray.log",
             disk=self.disk,
@@ -300,7 +298,7 @@ class RayNodes:
             "HOME": str(node.folder),
             "TMPDIR": str(self.disk),
             "LANG": "C.UTF-8",
-            "PATH": f"{self.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": f"{node.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_DEFAULT_REGION": "us-east-1",
             **self._keys,

@@ -15,6 +15,7 @@ import ray
 
 from cluster.metrics import count_s3_bytes
 from cluster.session import cluster_resources
+from cluster.versions import Versions, VersionsDiffer
 from pipelines.isolation.outcomes import error_as_data, raise_error
 from pipelines.shards.placement import Placement, place_on_cores, place_on_gpus
 from storage import traffic
@@ -126,6 +127,7 @@ def predict_parts(
 
     Raises:
         InvalidInput, StorageError: of a worker.
+        VersionsDiffer: a node that has come meanwhile has other packages.
     """
     if not parts:
         return
@@ -135,7 +137,7 @@ def predict_parts(
     rows = [{"number": number, "index": part.index, "clips_hash": part.clips_hash} for number, part in enumerate(parts)]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         PredictionActor,
-        fn_constructor_args=(features, ray.put(model), answering, device),
+        fn_constructor_args=(features, ray.put(model), answering, device, Versions.here()),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
         num_cpus=placement.num_cpus,
@@ -143,6 +145,8 @@ def predict_parts(
     )
     with Vigil(features.store) as vigil:
         for row in dataset.iter_rows():
+            if row["refusal"]:
+                raise VersionsDiffer(row["refusal"])
             outcome = json.loads(row["outcome"])
             raise_error(outcome)
             yield (
@@ -160,9 +164,14 @@ def predict_parts(
 class PredictionActor:
     """What Ray Data makes actors of: shards in, tables, or errors as data, out. Holds the model."""
 
-    def __init__(self, features: FeatureStore, model: Any, answering: Answering, device: str) -> None:
+    def __init__(
+        self, features: FeatureStore, model: Any, answering: Answering, device: str, versions: Versions
+    ) -> None:
         traffic.listen(count_s3_bytes)
         self._features, self._answering = features, answering
+        self._refusal = versions.refusal()
+        if self._refusal:
+            return
         tensors, card = from_bytes(ray.get(model), name="the model")
         self._events: list[str] = []
         self._predictor = Predictor(tensors, card, device=device, on_event=self._events.append)
@@ -174,9 +183,12 @@ class PredictionActor:
             "number": batch["number"].tolist(),
             "outcome": [json.dumps(outcome) for outcome, _ in outcomes],
             "data": [data for _, data in outcomes],
+            "refusal": [self._refusal] * len(outcomes),
         }
 
     def _outcome(self, index: int, clips_hash: str) -> tuple[dict[str, Any], bytes]:
+        if self._refusal:
+            return {}, b""
         self._events.clear()
         try:
             features = Features.of_rows(self._features.read_shard(index, clips_hash))

@@ -20,6 +20,7 @@ import ray
 
 from cluster.metrics import CLIPS, QUARANTINED_CLIPS, count
 from cluster.session import ClusterResources, cluster_resources
+from cluster.versions import Versions, VersionsDiffer
 from cluster.waiting import wait_for_node
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
@@ -152,6 +153,7 @@ def featurize(
         InvalidInput: the backend does not exist, cannot run here or cannot express the spec, or the spec's
             representation is not for these clips.
         StorageError: a store could not be read or written, or the counts do not close.
+        VersionsDiffer: a node that has come meanwhile has other packages.
     """
     features = FeatureStore(store, dataset=manifest.dataset, fingerprint=spec.fingerprint)
     if settings.retry:
@@ -230,7 +232,7 @@ def _compute(
     rows = [{"request": request.to_json()} for request in requests]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         ShardActor,
-        fn_constructor_args=(pickle.dumps(make_worker), settings.clip_time_limit_s),
+        fn_constructor_args=(pickle.dumps(make_worker), settings.clip_time_limit_s, Versions.here()),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
         num_cpus=placement.num_cpus,
@@ -240,6 +242,8 @@ def _compute(
     # inside IsolatedWorker.
     with Vigil(features.store) as vigil:
         for row in dataset.iter_rows():
+            if row["refusal"]:
+                raise VersionsDiffer(row["refusal"])
             yield shard_of(json.loads(row["outcome"]))
             vigil.check()
 

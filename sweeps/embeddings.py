@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from cluster.session import ClusterResources, cluster_resources
+from cluster.versions import Versions, VersionsDiffer
 from cluster.waiting import wait_for_node
 from models import Classifier
 from storage.embedding_store import EmbeddingStore
@@ -148,6 +149,7 @@ def embed(
     Raises:
         InvalidInput: the head cannot be trained alone, the weights do not fit, or there is no GPU for `device: cuda`.
         StorageError: a store could not be read or written, a part is damaged, or the counts do not close.
+        VersionsDiffer: a node that has come meanwhile has other packages.
     """
     reason = can_train_head(config)
     weights = first_weights(config)
@@ -200,7 +202,7 @@ def _compute(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, part
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         EmbeddingActor,
         # By reference, so that the weights travel once to every node.
-        fn_constructor_args=([ray.put(model)], spec, store),
+        fn_constructor_args=([ray.put(model)], spec, store, Versions.here()),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
         num_cpus=_CPUS_PER_ACTOR,
@@ -209,6 +211,8 @@ def _compute(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, part
     told: set[str] = set()
     with Vigil(store.store) as vigil:
         for row in dataset.iter_rows():
+            if row["refusal"]:
+                raise VersionsDiffer(row["refusal"])
             if row["error"]:
                 raise StorageError(row["error"])
             if row["event"] not in {"", *told}:  # every actor finds it out by itself
@@ -252,13 +256,18 @@ class EmbeddingActor:
         model: a list with the reference to the model in Ray's object store.
     """
 
-    def __init__(self, model: Sequence[Any], spec: EmbeddingSpec, store: EmbeddingStore) -> None:
+    def __init__(self, model: Sequence[Any], spec: EmbeddingSpec, store: EmbeddingStore, versions: Versions) -> None:
+        self._refusal = versions.refusal()
+        if self._refusal:
+            return
         torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
         self._events: list[str] = []
         self._embedder = Embedder(ray.get(model[0]), spec, on_event=self._events.append)
         self._store = store
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        if self._refusal:
+            return {"num_rows": [0], "error": [""], "event": [""], "refusal": [self._refusal]}
         index, clips_hash = int(batch["index"][0]), str(batch["clips_hash"][0])
         self._events.clear()
         try:
@@ -270,8 +279,8 @@ class EmbeddingActor:
                 raise StorageError(f"the embedding of clip {clip_id} is not finite. Use other weights or fp32.")
             self._store.write_part(index, clips_hash, keys, embedding)
         except (StorageError, OutOfMemory) as e:  # Ray would wrap it into pages of its own
-            return {"num_rows": [0], "error": [str(e)], "event": [""]}
-        return {"num_rows": [len(embedding)], "error": [""], "event": ["; ".join(self._events)]}
+            return {"num_rows": [0], "error": [str(e)], "event": [""], "refusal": [""]}
+        return {"num_rows": [len(embedding)], "error": [""], "event": ["; ".join(self._events)], "refusal": [""]}
 
 
 class Embedder:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import ray
 
+from cluster.versions import Versions
 from storage.features import Features
 from storage.object_store import ObjectStore
 from storage.out_of_fold import save_embeddings
@@ -56,6 +57,7 @@ class Place:
         run_id: in the results table.
         folder: of an experiment in the store, for embeddings of test clips; None where none are kept.
         feature_spec: for the cards of the models; None where none are kept.
+        versions: of the driver's packages.
     """
 
     run_id: str
@@ -63,6 +65,7 @@ class Place:
     store: ObjectStore
     feature_spec: Mapping[str, Any] | None
     fuse_seeds: FuseSeeds
+    versions: Versions | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +108,13 @@ def _train_fold(
     if embedded is None:
         assert features is not None
         embedded = load_trial_data(features, split, unseen_labels=config.loss.unseen_labels)
-    context = TrialContext(sweep_id=place.run_id, store=place.store, data=embedded, feature_spec=place.feature_spec)
+    context = TrialContext(
+        sweep_id=place.run_id,
+        store=place.store,
+        data=embedded,
+        feature_spec=place.feature_spec,
+        versions=place.versions,
+    )
 
     def on_seed(result: SeedResult) -> None:
         _keep_embeddings(place, fold, result)

@@ -15,6 +15,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cluster.versions import VersionsDiffer
 from sweeps.placement import Measurement, Pace, fitting, is_worth_more
 from sweeps.spots import Spot
 from sweeps.trial_actor import TrialContext
@@ -41,6 +42,7 @@ class _Probing:
 
     def begin(self, config: TrialConfig, context: TrialContext) -> tuple[int, int]:
         """Returns bytes at the peak, and bytes of the GPU (0 without one)."""
+        context.check_versions()
         self._probe = TrialProbe(config, data_for(config, context.data, context.embedded))
         return self._probe.peak_bytes, self._probe.total_bytes
 
@@ -57,6 +59,7 @@ def measure(config: TrialConfig, context: ray.ObjectRef, spot: Spot) -> Measurem
 
     Raises:
         CannotMeasure: no such node is free within a minute, or the trial itself fails.
+        VersionsDiffer: a node that has come meanwhile has other packages.
     """
     with _reserved(spot) as group:
         fleet = _Processes(config, context, group)
@@ -196,6 +199,8 @@ def _get(reference: ray.ObjectRef) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as e:
+        if isinstance(e.cause, VersionsDiffer):
+            raise VersionsDiffer(str(e.cause)) from e
         if isinstance(e.cause, Exception) and ran_out_of_memory(e.cause):
             raise MemoryEnded(str(e.cause)) from e
         raise

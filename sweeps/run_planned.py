@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import ray
 
+from cluster.versions import Versions
 from cluster.waiting import wait_for_node
 from storage.features import Features
 from storage.object_store import ObjectStore
@@ -110,6 +111,7 @@ def run_planned(
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
+        VersionsDiffer: a node that has come meanwhile has other packages; likewise.
     """
     num_cpus, num_gpus = trial_resources(planned.needs, device=planned.device, section=planned.section)
     ledger = Ledger(ResultsTable(store), planned.run_id)
@@ -132,6 +134,7 @@ def run_planned(
             store=store,
             feature_spec=None if planned.needs.keep_models == "none" else feature_spec,
             fuse_seeds=planned.fuse_seeds,
+            versions=Versions.here(),
         ),
         splits=splits,
         log_mels=_shared(waiting, embedded, load_features),

@@ -12,6 +12,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from cluster.versions import Versions
 from storage.checkpoints import Checkpoints
 from storage.model_file import delete_models
 from storage.object_store import ObjectStore
@@ -82,6 +83,7 @@ def run_sweep(
 
     Raises:
         StorageError: the store failed; nothing is lost, and the same call goes on.
+        VersionsDiffer: a node that has come meanwhile has other packages; likewise.
     """
     ledger = Ledger(ResultsTable(store), plan.sweep_id)
     plan, earlier = begin(plan, ledger, sweep_row, say=say)
@@ -106,6 +108,7 @@ def run_sweep(
             feature_spec=None if plan.settings.keep_models == "none" else feature_spec,
             embedded=embedded,
             measures_latency="latency_ms" in plan.settings.objectives,
+            versions=Versions.here(),
         )
         shared = ray.put(context)  # one copy a node
         shares = find_shares(plan, shared, ResultsTable(store), say=say)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import ray
 
+from cluster.versions import VersionsDiffer
 from storage.checkpoints import Checkpoints
 from storage.errors import StoreOutOfReach
 from storage.vigil import Vigil
@@ -54,6 +55,7 @@ def train_turns(
 
     Raises:
         StorageError: the store failed, here or where a trial is trained; trials that run are put down.
+        VersionsDiffer: a node that has come meanwhile has other packages.
     """
     failed: dict[int, Failure] = {}
     with (
@@ -111,6 +113,8 @@ def _record_end(reference: ray.ObjectRef, turn: Turn, ledger: Ledger) -> tuple[T
         ended = ray.get(reference)
     except ray.exceptions.RayError as e:
         cause = e.cause if isinstance(e, ray.exceptions.RayTaskError) else e
+        if isinstance(cause, VersionsDiffer):
+            raise VersionsDiffer(str(cause)) from e  # the others would fare no better there
         if isinstance(cause, OutOfMemory) and (again := turn.alone()):
             return again, None
         if isinstance(cause, StoreOutOfReach):

@@ -13,6 +13,7 @@ import torch
 from ray import tune
 
 from cluster.metrics import GPU_MEMORY_BYTES, count_s3_bytes, showing
+from cluster.versions import Versions, VersionsDiffer
 from storage import traffic
 from storage.checkpoints import Checkpoints
 from storage.errors import StoreOutOfReach
@@ -23,7 +24,7 @@ from sweeps.adoption import NOTHING, Adopted
 from sweeps.brake import Brake
 from sweeps.ledger import OUT_OF_MEMORY, Ledger
 from sweeps.store_reach import OUT_OF_REACH
-from sweeps.trial_news import told
+from sweeps.trial_news import REFUSED, told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
 from training.fuse_choice import FuseSeeds
@@ -44,6 +45,7 @@ class TrialContext:
         feature_spec: of the data, field by field, for the cards of the models; None where no models are kept.
         embedded: the data with embeddings of frozen backbones, for the trials that they fit.
         measures_latency: of every seed's model, when it is trained.
+        versions: of the driver's packages, which a trial needs to begin; None where they are not compared.
     """
 
     sweep_id: str
@@ -52,6 +54,16 @@ class TrialContext:
     feature_spec: Mapping[str, Any] | None = None
     embedded: tuple[TrialData, ...] = ()
     measures_latency: bool = False
+    versions: Versions | None = None
+
+    def check_versions(self) -> None:
+        """In the process that is to train.
+
+        Raises:
+            VersionsDiffer: its node has others than the driver.
+        """
+        if self.versions is not None:
+            self.versions.check()
 
 
 class TrialShares(Protocol):
@@ -98,6 +110,7 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
     errors, memory that a trial alone has too little of among them, are recorded and raised, so that Tune tries again
     from the newest checkpoint and leaves the trial open in the end. Where the driver ends in the middle and pulls the
     brake, the trial stores a checkpoint and nobody hears of it any more.
+    On a node with other packages than the driver's it ends with `REFUSED` and why: the driver then ends the sweep.
     A process runs many trials, one after the other; one in which a trial has raised runs no other.
     """
 
@@ -125,6 +138,8 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
             end = {"failed": True}
     except Paused:
         return
+    except VersionsDiffer as e:
+        end = {REFUSED: str(e)}
     except OutOfMemory:
         if not shares.may_be_alone(tune_config):
             raise
@@ -164,11 +179,13 @@ def train_recorded(
         adopted: the trial's first seeds, which the results table has already; not all of them.
 
     Raises:
+        VersionsDiffer: this node has other packages than the driver; nothing is recorded.
         Paused: `pause` answered True; a checkpoint is stored.
         OutOfMemory: the device has too little for the trial, now; recorded before, and no end of the trial.
         StoreOutOfReach: nothing is recorded of it; the trial goes on from its newest checkpoint another time.
         Exception: any other, recorded before; the trial may be tried again from its newest checkpoint.
     """
+    context.check_versions()
     traffic.listen(count_s3_bytes)
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     ledger = Ledger(ResultsTable(context.store), context.sweep_id)

@@ -13,6 +13,8 @@ from training import SeedResult
 from training.metrics import Evaluation
 from training.progress import EpochMetrics
 
+REFUSED = "versions_differ"  # of a result that says, and why, that nothing is trained on a node
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:

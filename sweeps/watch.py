@@ -6,6 +6,7 @@ from typing import Any
 
 from ray import tune
 
+from cluster.versions import VersionsDiffer
 from storage.sweep_state import Fate
 from sweeps.fault import Fault
 from sweeps.ledger import OUT_OF_MEMORY
@@ -14,7 +15,7 @@ from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
 from sweeps.records import RungDecision, TrialRecord
 from sweeps.trial_counts import TrialCounts
-from sweeps.trial_news import heard
+from sweeps.trial_news import REFUSED, heard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +84,9 @@ class Watch(tune.Callback):
                 self._log(run, result)
                 name = run.name
                 self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
+        if REFUSED in result:
+            with self._fault.kept():  # which ends the sweep: another trial would fare no better there
+                raise VersionsDiffer(result[REFUSED])
         if result.get(OUT_OF_MEMORY):
             name = run_info(self._plan, trial.config["number"], trial.config["configuration"]).name
             with self._fault.kept():

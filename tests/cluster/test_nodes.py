@@ -7,11 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import urllib.error
 import urllib.request
+import venv
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -42,7 +45,7 @@ _WORK = """
 import ray, time
 from cluster.session import ray_session
 with ray_session():
-    @ray.remote(num_cpus=0.6)
+    @ray.remote(num_cpus=0.6, scheduling_strategy="SPREAD")
     class Long:
         def work(self, for_s): time.sleep(for_s); return ray.util.get_node_ip_address()
     @ray.remote(num_cpus=0.1, scheduling_strategy="SPREAD")
@@ -233,9 +236,7 @@ def test_trials_that_fit_one_node_alone_take_turns_there(ray_nodes: RayNodes, tm
 
 def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -> None:
     """As on a cluster whose autoscaler has ended all of them."""
-    for worker in ray_nodes.workers:
-        ray_nodes.lose(worker)
-    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
+    _lose_workers(ray_nodes)
     chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
     words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('waited')}"]
     submitted = ray_nodes.submit("waits", ["python", "jobs/sweep.py", *words], wait=False)
@@ -248,10 +249,49 @@ def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -
     assert ray_nodes.job_status("waits") == "SUCCEEDED", _log("waits", ray_nodes)
 
 
+def test_a_node_that_comes_later_with_other_packages_ends_the_job(ray_nodes: RayNodes, tmp_path: Path) -> None:
+    """Who joins can ask nobody but the head where an autoscaler has started no worker yet."""
+    other = _environment_with(ray_nodes.network.folder / "other", "optuna", "0.0.1")
+    _lose_workers(ray_nodes)
+    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
+    words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('refused')}"]
+    submitted = ray_nodes.submit("refused", ["python", "jobs/sweep.py", *words], wait=False)
+    assert submitted.returncode == 0, submitted.stdout
+    chaos.wait_until(lambda: "waiting for a node with 1 CPUs" in _log("refused", ray_nodes), "the job to wait")
+    try:
+        for worker in ray_nodes.workers:
+            worker.python = other
+        ray_nodes.revive()
+        chaos.wait_until(lambda: ray_nodes.job_status("refused") in ("SUCCEEDED", "FAILED"), "the job")
+    finally:
+        for worker in ray_nodes.workers:
+            worker.python = ray_nodes.python
+        _lose_workers(ray_nodes)
+        ray_nodes.revive()
+    told = _log("refused", ray_nodes)
+    assert ray_nodes.job_status("refused") == "FAILED", told
+    (line,) = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: nodes of the cluster have other versions than the driver: ")
+    assert any(f" {worker.machine.address} has optuna 0.0.1 (here {version('optuna')}). " in line
+               for worker in ray_nodes.workers)  # fmt: skip
+    assert "Traceback" not in told
+
+
 def _lose_workers(ray_nodes: RayNodes) -> None:
     for worker in ray_nodes.workers:
         ray_nodes.lose(worker)
     chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
+
+
+def _environment_with(folder: Path, package: str, its_version: str) -> Path:
+    """The Python of an environment that has what this one has, but for what it says of the version of one package."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    (packages / "all.pth").write_text(f"{sysconfig.get_path('purelib')}\n")  # looked through after the folder itself
+    metadata = packages / f"{package}-{its_version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {its_version}\n")
+    return folder / "bin" / "python"
 
 
 def _watch_for_notice(ray_nodes: RayNodes, node: Node, metadata: InstanceMetadata) -> None:

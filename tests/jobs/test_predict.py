@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,17 @@ import torch
 from numpy.typing import NDArray
 from trained_toys import LABELS, RATE_HZ, SPEC, Trained, sound
 
+from cluster.versions import VersionsDiffer, installed
 from jobs import predict
 from jobs.model_features import own_spec, prediction_spec
-from jobs.predict_parts import Answering, predict_features
+from jobs.predict_parts import Answering, predict_features, predict_parts
 from pipelines.variants import ORIGINAL
 from storage.errors import InvalidInput, StorageError
+from storage.feature_store import FeatureStore
 from storage.features import Features
 from storage.model_file import from_bytes, save_model
 from storage.object_store import ObjectStore, open_store
+from storage.part_rows import PartRows
 from storage.predictions import Predictions
 from training.inference import Aggregate
 
@@ -296,3 +300,14 @@ def test_only_the_cutting_of_a_model_s_features_may_differ(trained: Trained) -> 
         own_spec(dataclasses.replace(card, features={"num_mells": 3}))
     with pytest.raises(InvalidInput, match="trained on features"):
         own_spec(dataclasses.replace(card, features={**card.features, "num_mels": 25}))
+
+
+@pytest.mark.usefixtures("ray_local")
+def test_a_worker_with_other_packages_than_the_drivers_predicts_nothing(tmp_path: Path) -> None:
+    """Nor does it look at the model."""
+    features = FeatureStore(open_store(str(tmp_path)), dataset="toy-0", fingerprint="f" * 16)
+    part = PartRows(index=0, clips_hash="c" * 16, rows_hash="r" * 16, num_rows=1)
+    answering = Answering(aggregate="mean", threshold=0.5)
+    newer = {**installed(), "torch": "99.1"}
+    with mock.patch("cluster.versions.installed", return_value=newer), pytest.raises(VersionsDiffer, match=r"99\.1"):
+        list(predict_parts(features, [part], b"no model", answering, device="cpu"))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from corpus_toys import (
     write_table,
 )
 
+from cluster.versions import VersionsDiffer, installed
 from pipelines import featurize as featurize_module
 from pipelines.featurize import featurize
 from pipelines.manifest import Manifest
@@ -217,3 +219,13 @@ class TestStores:
         assert copy.marker() is None
         whole = objects_of(features)
         assert all(whole[name] == content for name, content in objects_of(copy).items())
+
+
+def test_a_worker_with_other_packages_than_the_drivers_computes_nothing(corpus: Manifest, tmp_path: Path) -> None:
+    """As one that comes when the job has begun may have."""
+    newer, store = {**installed(), "soxr": "99.1"}, open_store(str(tmp_path))
+    told = r"nodes of the cluster have other versions than the driver: [\d.]+ has soxr \S+ \(here 99\.1\)\. Install"
+    with mock.patch("cluster.versions.installed", return_value=newer), pytest.raises(VersionsDiffer, match=told):
+        featurize(corpus, SPEC, store, SETTINGS)
+    assert list(store.list("")) == []
+    assert featurize(corpus, SPEC, store, SETTINGS).num_clips_computed == 16

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from sweep_toys import SWEEP_ROW, make_plan
 
 from cluster.session import ClusterResources
+from cluster.versions import VersionsDiffer, installed
 from models import create_model
 from storage.checkpoints import Checkpoints
 from storage.errors import InvalidInput, StorageError
@@ -297,3 +299,15 @@ def test_rows_that_do_not_fit_at_once_are_embedded_in_smaller_batches(tmp_path: 
     embedder = Embedder(_LittleMemory(), spec)  # type: ignore[arg-type]
     log_mel = torch.arange(7.0)[:, None, None].expand(7, 4, 4)
     assert embedder.embed(log_mel)[:, 0].tolist() == list(range(7))
+
+
+def test_a_worker_with_other_packages_than_the_drivers_computes_nothing(weights: str, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    features, split, data = make_store(store)
+    newer = {**installed(), "torch": "99.1"}
+    with (
+        mock.patch("cluster.versions.installed", return_value=newer),
+        pytest.raises(VersionsDiffer, match=r"here 99\.1"),
+    ):
+        embed(make_config(weights), data, features, split)
+    assert embedding_objects(store) == {}
