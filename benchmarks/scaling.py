@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -29,15 +30,24 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds
 from benchmarks.machine import print_machine
 from benchmarks.node_network import Network, NoNamespaces
 from benchmarks.ray_nodes import RayNodes
-from benchmarks.scaling_job import ACTORS_A_CPU, NUM_EPOCHS
+from benchmarks.scaling_job import ACTORS_A_CPU, CLIPS_PER_SHARD, LARGE_SHARD, NUM_EPOCHS
 from benchmarks.sleeping import CLIP_S
 from benchmarks.stub_sweep import SLEEPING_EPOCH_S
+from pipelines.feature_spec import FeatureSpec
+from pipelines.featurize import PipelineSettings
+from pipelines.shards.plan import bytes_per_row
 
 _CPUS_A_NODE = 2
 _NODES, _CPUS, _CLIPS = 1000, 16, 10**8  # of the paper's cluster
 _CLIPS_PER_S = 709 / 2  # on a CPU: WAV of 5 s, from files to files (benchmarks/featurize.py, 2026-11-21)
-_PER_S = {"featurize": ACTORS_A_CPU / CLIP_S, "sweep": 1 / SLEEPING_EPOCH_S}  # of clips and epochs, on a CPU
+_LARGER = LARGE_SHARD // CLIPS_PER_SHARD
+_PER_S = {
+    "featurize": ACTORS_A_CPU / CLIP_S,
+    "large shards": ACTORS_A_CPU / CLIP_S * _LARGER,
+    "sweep": 1 / SLEEPING_EPOCH_S,
+}  # of clips and epochs, on a CPU
 _FEW = {"featurize": 20, "sweep": 2}  # clips and trials a CPU
+_COSTS = ("driver_s", "gcs_s", "driver_bytes")
 _GETS_PER_S = 5500  # of a prefix of S3, as its performance guide says
 
 
@@ -72,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         runs = [
             run
-            for num_nodes in ([1, 2] if arguments.quick else arguments.nodes)
-            for run in measure(num_nodes, clips_a_cpu, trials_a_cpu)
+            for place, num_nodes in enumerate([1, 2] if arguments.quick else arguments.nodes)
+            for run in measure(num_nodes, clips_a_cpu, trials_a_cpu, is_first=not place)
         ]
     except NoNamespaces as e:
         print(f"not run: {e}", file=sys.stderr)
@@ -84,34 +94,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int) -> list[Run]:
+def measure(num_nodes: int, clips_a_cpu: int, trials_a_cpu: int, *, is_first: bool) -> list[Run]:
+    """Args: is_first: measures large shards, too, which tell what a clip costs beside what its shard does."""
     num_cpus = num_nodes * _CPUS_A_NODE
+    work = {"featurize": clips_a_cpu * num_cpus, "sweep": trials_a_cpu * num_cpus}
+    if is_first:
+        work["large shards"] = _LARGER * work["featurize"]
     with Network() as network, RayNodes(network, cpus=[_CPUS_A_NODE] * num_nodes) as nodes:
-        found = []
-        for what, num in (("featurize", clips_a_cpu * num_cpus), ("sweep", trials_a_cpu * num_cpus)):
-            for turn in ("first", "second"):  # in the first one files are read that a new node has not read yet
-                number = num if turn == "second" else _FEW[what] * num_cpus
-                words = ["python", "benchmarks/scaling_job.py", what, str(number), nodes.uri(f"{what}-{turn}")]
-                gcs_before_s = gcs_cpu_s(nodes)
-                done = nodes.submit(f"{what}-{turn}", words)
-                if done.returncode:
-                    raise RuntimeError(done.stdout[-3000:])
-                told = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"per_s"')))
-            found.append(
-                Run(
-                    what=what,
-                    num_nodes=num_nodes,
-                    num=num,
-                    per_s=told["per_s"],
-                    asleep_per_s=num_cpus * _PER_S[what],
-                    seconds=told["seconds"],
-                    driver_s=told["driver_cpu_s"],
-                    gcs_s=gcs_cpu_s(nodes) - gcs_before_s,
-                    driver_bytes=told["driver_bytes"],
-                )
-            )
-            print(found[-1], file=sys.stderr, flush=True)
-    return found
+        for what in _FEW:  # files are read that a new node has not read yet
+            send(nodes, what, _FEW[what] * num_cpus, "few")
+        return [measured(nodes, what, num) for what, num in work.items()]
+
+
+def measured(nodes: RayNodes, what: str, num: int) -> Run:
+    gcs_before_s, num_cpus = gcs_cpu_s(nodes), _CPUS_A_NODE * len(nodes.workers)
+    told = send(nodes, what, num, "measured")
+    run = Run(
+        what=what,
+        num_nodes=len(nodes.workers),
+        num=num,
+        per_s=told["per_s"],
+        asleep_per_s=num_cpus * _PER_S[what],
+        seconds=told["seconds"],
+        driver_s=told["driver_cpu_s"],
+        gcs_s=gcs_cpu_s(nodes) - gcs_before_s,
+        driver_bytes=told["driver_bytes"],
+    )
+    print(run, file=sys.stderr, flush=True)
+    return run
+
+
+def send(nodes: RayNodes, what: str, num: int, turn: str) -> dict[str, Any]:
+    """What the job tells of itself."""
+    name = f"{what}-{turn}".replace(" ", "-")
+    done = nodes.submit(name, ["python", "benchmarks/scaling_job.py", what, str(num), nodes.uri(name)])
+    if done.returncode:
+        raise RuntimeError(done.stdout[-3000:])
+    told: dict[str, Any] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"per_s"')))
+    return told
 
 
 def gcs_cpu_s(nodes: RayNodes) -> float:
@@ -136,39 +156,47 @@ def print_runs(runs: Sequence[Run]) -> None:
 
 
 def print_on_paper(runs: Sequence[Run]) -> None:
-    """What a far larger cluster would wait for, if what one clip and one trial cost stays as it is."""
-    clips, trials = ([run for run in runs if run.what == what] for what in ("featurize", "sweep"))
-    clip_s, trial_s = per_one(clips, "driver_s"), per_one(trials, "driver_s")
-    clip_gcs_s, trial_gcs_s = per_one(clips, "gcs_s"), per_one(trials, "gcs_s")
-    clip_bytes = per_one(clips, "driver_bytes")
-    num_cpus = _NODES * _CPUS
-    print(f"\non paper: {_NODES:,} nodes of {_CPUS} CPUs, {_CLIPS:,} clips, {_CLIPS_PER_S:.0f} clips/s a CPU")
+    """What a far larger cluster would wait for, if what one clip, one shard and one trial cost stays as it is."""
+    small, large = (next(run for run in runs if run.what == what) for what in ("featurize", "large shards"))
+    num_more = large.num - small.num
+    clip = {what: (getattr(large, what) - getattr(small, what)) / num_more for what in _COSTS}
+    shard = {what: CLIPS_PER_SHARD * (per_one(runs, "featurize", what) - clip[what]) for what in _COSTS}
+    trial = {what: per_one(runs, "sweep", what) for what in _COSTS}
+    a_shard = PipelineSettings().shard_bytes // bytes_per_row(FeatureSpec())
+    all_of_it = {what: _CLIPS * (clip[what] + shard[what] / a_shard) for what in _COSTS}
+    num_cpus, num_shards = _NODES * _CPUS, _CLIPS / a_shard
+    print(f"\non paper: {_NODES:,} nodes of {_CPUS} CPUs, {_CLIPS:,} clips of 5 s, {_CLIPS_PER_S:.0f} clips/s a CPU")
+    print(f"  {num_shards:,.0f} shards of {a_shard:,} clips, which is the rule for the default features")
+    driver = f"driver, {1e6 * clip['driver_s']:,.0f} µs a clip, {1e3 * shard['driver_s']:,.0f} ms a shard"
+    gcs = f"GCS, {1e6 * clip['gcs_s']:,.0f} µs a clip, {1e3 * shard['gcs_s']:,.0f} ms a shard"
+    memory = f"driver, {clip['driver_bytes'] / 1024:,.2f} KiB a clip, {shard['driver_bytes'] / 1024:,.0f} a shard"
+    longest_s = max(trial["driver_s"], trial["gcs_s"])
     for what, told in (
         ("to compute, on all CPUs", f"{_CLIPS / _CLIPS_PER_S / num_cpus:12,.0f} s"),
         (f"to fetch, at {_GETS_PER_S:,} GET/s", f"{_CLIPS / _GETS_PER_S:12,.0f} s, divided by the number of prefixes"),
-        (f"driver, {1e6 * clip_s:,.0f} µs a clip", f"{_CLIPS * clip_s:12,.0f} s"),
-        (f"GCS, {1e6 * clip_gcs_s:,.0f} µs a clip", f"{_CLIPS * clip_gcs_s:12,.0f} s"),
-        (f"driver, {clip_bytes / 1024:,.2f} KiB a clip", f"{_CLIPS * clip_bytes / 2**30:12,.0f} GiB"),
-        ("one driver feeds at most", f"{1 / clip_s:12,.0f} clips/s, {1 / clip_s / _CLIPS_PER_S:,.0f} CPUs"),
-        (f"driver, {1e3 * trial_s:,.1f} ms a trial", f"{1 / trial_s:12,.1f} trials/s of {NUM_EPOCHS} epochs"),
-        (f"GCS, {1e3 * trial_gcs_s:,.1f} ms a trial", f"{1 / trial_gcs_s:12,.1f} trials/s"),
-        ("so that all CPUs are busy", f"{num_cpus * max(trial_s, trial_gcs_s) / 60:12,.0f} min must a trial take"),
-    ):
-        print(f"  {what:35s}{told}")
+        (driver, f"{all_of_it['driver_s']:12,.0f} s"),
+        (gcs, f"{all_of_it['gcs_s']:12,.0f} s"),
+        (memory, f"{all_of_it['driver_bytes'] / 2**30:12,.0f} GiB"),
+        ("one driver feeds at most", f"{_CLIPS / all_of_it['driver_s'] / _CLIPS_PER_S:12,.0f} CPUs"),
+        (f"trials: driver {1e3 * trial['driver_s']:,.0f} ms, GCS {1e3 * trial['gcs_s']:,.0f} ms",
+         f"{1 / longest_s:12,.0f} trials/s of {NUM_EPOCHS} epochs"),
+        ("so that all CPUs are busy", f"{num_cpus * longest_s / 60:12,.0f} min must a trial take"),
+    ):  # fmt: skip
+        print(f"  {what:46s}{told}")
 
 
 def print_figures(runs: Sequence[Run]) -> None:
     for what in ("featurize", "sweep"):
-        of = [run for run in runs if run.what == what]
-        largest = max(of, key=lambda run: run.num_nodes)
+        largest = max((run for run in runs if run.what == what), key=lambda run: run.num_nodes)
         efficiency = largest.per_s / largest.asleep_per_s
         print(f"figure scaling.{what}_efficiency_on_{largest.num_nodes}_nodes {efficiency:.2f}")
-        print(f"figure scaling.{what}_driver_ms_each {1000 * per_one(of, 'driver_s'):.2f}")
+        print(f"figure scaling.{what}_driver_ms_each {1000 * per_one(runs, what, 'driver_s'):.2f}")
 
 
-def per_one(runs: Sequence[Run], what: str) -> float:
-    """Of one more clip or trial: the slope over all runs, so that what each run costs once is not in it."""
-    return float(np.polyfit([run.num for run in runs], [getattr(run, what) for run in runs], 1)[0])
+def per_one(runs: Sequence[Run], work: str, what: str) -> float:
+    """Of one more clip or trial: the slope over all runs of this work, without what each run costs once."""
+    of = [run for run in runs if run.what == work]
+    return float(np.polyfit([run.num for run in of], [getattr(run, what) for run in of], 1)[0])
 
 
 if __name__ == "__main__":

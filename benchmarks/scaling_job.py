@@ -1,6 +1,7 @@
 """What scaling.py sends to a cluster: features and trials that sleep; prints what they cost the driver, as JSON.
 
 python benchmarks/scaling_job.py featurize <clips> <storage uri>
+python benchmarks/scaling_job.py "large shards" <clips> <storage uri>     five times as many clips, as long a shard
 python benchmarks/scaling_job.py sweep <trials> <storage uri>
 """
 
@@ -10,12 +11,13 @@ import math
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of a script the path holds its own folder alone
 
-from benchmarks.sleeping import SPEC, sleeping_decode
+from benchmarks.sleeping import CLIP_S, SPEC, sleeping_decode
 from benchmarks.stub_sweep import SWEEP_ROW, sleeping_trainable, stub_plan
 from cluster.session import ClusterResources, ray_session
 from pipelines.featurize import PipelineSettings, featurize
@@ -24,15 +26,19 @@ from pipelines.shards.worker import ShardWorker
 from storage.object_store import ObjectStore, open_store
 from sweeps import run_sweep
 
-CLIPS_PER_SHARD, ACTORS_A_CPU, NUM_EPOCHS = 20, 2, 5
+CLIPS_PER_SHARD, LARGE_SHARD, ACTORS_A_CPU, NUM_EPOCHS = 20, 100, 2, 5
 
 
 def main(what: str, num: int, uri: str) -> None:
-    measure = {"featurize": featurize_asleep, "sweep": sweep_asleep}[what]
+    measures: dict[str, Callable[[int, ObjectStore, ClusterResources, Pace], None]] = {
+        "featurize": featurize_asleep,
+        "large shards": functools.partial(featurize_asleep, clips_per_shard=LARGE_SHARD),
+        "sweep": sweep_asleep,
+    }
     store, pace = open_store(uri), Pace()
     with ray_session() as resources:
         began, cpu_began, peak_began = time.perf_counter(), time.process_time(), _peak_bytes()
-        measure(num, store, resources, pace)
+        measures[what](num, store, resources, pace)
         told = {
             "per_s": pace.per_s(),
             "seconds": time.perf_counter() - began,
@@ -61,7 +67,13 @@ class Pace:
         return (last - first) / (ended - began)
 
 
-def featurize_asleep(num_clips: int, store: ObjectStore, resources: ClusterResources, pace: Pace) -> None:
+def featurize_asleep(
+    num_clips: int,
+    store: ObjectStore,
+    resources: ClusterResources,
+    pace: Pace,
+    clips_per_shard: int = CLIPS_PER_SHARD,
+) -> None:
     """Every part of a run but decoding: Ray Data, processes of their own, shards on S3, reconciling, commit."""
     store.put("clip", b"x")  # on S3, as every node reads it
     clips = tuple(
@@ -70,9 +82,10 @@ def featurize_asleep(num_clips: int, store: ObjectStore, resources: ClusterResou
     )
     manifest = Manifest(name="asleep", root="/", clips=clips)
     settings = PipelineSettings(
-        backend="cpu", clips_per_shard=CLIPS_PER_SHARD, num_actors=int(ACTORS_A_CPU * resources.num_cpus)
+        backend="cpu", clips_per_shard=clips_per_shard, num_actors=int(ACTORS_A_CPU * resources.num_cpus)
     )
-    sleeping = functools.partial(ShardWorker, decode=sleeping_decode)
+    for_s = CLIP_S * CLIPS_PER_SHARD / clips_per_shard
+    sleeping = functools.partial(ShardWorker, decode=functools.partial(sleeping_decode, for_s=for_s))
     with mock.patch("pipelines.featurize.ShardWorker", sleeping):
         result = featurize(manifest, SPEC, store, settings, on_progress=lambda done, in_all: pace.tell(done))
     if result.num_rows != num_clips:

@@ -13,9 +13,9 @@ CLIP_S = 0.4
 SPEC = FeatureSpec(sample_rate_hz=1000, window_s=0.1, n_fft=64, hop_samples=50, num_mels=4, f_max_hz=500)
 
 
-def sleeping_decode(source: BinaryIO, clip: Clip, spec: FeatureSpec) -> Waveform:
+def sleeping_decode(source: BinaryIO, clip: Clip, spec: FeatureSpec, *, for_s: float = CLIP_S) -> Waveform:
     """A tenth of a second of sound, after as long as a clip takes here."""
-    time.sleep(CLIP_S)
+    time.sleep(for_s)
     num_samples = spec.window_samples
     samples = np.sin(np.arange(num_samples, dtype=np.float32))
     rate_hz = spec.sample_rate_hz
