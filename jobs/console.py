@@ -1,5 +1,7 @@
 """How a job meets a person: progress while it works, one line when the input is at fault. The only file with rich."""
 
+import errno
+import os
 import re
 import signal
 import sys
@@ -21,7 +23,7 @@ from storage.plain_text import plain_text
 _NUMBER = re.compile(r"–|[\d.,]+(\s*±\s*[\d.,]+)?\s*%?")  # not a name that begins with a digit
 _LOG_WIDTH = 140  # of tables, where there is no terminal to ask
 # Only where a terminal really is: FORCE_COLOR and its like would have rich write escape sequences into a log.
-_IS_TERMINAL = sys.stdout.isatty()
+_IS_TERMINAL = sys.stdout is not None and sys.stdout.isatty()
 console = Console(highlight=False, width=None if _IS_TERMINAL else _LOG_WIDTH, force_terminal=_IS_TERMINAL)
 _line_every_s = ContextVar("line_every_s", default=5.0)
 
@@ -31,7 +33,7 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
 
     Returns:
         The exit code: the job's own where it returns one, else 0; 2 for bad input or a store that fails, 130 after
-        Ctrl-C, 143 after SIGTERM.
+        Ctrl-C, 143 after SIGTERM, 141 where nobody reads what it prints any more.
     """
     words = sys.argv[1:] if words is None else words
     if {"-h", "--help"} & set(words):
@@ -50,7 +52,13 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     except (InvalidInput, StorageError) as e:
         print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
-    except ConnectionError as e:  # of the Ray cluster; stores raise StorageError
+    except BrokenPipeError:  # of whom it prints to, `head` for example
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own last flush fails in silence
+        return 128 + signal.SIGPIPE
+    except OSError as e:
+        if not isinstance(e, ConnectionError) and e.errno != errno.ENOSPC:
+            raise
+        # A ConnectionError is of the Ray cluster, as stores raise StorageError; the other is of what it prints to.
         print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from jobs.command_line import parse_settings, usage
 from jobs.console import clear, is_terminal, print_table, run_job, say
@@ -23,7 +24,7 @@ from jobs.outlook import outlook
 from jobs.places import StorageSettings
 from jobs.status_json import list_json, sweep_json
 from jobs.status_lines import LIST_HEADER, SweepView, follow_up_line, list_lines, sweep_lines, trial_table
-from storage.errors import StorageError, hold_rules
+from storage.errors import InvalidInput, StorageError, hold_rules
 from storage.object_store import open_store
 from storage.plain_text import plain_text
 from storage.results_table import ResultsTable
@@ -52,7 +53,7 @@ class StatusSettings:
     def __post_init__(self) -> None:
         rules = {
             "window_minutes": (self.window_minutes > 0, "above 0"),
-            "every_s": (self.every_s >= 1, "1 or more"),
+            "every_s": (1 <= self.every_s <= 86_400, "1 to 86400"),
         }
         hold_rules("status", self, rules)
 
@@ -64,12 +65,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _status(words: Sequence[str]) -> None:
     settings = parse_settings(StatusSettings, [word for word in words if word not in (_WATCH, _JSON)])
     results = ResultsTable(open_store(settings.storage.uri, endpoint_url=settings.storage.endpoint_url))
+    if _WATCH not in words:  # with it, a store that is yet to come is waited for
+        _require_folder(settings.storage.uri)
     is_json = _JSON in words
     look = _look_at_sweep(results, settings, is_json) if settings.sweep else _look_at_all(results, is_json)
     if _WATCH in words:
         _watch(look, every_s=settings.every_s, clears=is_terminal() and not is_json)
     else:
         look()()
+
+
+def _require_folder(uri: str) -> None:
+    if "://" not in uri and not Path(uri).is_dir():
+        raise InvalidInput(
+            "storage.uri",
+            given=uri,
+            allowed="a folder that is there, or s3://bucket/prefix",
+            remedy="Correct it, or add --watch to wait for the first sweep.",
+        )
 
 
 def _watch(look: Callable[[], Callable[[], None]], *, every_s: float, clears: bool) -> None:
@@ -96,7 +109,7 @@ def _look_at_all(results: ResultsTable, is_json: bool) -> Callable[[], Callable[
 
         def show() -> None:
             if is_json:
-                print(list_json(found))
+                print(list_json(found), flush=True)
             elif found:
                 print_table(f"Sweeps in {results.store.uri}", LIST_HEADER, list_lines(found, now=now))
                 say("sweep=<id> tells more of one")
@@ -122,7 +135,7 @@ def _look_at_sweep(results: ResultsTable, settings: StatusSettings, is_json: boo
 
         def show() -> None:
             if is_json:
-                print(sweep_json(view, following))
+                print(sweep_json(view, following), flush=True)
                 return
             header, rows = trial_table(view.state)
             print_table(f"{view.state.kind} {view.state.sweep_id}", header, rows)

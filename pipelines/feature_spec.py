@@ -22,6 +22,9 @@ from storage.identity import content_hash, derive_seed
 # Raised by one whenever the same spec gives other numbers than before; the fingerprint then changes with it.
 NUMERICS_VERSION = 1
 
+_MOST_SAMPLES = 2**28  # of a window: 1.7 hours at 44.1 kHz, 1 GiB; beyond it milliseconds were meant, or a mistake
+_MOST_FFT = 2**20
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureSpec:
@@ -136,7 +139,10 @@ class FeatureSpec:
         rate_hz = self.sample_rate_hz
         return {
             "sample_rate_hz": (_is_whole(rate_hz) and rate_hz >= 1000, "a whole number from 1000"),
-            "window_s": (self.window_s * rate_hz >= 1, "at least one sample"),
+            "window_s": (
+                1 <= self.window_s * rate_hz <= _MOST_SAMPLES,
+                f"at least one sample, and at most {_MOST_SAMPLES:,} of them",
+            ),
             "window_hop_s": (self.window_hop_s * rate_hz >= 1, "at least one sample"),
             "max_windows": (_is_whole_or_none(self.max_windows), "null, or a whole number from 1"),
             "window_seed": (_is_whole(self.window_seed) and self.window_seed >= 0, "a whole number from 0"),
@@ -147,7 +153,10 @@ class FeatureSpec:
         floored = self.db_reference == "max" or (isinstance(self.db_reference, float) and self.db_reference > 0)
         most_mels = max(self.n_fft // 2, 1) if _is_whole(self.n_fft) else 1
         rules = {
-            "n_fft": (_is_whole(self.n_fft) and self.n_fft >= 2 and self.n_fft % 2 == 0, "an even number from 2"),
+            "n_fft": (
+                _is_whole(self.n_fft) and 2 <= self.n_fft <= _MOST_FFT and self.n_fft % 2 == 0,
+                f"an even number from 2 to {_MOST_FFT:,}",
+            ),
             "hop_samples": (_is_whole(self.hop_samples) and self.hop_samples >= 1, "a whole number from 1"),
             "num_mels": (
                 _is_whole(self.num_mels) and 1 <= self.num_mels and (self.is_iq or self.num_mels <= most_mels),

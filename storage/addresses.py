@@ -4,11 +4,11 @@ import re
 
 from storage.errors import InvalidInput
 
-_NAME_AND_KEY = re.compile(r"://[^/?#\s]*@")
+_NAME_AND_KEY = re.compile(r"://[^/?#\s]*@|s3://\S*[?&]\S*=")  # before an @, or signed: s3:// knows no query
 
 
 def has_credentials(text: str) -> bool:
-    """Whether an address in the text has a name or a key before an `@`: s3://key:secret@bucket, http://me:word@host."""
+    """Whether an address in the text has a name or a key in it: s3://key:secret@bucket, s3://bucket/key?X-Amz-…=…."""
     return _NAME_AND_KEY.search(text) is not None
 
 
@@ -24,7 +24,7 @@ def refuse_credentials(field: str, address: str) -> None:
     if has_credentials(address):
         raise InvalidInput(
             field,
-            given="an address with a name or a key before its @",
+            given="an address with a name or a key in it",
             allowed="addresses without, as s3://bucket/prefix and https://host:port",
             remedy="Give keys by the environment, ~/.aws or an instance profile. Change a key that was written here.",
         )

@@ -8,6 +8,7 @@ default options: 1.2 MB for the CNN, 94 MB for a ResNet-50, 228 MB for AlexNet.
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ class ModelCard:
     activation: str = ""
 
     def __post_init__(self) -> None:
+        """Raises `ValueError` where the scaling is none: every answer would be of other inputs."""
+        for name in ("mean_db", "deviation_db"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"its {name} is {value!r}")
+        if self.deviation_db <= 0:
+            raise ValueError(f"its deviation_db is {self.deviation_db!r}")
         if not self.activation:
             object.__setattr__(self, "activation", "sigmoid" if self.is_multi_label else "softmax")
 

@@ -70,6 +70,35 @@ def test_all_sweeps_of_a_store_are_listed(uri: str, capsys: pytest.CaptureFixtur
     assert re.search(rf"{PLAN.sweep_id}-confirmation-1\s+confirmation\s+{moment}\s+unfinished\s+1 of 2", printed)
 
 
+@pytest.mark.parametrize("place", ["no/such/folder", "a file"])
+def test_what_is_no_store_is_not_taken_for_an_empty_one(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a file").write_text("x")
+    assert status.main([f"storage.uri={tmp_path / place}"]) == 2
+    assert "allowed: a folder that is there" in capsys.readouterr().err
+
+
+def test_a_program_is_told_while_it_listens_and_may_stop_listening(uri: str) -> None:
+    words = [sys.executable, str(_ROOT / "jobs" / "status.py"), f"storage.uri={uri}", "--watch", "--json", "every_s=1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert len(json.loads(process.stdout.readline())["sweeps"]) == 2
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_what_is_printed_is_one_line(uri: str) -> None:
+    words = [sys.executable, str(_ROOT / "jobs" / "status.py"), f"storage.uri={uri}", "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: [Errno 28] No space left on device")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_store_without_sweeps_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "holds no sweep" in told([f"storage.uri={tmp_path}"], capsys)
     assert json.loads(told([f"storage.uri={tmp_path}", "--json"], capsys)) == {"sweeps": []}
@@ -168,7 +197,8 @@ def test_watching_shows_what_is_new_and_goes_on_while_the_store_is_away(
     [
         (["sweep=toy"], f"Did you mean '{PLAN.sweep_id}'"),
         (["window_minutes=0"], "status.window_minutes: got 0.0; allowed: above 0"),
-        (["every_s=0.1"], "status.every_s: got 0.1; allowed: 1 or more"),
+        (["every_s=0.1"], "status.every_s: got 0.1; allowed: 1 to 86400"),
+        (["every_s=1e300"], "status.every_s: got 1e+300; allowed: 1 to 86400"),
         (["--wach"], "command line: got '--wach'"),
     ],
 )

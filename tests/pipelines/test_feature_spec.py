@@ -79,9 +79,11 @@ class TestValidation:
         ("field", "value"),
         [
             ("window_s", float("nan")),
+            ("window_s", 1e5),
             ("window_hop_s", 1e-9),
             ("hop_samples", 512.5),
             ("n_fft", 2047),
+            ("n_fft", 2**24),
             ("top_db", -80.0),
             ("db_reference", "mean"),
             ("db_reference", 0.0),

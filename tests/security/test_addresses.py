@@ -67,7 +67,7 @@ def test_every_job_refuses_an_address_with_a_key(
     assert job(["data.root=x", word]) == 2
     printed = capsys.readouterr()
     field = word.partition("=")[0] if "=" in word else "command line"
-    assert printed.err.startswith(f"error: {field}: got 'an address with a name or a key before its @'")
+    assert printed.err.startswith(f"error: {field}: got 'an address with a name or a key in it'")
     assert "hush" not in printed.out + printed.err
     assert list(tmp_path.iterdir()) == []
 
@@ -100,8 +100,12 @@ def test_the_environments_endpoint_is_held_to_it_too(monkeypatch: pytest.MonkeyP
         open_store("s3://bucket/x")
 
 
+def test_a_signed_address_has_a_key() -> None:
+    assert has_credentials("s3://bucket/prefix?X-Amz-Credential=AKIA%2F2026&X-Amz-Signature=abc")
+
+
 @pytest.mark.parametrize(
     "text", ["s3://bucket/me@home/x", "https://host/a@b", "me@host", "/data/a@b", "https://host?x=a@b", "s3://bucket"]
 )
-def test_an_at_elsewhere_is_fine(text: str) -> None:
+def test_what_is_elsewhere_is_fine(text: str) -> None:
     assert not has_credentials(text)

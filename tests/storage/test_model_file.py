@@ -1,5 +1,6 @@
 """A model file brings back what was put into it, and nothing else passes for one."""
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -79,6 +80,19 @@ def with_card(card: object) -> bytes:
 def test_what_is_no_model_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(StorageError, match=r"best\.safetensors is no model of melsweep"):
         from_bytes(data, name="best.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("mean_db", value) for value in ("x", None, True, float("nan"))),
+        *(("deviation_db", value) for value in ("x", float("inf"), 0.0, -1.0)),
+    ],
+)
+def test_a_card_whose_scaling_is_none_is_refused(field: str, value: object) -> None:
+    card = {"format": 1, **dataclasses.asdict(CARD), field: value}
+    with pytest.raises(StorageError, match=rf"best\.safetensors is no model of melsweep.*its {field} is"):
+        from_bytes(with_card(card), name="best.safetensors")
 
 
 def test_a_model_of_other_features_is_refused() -> None:
