@@ -1,6 +1,6 @@
 """Breaks a cluster of several machines while it works, again and again, and says whether its results show it.
 
-python benchmarks/chaos.py [--faults 30] [--seed 0] [--recordings <ESC-50 tree>]
+python benchmarks/chaos.py [--faults 30] [--seed 0] [--only <kind> …] [--recordings <ESC-50 tree>]
 
 A user outside sends `jobs/sweep.py` with `ray job submit` to Ray nodes in network namespaces (ray_nodes.py), which read
 the recordings from S3, compute features and search. Undisturbed first; then again, into a store of its own, and again,
@@ -168,6 +168,7 @@ class Storm:
                 break
         ended = status in _ENDED
         if ended:
+            print(f"{self._job} is {status}: {self._nodes.job_log(self._job)[-3000:]}", file=sys.stderr, flush=True)
             self._submit()
         return ended
 
@@ -275,6 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0, help="of the faults and their moments")
+    parser.add_argument("--only", nargs="+", help="faults of these kinds alone, as the table names them")
     parser.add_argument("--recordings", type=Path, help="an ESC-50 tree; without one, invented sounds")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
@@ -284,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with Network() as network, RayNodes(network, cpus=[1, 1]) as nodes, recordings(arguments.recordings) as folder:
             upload(folder, nodes.store("recordings"))
-            for found in storms(nodes, random.Random(arguments.seed), arguments.faults, met):
+            for found in storms(nodes, random.Random(arguments.seed), arguments.faults, arguments.only, met):
                 faults += found
     except NoNamespaces as e:
         print(f"not run: {e}", file=sys.stderr)
@@ -312,10 +314,13 @@ def upload(folder: Path, store: ObjectStore) -> None:
         store.put(path.relative_to(folder).as_posix(), path.read_bytes())
 
 
-def storms(nodes: RayNodes, chance: random.Random, num_faults: int, met: list[Met]) -> Iterator[list[str]]:
+def storms(
+    nodes: RayNodes, chance: random.Random, num_faults: int, only: Sequence[str] | None, met: list[Met]
+) -> Iterator[list[str]]:
     """Runs the job undisturbed, and then disturbed, into a new store each time, until so many faults were met.
 
     Args:
+        only: kinds of faults; None for all.
         met: the faults that were met are appended.
 
     Yields:
@@ -325,7 +330,7 @@ def storms(nodes: RayNodes, chance: random.Random, num_faults: int, met: list[Me
     words = [*kill_sweep.settings(scheduler, 1), f"data.root={nodes.uri('recordings')}", "pipeline.num_actors=2"]
     calm = Storm(nodes, "calm", words, chance)
     calm.finish()
-    kinds = [calm.kinds[number % len(calm.kinds)] for number in range(num_faults)]
+    kinds = list(itertools.islice(itertools.cycle(only or calm.kinds), num_faults))
     chance.shuffle(kinds)
     for number in itertools.count(1):
         disturbed = Storm(nodes, f"storm{number}", words, chance)

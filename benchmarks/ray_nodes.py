@@ -184,6 +184,12 @@ class RayNodes:
         except (OSError, ValueError):
             return None
 
+    def job_log(self, name: str) -> str:
+        """What it printed, and what Ray says of its end; nothing where nobody answers or knows of it."""
+        with contextlib.suppress(OSError, ValueError):
+            return f"{self.ask(f'api/jobs/{name}/logs')['logs']}\n{self.ask(f'api/jobs/{name}')['message']}"
+        return ""
+
     def nodes_alive(self) -> set[tuple[str, str]]:
         """Address and Ray's id of the nodes that Ray takes for alive, which may be some seconds late; none where nobody
         answers."""
