@@ -21,6 +21,7 @@ class TableSearcher(Searcher):
         self._ledger, self._on_end, self.fault = ledger, on_end, fault
         self.num_given_up = 0
         self._alone = ledger.out_of_memory()  # trials of ours, of earlier processes too
+        self._lost: set[str] = set()
 
     def has_more(self) -> bool:
         """Whether there is anything to train."""
@@ -35,6 +36,10 @@ class TableSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         raise NotImplementedError("searchers are rebuilt from the results table")
+
+    def lost_before_start(self, trial_id: str) -> None:
+        """Takes a Tune trial whose process ended before it began for one that is to be handed out again."""
+        self._lost.add(trial_id)
 
     def _tune_config(self, suggestion: Suggestion) -> dict[str, Any]:
         """What a Tune trial is told: by `alone` it reserves more, and has nobody beside it (`shares.py`)."""

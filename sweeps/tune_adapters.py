@@ -74,6 +74,9 @@ class LedgerSearcher(TableSearcher):
         if suggestion is None or self.fault.error:
             return
         with self.fault.kept():
+            if error and trial_id in self._lost:
+                self._unfinished.insert(0, suggestion)
+                return
             self._end(suggestion, result or {}, error=error, stopped=trial_id in self.stopped)
 
     def _end(self, suggestion: Suggestion, result: dict[str, Any], *, error: bool, stopped: bool) -> None:
@@ -137,7 +140,7 @@ class SeedEpochHalving(TableScheduler):
         searcher: LedgerSearcher,
         on_decision: Callable[[str, RungDecision], None] = lambda architecture, decision: None,
     ) -> None:
-        super().__init__()
+        super().__init__(searcher)
         self._on_decision = on_decision
         self._plan = plan
         self._rungs = {

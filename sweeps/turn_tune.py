@@ -33,7 +33,7 @@ class TurnSearcher(TableSearcher):
         self._search = search
         self.turn_of: dict[str, Turn] = {}
         self._next: Turn | None = None  # asked for, and not yet handed out
-        self._again: list[Turn] = []  # whose memory ran out beside others
+        self._again: list[Turn] = []  # out of memory beside others, or lost before they began
 
     def has_more(self) -> bool:
         """Whether there is anything to train; where not, all that was left on the way is ended."""
@@ -68,6 +68,8 @@ class TurnSearcher(TableSearcher):
             if result and result.get(OUT_OF_MEMORY) and not error:
                 self._alone.add(ours)
                 self._again.append(turn)
+            elif error and trial_id in self._lost:
+                self._again.append(turn)
             else:
                 self._end(ours, result or {}, error=error)
 
@@ -85,7 +87,7 @@ class TurnScheduler(TableScheduler):
     """Ends a trial's turn, unless the next one is its, too."""
 
     def __init__(self, search: TurnSearch, searcher: TurnSearcher) -> None:
-        super().__init__()
+        super().__init__(searcher)
         self._search, self._searcher = search, searcher
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
