@@ -170,13 +170,13 @@ def test_the_dashboard_is_on_no_address_of_the_head(ray_nodes: RayNodes) -> None
 
 def test_features_predictions_and_a_report_are_jobs_too(searched: Searched) -> None:
     ray_nodes, storage = searched.ray_nodes, f"storage.uri={searched.ray_nodes.uri('searched')}"
-    trials = ResultsTable(ray_nodes.store("searched")).read("trials").to_pylist()
+    (sweep_id,) = ResultsTable(ray_nodes.store("searched")).read("sweeps").column("sweep_id").to_pylist()
     found = re.search(r"model=(models/\S+)", searched.printed)
     assert found is not None
     for name, words, told in (
         ("featurize", [f"data.root={ray_nodes.uri('recordings')}", "features.num_mels=16"], "stored in s3://"),
         ("predict", [f"model={found[1]}", f"files={ray_nodes.uri('recordings/audio')}"], "recordings predicted"),
-        ("report", ["format=json"], trials[0]["trial_id"]),
+        ("report", ["format=json"], f'"sweep_id": "{sweep_id}"'),
     ):
         done = ray_nodes.submit(name, ["python", f"jobs/{name}.py", storage, *words])
         assert done.returncode == 0, done.stdout
