@@ -15,7 +15,7 @@ import ray
 
 from cluster.metrics import count_s3_bytes
 from cluster.session import cluster_resources
-from cluster.versions import Versions, VersionsDiffer
+from cluster.versions import Versions, accepted
 from pipelines.isolation.outcomes import error_as_data, raise_error
 from pipelines.shards.placement import Placement, place_on_cores, place_on_gpus
 from storage import traffic
@@ -144,9 +144,7 @@ def predict_parts(
         num_gpus=placement.num_gpus,
     )
     with Vigil(features.store) as vigil:
-        for row in dataset.iter_rows():
-            if row["refusal"]:
-                raise VersionsDiffer(row["refusal"])
+        for row in accepted(dataset.iter_rows()):
             outcome = json.loads(row["outcome"])
             raise_error(outcome)
             yield (

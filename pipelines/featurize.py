@@ -20,7 +20,7 @@ import ray
 
 from cluster.metrics import CLIPS, QUARANTINED_CLIPS, count
 from cluster.session import ClusterResources, cluster_resources
-from cluster.versions import Versions, VersionsDiffer
+from cluster.versions import Versions, accepted
 from cluster.waiting import wait_for_node
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
@@ -241,9 +241,7 @@ def _compute(
     # Ray Data starts an actor that was killed anew and gives it its task again; what a file does to its decoder stays
     # inside IsolatedWorker.
     with Vigil(features.store) as vigil:
-        for row in dataset.iter_rows():
-            if row["refusal"]:
-                raise VersionsDiffer(row["refusal"])
+        for row in accepted(dataset.iter_rows()):
             yield shard_of(json.loads(row["outcome"]))
             vigil.check()
 

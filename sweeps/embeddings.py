@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from cluster.session import ClusterResources, cluster_resources
-from cluster.versions import Versions, VersionsDiffer
+from cluster.versions import Versions, accepted
 from cluster.waiting import wait_for_node
 from models import Classifier
 from storage.embedding_store import EmbeddingStore
@@ -210,9 +210,7 @@ def _compute(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, part
     )
     told: set[str] = set()
     with Vigil(store.store) as vigil:
-        for row in dataset.iter_rows():
-            if row["refusal"]:
-                raise VersionsDiffer(row["refusal"])
+        for row in accepted(dataset.iter_rows()):
             if row["error"]:
                 raise StorageError(row["error"])
             if row["event"] not in {"", *told}:  # every actor finds it out by itself
