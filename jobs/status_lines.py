@@ -119,7 +119,7 @@ def _end(view: SweepView) -> list[str]:
         return []
     if ahead.most_minutes is None:
         return ["estimated end: unknown, as no epoch ended within that time"]
-    latest = f"{_in(view, ahead.most_minutes)}"
+    latest = _in(view, ahead.most_minutes)
     if state.planned.is_exact:
         return [f"estimated end: {latest} at this pace"]
     if ahead.likely_minutes is None:

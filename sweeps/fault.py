@@ -15,10 +15,14 @@ class Fault:
     def __init__(self) -> None:
         self.error: Exception | None = None
 
+    def keep(self, error: Exception) -> None:
+        """Keeps an error, if it is the first."""
+        self.error = self.error or error
+
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Runs the block and keeps what it raises, if it is the first error."""
         try:
             yield
         except Exception as e:
-            self.error = self.error or e
+            self.keep(e)

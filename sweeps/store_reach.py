@@ -1,4 +1,4 @@
-"""Ends a search whose store is out of reach, for its driver or for one of its trials, and blames no trial for it.
+"""Ends a search whose store is out of reach, and blames no trial for it.
 
 Tune would try the trial again, and each attempt would wait for the store as long as the first one has.
 """
@@ -10,8 +10,6 @@ from ray import tune
 from storage.errors import StoreOutOfReach
 from storage.vigil import Vigil
 from sweeps.fault import Fault
-
-OUT_OF_REACH = "store_out_of_reach"  # in the last report of a trial: why
 
 
 class StoreReach(tune.Callback):
@@ -27,13 +25,6 @@ class StoreReach(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles it when it starts, and the vigil is a thread."""
         return {}
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if OUT_OF_REACH in result:
-            with self._fault.kept():
-                raise StoreOutOfReach(result[OUT_OF_REACH])
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Raises `StoreOutOfReach`; other faults of the driver wait until trials report, which then store their last

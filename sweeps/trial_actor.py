@@ -23,8 +23,7 @@ from storage.results_table import ResultsTable
 from sweeps.adoption import NOTHING, Adopted
 from sweeps.brake import Brake
 from sweeps.ledger import OUT_OF_MEMORY, Ledger
-from sweeps.store_reach import OUT_OF_REACH
-from sweeps.trial_news import REFUSED, told
+from sweeps.trial_news import end_of_search, told
 from training import SeedResult, TrialConfig, TrialData, TrialResult, run_trial
 from training.embeddings import data_for
 from training.fuse_choice import FuseSeeds
@@ -106,11 +105,10 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
 
     Reports `seed_epoch` and `objective` after every epoch. A loss that is not finite ends the trial with `failed` set;
     memory that runs out beside others with `out_of_memory`, so that the searcher hands it out once more, alone; a store
-    that is out of reach, which is no fault of the trial's, with why, so that the driver ends the search. Other
-    errors, memory that a trial alone has too little of among them, are recorded and raised, so that Tune tries again
-    from the newest checkpoint and leaves the trial open in the end. Where the driver ends in the middle and pulls the
-    brake, the trial stores a checkpoint and nobody hears of it any more.
-    On a node with other packages than the driver's it ends with `REFUSED` and why: the driver then ends the sweep.
+    that is out of reach, and a node with other packages than the driver's, which are no fault of the trial's, with why,
+    so that the driver ends the search. Other errors, memory that a trial alone has too little of among them, are
+    recorded and raised, so that Tune tries again from the newest checkpoint and leaves the trial open in the end. Where
+    the driver ends in the middle and pulls the brake, the trial stores a checkpoint and nobody hears of it any more.
     A process runs many trials, one after the other; one in which a trial has raised runs no other.
     """
 
@@ -138,14 +136,12 @@ def train_trial(tune_config: dict[str, Any], context: TrialContext, shares: Tria
             end = {"failed": True}
     except Paused:
         return
-    except VersionsDiffer as e:
-        end = {REFUSED: str(e)}
+    except (VersionsDiffer, StoreOutOfReach) as e:
+        end = end_of_search(e)
     except OutOfMemory:
         if not shares.may_be_alone(tune_config):
             raise
         end = {OUT_OF_MEMORY: True}
-    except StoreOutOfReach as e:
-        end = {OUT_OF_REACH: str(e)}
     finally:
         _release_memory()
     if end:  # told when the memory is free for others

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.versions import VersionsDiffer
+from storage.errors import StoreOutOfReach
 from training import SeedResult
 from training.metrics import Evaluation
 from training.progress import EpochMetrics
 
-REFUSED = "versions_differ"  # of a result that says, and why, that nothing is trained on a node
+# Of a result that says, and why, that the search is to end: no trial is to blame, and another one would fare no better.
+_ENDS = {"versions_differ": VersionsDiffer, "store_out_of_reach": StoreOutOfReach}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +53,16 @@ def heard(result: Mapping[str, Any]) -> tuple[EpochMetrics, list[SeedEnd]]:
         for seed in result["ended"]
     ]
     return EpochMetrics(**result["metrics"]), ended
+
+
+def end_of_search(error: VersionsDiffer | StoreOutOfReach) -> dict[str, str]:
+    """A result of Tune by which a trial tells the driver of an error that ends the search."""
+    return {next(name for name, kind in _ENDS.items() if isinstance(error, kind)): str(error)}
+
+
+def error_of_search(result: Mapping[str, Any]) -> Exception | None:
+    """The error that a result of Tune tells of, where it ends the search."""
+    return next((kind(result[name]) for name, kind in _ENDS.items() if name in result), None)
 
 
 def measured(result: Mapping[str, Any]) -> dict[int, dict[str, float]]:

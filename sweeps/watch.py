@@ -6,7 +6,6 @@ from typing import Any
 
 from ray import tune
 
-from cluster.versions import VersionsDiffer
 from storage.sweep_state import Fate
 from sweeps.fault import Fault
 from sweeps.ledger import OUT_OF_MEMORY
@@ -15,7 +14,7 @@ from sweeps.loggers.run_logger import flat
 from sweeps.plan import SweepPlan
 from sweeps.records import RungDecision, TrialRecord
 from sweeps.trial_counts import TrialCounts
-from sweeps.trial_news import REFUSED, heard
+from sweeps.trial_news import error_of_search, heard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,9 +83,8 @@ class Watch(tune.Callback):
                 self._log(run, result)
                 name = run.name
                 self._tell(f"{name} seed {result['seed']} epoch {result['epoch']}: {result['objective']:.3f}")
-        if REFUSED in result:
-            with self._fault.kept():  # which ends the sweep: another trial would fare no better there
-                raise VersionsDiffer(result[REFUSED])
+        if error := error_of_search(result):
+            self._fault.keep(error)
         if result.get(OUT_OF_MEMORY):
             name = run_info(self._plan, trial.config["number"], trial.config["configuration"]).name
             with self._fault.kept():
