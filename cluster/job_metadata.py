@@ -7,7 +7,6 @@ it when the job is submitted; and Ray 2.60 has no call by which a job adds to it
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 
 import ray
@@ -15,7 +14,7 @@ from ray._private.ray_constants import KV_NAMESPACE_JOB
 from ray.dashboard.modules.job.common import JOB_ID_METADATA_KEY, JobInfoStorageClient
 from ray.experimental.internal_kv import _internal_kv_get, _internal_kv_put
 
-_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # by which Ray tells a driver that it is a job's
+from cluster.submitted_job import submitted_job
 
 
 def tell_job(**metadata: str) -> None:
@@ -24,8 +23,7 @@ def tell_job(**metadata: str) -> None:
     Ray itself writes the entry again when the driver has ended, so nobody else writes it now. A job never fails by
     what is told of it: a Ray that keeps its entries elsewhere is a warning.
     """
-    given = json.loads(os.environ.get(_JOB_CONFIG) or "{}").get("metadata") or {}
-    job_id = given.get(JOB_ID_METADATA_KEY)
+    job_id = ((submitted_job() or {}).get("metadata") or {}).get(JOB_ID_METADATA_KEY)
     if job_id is None or not ray.is_initialized():
         return
     try:

@@ -4,7 +4,6 @@ Enters: settings. Leaves: an initialised Ray, ended again by whoever began it. T
 """
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -18,14 +17,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.job_config import JobConfig
 
+from cluster.submitted_job import submitted_job
 from cluster.versions import check_versions
 
 _ACCELERATOR = "accelerator_type:"  # what Ray calls a node's kind of GPU
-_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # by which Ray tells a driver that it is a job's
 _KEY = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
 _NOT_KEYS = ("_FILE", "_PATH", "_ID", "_URI", "_MODE")  # what says where a key is, or which
 _ANSWER_S = 5.0  # ray.init itself waits half a minute for a cluster that is not there
@@ -135,11 +135,11 @@ def _node(resources: Mapping[str, float]) -> NodeResources:
 
 
 def _join(address: str) -> None:
-    warn_of_keys(os.environ.get(_JOB_CONFIG, ""))
-    # Inside a job Ray itself brings the job's working directory to every worker; outside, nodes must have this path.
-    in_job = _JOB_CONFIG in os.environ
+    job = submitted_job()
+    warn_of_keys(job or {})
     try:
-        runtime_env = None if in_job else {"env_vars": {"PYTHONPATH": _path_with_project()}}
+        # Ray itself brings a job's working directory to every worker; without a job, nodes must have this path.
+        runtime_env = {"env_vars": {"PYTHONPATH": _path_with_project()}} if job is None else None
         ray.init(address=address, runtime_env=runtime_env, job_config=_job_config(), **_OPTIONS)
     except (ConnectionError, ray.exceptions.AuthenticationError) as e:
         raise ConnectionError(
@@ -148,9 +148,9 @@ def _join(address: str) -> None:
         ) from e
 
 
-def warn_of_keys(job_config: str) -> None:
-    """Tells whoever sent a job with keys among its `env_vars` where else they now are. Args: job_config: JSON."""
-    variables = ((json.loads(job_config or "{}").get("runtime_env") or {}).get("env_vars") or {}).keys()
+def warn_of_keys(job: Mapping[str, Any]) -> None:
+    """Tells whoever sent a job with keys among its `env_vars` where else they now are."""
+    variables = (job.get("runtime_env") or {}).get("env_vars") or {}
     keys = [name for name in sorted(variables) if _KEY.search(name) and not name.endswith(_NOT_KEYS)]
     if keys:
         logging.getLogger(__name__).warning(

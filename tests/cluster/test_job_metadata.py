@@ -9,7 +9,7 @@ from cluster.job_metadata import tell_job
 
 
 @pytest.mark.usefixtures("ray_local")
-@pytest.mark.parametrize("job_config", [None, "{}", '{"metadata": {"who": "me"}}'])
+@pytest.mark.parametrize("job_config", [None, "", "{}", '{"metadata": {"who": "me"}}'])
 def test_what_is_no_job_tells_nothing(
     job_config: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

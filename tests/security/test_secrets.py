@@ -187,10 +187,10 @@ class TestJobs:
 
 def test_keys_among_a_jobs_variables_are_named(caplog: pytest.LogCaptureFixture) -> None:
     harmless = {"AWS_ENDPOINT_URL": "x", "AWS_SHARED_CREDENTIALS_FILE": "x", "AWS_ACCESS_KEY_ID": "x"}
-    for config in ("", "{}", '{"runtime_env": null}', json.dumps({"runtime_env": {"env_vars": harmless}})):
-        warn_of_keys(config)
+    for job in ({}, {"runtime_env": None}, {"runtime_env": {"env_vars": harmless}}):
+        warn_of_keys(job)
     assert caplog.records == []
-    warn_of_keys(json.dumps({"runtime_env": {"env_vars": {**harmless, **_KEYS, "MY_PASSWORD": "hush"}}}))
+    warn_of_keys({"runtime_env": {"env_vars": {**harmless, **_KEYS, "MY_PASSWORD": "hush"}}})
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, MY_PASSWORD, WANDB_API_KEY came")
