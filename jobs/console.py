@@ -50,7 +50,7 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     try:
         code = job(words)
     except (InvalidInput, StorageError) as e:
-        print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
+        say_error("error", e)
         return 2
     except BrokenPipeError:  # of whom it prints to, `head` for example
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the interpreter's own last flush fails in silence
@@ -59,7 +59,7 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
         if not isinstance(e, ConnectionError) and e.errno != errno.ENOSPC:
             raise
         # A ConnectionError is of the Ray cluster, as stores raise StorageError; the other is of what it prints to.
-        print(f"error: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
+        say_error("error", e)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
@@ -73,6 +73,11 @@ def run_job(job: Callable[[Sequence[str]], int | None], words: Sequence[str] | N
     finally:
         signal.signal(signal.SIGTERM, before)
     return code or 0
+
+
+def say_error(what: str, error: Exception) -> None:
+    """One line on stderr, without control characters, whatever the error's text holds."""
+    print(f"{what}: {plain_text(' '.join(str(error).split()))}", file=sys.stderr)
 
 
 def say(text: str) -> None:

@@ -19,14 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.command_line import parse_settings, usage
-from jobs.console import clear, is_terminal, print_table, run_job, say
+from jobs.console import clear, is_terminal, print_table, run_job, say, say_error
 from jobs.outlook import outlook
 from jobs.places import StorageSettings
 from jobs.status_json import list_json, sweep_json
 from jobs.status_lines import LIST_HEADER, SweepView, follow_up_line, list_lines, sweep_lines, trial_table
 from storage.errors import InvalidInput, StorageError, hold_rules
 from storage.object_store import open_store
-from storage.plain_text import plain_text
 from storage.results_table import ResultsTable
 from storage.sweep_list import follow_ups, list_sweeps
 from storage.sweep_state import SweepReader
@@ -95,7 +94,7 @@ def _watch(look: Callable[[], Callable[[], None]], *, every_s: float, clears: bo
                     clear()
                 show()
             except StorageError as e:
-                print(f"error, asking again: {plain_text(' '.join(str(e).split()))}", file=sys.stderr)
+                say_error("error, asking again", e)
             time.sleep(every_s)
     except KeyboardInterrupt:
         return
