@@ -184,10 +184,16 @@ class RayNodes:
         except (OSError, ValueError):
             return None
 
-    def job_log(self, name: str) -> str:
-        """What it printed, and what Ray says of its end; nothing where nobody answers or knows of it."""
+    def job_printed(self, name: str) -> str:
+        """Nothing where nobody answers or knows of it."""
         with contextlib.suppress(OSError, ValueError):
-            return f"{self.ask(f'api/jobs/{name}/logs')['logs']}\n{self.ask(f'api/jobs/{name}')['message']}"
+            return str(self.ask(f"api/jobs/{name}/logs")["logs"])
+        return ""
+
+    def job_log(self, name: str) -> str:
+        """What it printed, and what Ray says of its end, which may repeat the last of it."""
+        with contextlib.suppress(OSError, ValueError):
+            return f"{self.job_printed(name)}\n{self.ask(f'api/jobs/{name}')['message']}"
         return ""
 
     def nodes_alive(self) -> set[tuple[str, str]]:

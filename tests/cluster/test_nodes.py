@@ -23,6 +23,7 @@ from secret_search import CommandLines, contents_of_store, find_secrets
 
 from benchmarks import chaos, kill_sweep
 from benchmarks.ray_nodes import Node, RayNodes
+from benchmarks.storm import wait_until
 from pipelines.sources.synthetic import write_synthetic_dataset
 from storage.feature_store import FeatureStore, complete_features
 from storage.results_table import ResultsTable
@@ -90,6 +91,13 @@ def searched(ray_nodes: RayNodes) -> Searched:
         done = ray_nodes.submit("searched", ["python", "jobs/sweep.py", *words])
     assert done.returncode == 0, done.stdout
     return Searched(ray_nodes, done.stdout, lines)
+
+
+@pytest.fixture
+def few(ray_nodes: RayNodes, tmp_path: Path) -> list[str]:
+    """A small sweep's words, but for where it stores; its recordings lie in the bucket."""
+    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
+    return ["python", "jobs/sweep.py", "--smoke", f"data.root={ray_nodes.uri('few')}"]
 
 
 def test_work_is_done_on_every_worker_and_not_on_the_head(ray_nodes: RayNodes) -> None:
@@ -203,9 +211,8 @@ def test_a_node_that_will_be_taken_gets_nothing_new_and_ends_what_it_has(ray_nod
     """As ray_cluster.yaml has workers watch for it, and as a pod is told to end."""
     going, staying = ray_nodes.workers
     job = f"drained by {told_by}".replace("'", "").replace(" ", "-")
-    submitted = ray_nodes.submit(job, ["python", "-c", _WORK], wait=False)
-    assert submitted.returncode == 0, submitted.stdout
-    chaos.wait_until(lambda: bool(re.search(r"^before \d", _log(job, ray_nodes), re.MULTILINE)), "both to work")
+    _begin(ray_nodes, job, ["python", "-c", _WORK])
+    wait_until(lambda: bool(re.search(r"^before \d", ray_nodes.job_printed(job), re.MULTILINE)), "both to work")
     with InstanceMetadata(ray_nodes.network.address, address=going.machine.address) as metadata:
         if told_by == "SIGTERM":
             assert going.process is not None
@@ -213,63 +220,51 @@ def test_a_node_that_will_be_taken_gets_nothing_new_and_ends_what_it_has(ray_nod
         else:
             metadata.announce(f"{datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=2):%FT%TZ}")
             _watch_for_notice(ray_nodes, going, metadata)
-        chaos.wait_until(lambda: ray_nodes.job_status(job) in ("SUCCEEDED", "FAILED"), "the job")
-    told = _log(job, ray_nodes)
-    assert ray_nodes.job_status(job) == "SUCCEEDED", told
+        status, told = _end(ray_nodes, job)
+    assert status == "SUCCEEDED", told
     assert f"long {going.machine.address} ended" in told  # what ran there went on
     (before,) = re.findall(r"^before (.+)$", told, re.MULTILINE)
     assert set(before.split()) == {going.machine.address, staying.machine.address}
     assert set(re.findall(r"^short (.+)$", told, re.MULTILINE)[-10:]) == {staying.machine.address}, told
-    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 2, "the node to go, as nothing runs there any more")
+    wait_until(lambda: len(ray_nodes.nodes_alive()) == 2, "the node to go, as nothing runs there any more")
     ray_nodes.revive()
 
 
-def test_trials_that_fit_one_node_alone_take_turns_there(ray_nodes: RayNodes, tmp_path: Path) -> None:
+def test_trials_that_fit_one_node_alone_take_turns_there(ray_nodes: RayNodes, few: list[str]) -> None:
     """And features are computed on both meanwhile: more processes than there are CPUs."""
-    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
-    words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('wide')}"]
-    words += ["pipeline.num_actors=8", "sweep.cpus_per_trial=2", "sweep.max_concurrent_trials=4"]
-    done = ray_nodes.submit("wide", ["python", "jobs/sweep.py", *words])
+    words = ["pipeline.num_actors=8", "sweep.cpus_per_trial=2", "sweep.max_concurrent_trials=4"]
+    done = ray_nodes.submit("wide", [*few, f"storage.uri={ray_nodes.uri('wide')}", *words])
     assert done.returncode == 0, done.stdout
     assert ResultsTable(ray_nodes.store("wide")).read("trials").num_rows > 0
 
 
-def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, tmp_path: Path) -> None:
+def test_a_job_waits_for_the_first_worker(ray_nodes: RayNodes, few: list[str]) -> None:
     """As on a cluster whose autoscaler has ended all of them."""
     _lose_workers(ray_nodes)
-    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
-    words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('waited')}"]
-    submitted = ray_nodes.submit("waits", ["python", "jobs/sweep.py", *words], wait=False)
-    assert submitted.returncode == 0, submitted.stdout
-    chaos.wait_until(
-        lambda: "waiting for a node with 1 CPUs" in _log("waits", ray_nodes), "the job to say that it waits"
-    )
+    _begin(ray_nodes, "waits", [*few, f"storage.uri={ray_nodes.uri('waited')}"])
+    wait_until(lambda: "waiting for a node with 1 CPUs" in ray_nodes.job_printed("waits"), "the job to wait")
     ray_nodes.revive()
-    chaos.wait_until(lambda: ray_nodes.job_status("waits") in ("SUCCEEDED", "FAILED"), "the job")
-    assert ray_nodes.job_status("waits") == "SUCCEEDED", _log("waits", ray_nodes)
+    status, told = _end(ray_nodes, "waits")
+    assert status == "SUCCEEDED", told
 
 
-def test_a_node_that_comes_later_with_other_packages_ends_the_job(ray_nodes: RayNodes, tmp_path: Path) -> None:
+def test_a_node_that_comes_later_with_other_packages_ends_the_job(ray_nodes: RayNodes, few: list[str]) -> None:
     """Who joins can ask nobody but the head where an autoscaler has started no worker yet."""
     other = _environment_with(ray_nodes.network.folder / "other", "optuna", "0.0.1")
     _lose_workers(ray_nodes)
-    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
-    words = ["--smoke", f"data.root={ray_nodes.uri('few')}", f"storage.uri={ray_nodes.uri('refused')}"]
-    submitted = ray_nodes.submit("refused", ["python", "jobs/sweep.py", *words], wait=False)
-    assert submitted.returncode == 0, submitted.stdout
-    chaos.wait_until(lambda: "waiting for a node with 1 CPUs" in _log("refused", ray_nodes), "the job to wait")
+    _begin(ray_nodes, "refused", [*few, f"storage.uri={ray_nodes.uri('refused')}"])
+    wait_until(lambda: "waiting for a node with 1 CPUs" in ray_nodes.job_printed("refused"), "the job to wait")
     try:
         for worker in ray_nodes.workers:
             worker.python = other
         ray_nodes.revive()
-        chaos.wait_until(lambda: ray_nodes.job_status("refused") in ("SUCCEEDED", "FAILED"), "the job")
+        status, told = _end(ray_nodes, "refused")
     finally:
         for worker in ray_nodes.workers:
             worker.python = ray_nodes.python
         _lose_workers(ray_nodes)
         ray_nodes.revive()
-    told = _log("refused", ray_nodes)
-    assert ray_nodes.job_status("refused") == "FAILED", told
+    assert status == "FAILED", told
     (line,) = [line for line in told.splitlines() if line.startswith("error: ")]
     assert line.startswith("error: nodes of the cluster have other versions than the driver: ")
     assert any(f" {worker.machine.address} has optuna 0.0.1 (here {version('optuna')}). " in line
@@ -277,10 +272,21 @@ def test_a_node_that_comes_later_with_other_packages_ends_the_job(ray_nodes: Ray
     assert "Traceback" not in told
 
 
+def _begin(ray_nodes: RayNodes, job: str, words: list[str]) -> None:
+    taken = ray_nodes.submit(job, words, wait=False)
+    assert taken.returncode == 0, taken.stdout
+
+
+def _end(ray_nodes: RayNodes, job: str) -> tuple[str | None, str]:
+    """Waits for it. Returns: its status and what it has printed."""
+    wait_until(lambda: ray_nodes.job_status(job) in ("SUCCEEDED", "FAILED"), "the job")
+    return ray_nodes.job_status(job), ray_nodes.job_printed(job)
+
+
 def _lose_workers(ray_nodes: RayNodes) -> None:
     for worker in ray_nodes.workers:
         ray_nodes.lose(worker)
-    chaos.wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
+    wait_until(lambda: len(ray_nodes.nodes_alive()) == 1, "workers to be given up")
 
 
 def _environment_with(folder: Path, package: str, its_version: str) -> Path:
@@ -311,10 +317,6 @@ def _watch_for_notice(ray_nodes: RayNodes, node: Node, metadata: InstanceMetadat
     )
     assert process.wait(120) == 0, log.read_text()
     assert "the node is drained" in log.read_text()
-
-
-def _log(job: str, ray_nodes: RayNodes) -> str:
-    return str(ray_nodes.ask(f"api/jobs/{job}/logs")["logs"])
 
 
 def _files(node: Node, disk: Path) -> Iterator[tuple[str, bytes]]:
