@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from browser import Browser, Seen
+
 NAMES = {
     "markup": "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"><!--",
     "an end of a script": "</script></style></title><svg onload=document.title='owned'>",
@@ -33,3 +35,25 @@ def is_plain(text: str) -> bool:
 def files_below(folder: Path) -> set[str]:
     """Relative paths of all files."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+
+
+def opened_harmlessly(page: str, folder: Path) -> list[tuple[Seen, str]]:
+    """Opens a page of hostile names with its policy and without, so that escaping alone has to do.
+
+    Returns:
+        For each of the two, what the page did and its title.
+
+    Raises:
+        AssertionError: it failed, asked for something, or has elements that could.
+    """
+    found = []
+    for number, text in enumerate((page, page.replace("Content-Security-Policy", "x-none", 1))):
+        path = folder / f"page{number}.html"
+        path.write_text(text, encoding="utf-8")
+        with Browser(folder / f"profile{number}") as browser:
+            seen = browser.open(path, width=1200)
+            assert seen.errors == []
+            assert seen.requests == []
+            assert browser.run("document.querySelectorAll('img, iframe, a, form, base, object, embed').length") == 0
+            found.append((seen, browser.run("document.title")))
+    return found
