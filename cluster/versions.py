@@ -7,9 +7,8 @@ there are asked when a job joins; those that come later, by what the driver's wo
 import functools
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import ray
 from ray.exceptions import RayError
@@ -70,18 +69,6 @@ class Versions:
         except VersionsDiffer as e:
             return str(e)
         return ""
-
-
-def accepted(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What actors answer, whose `refusal` is that of `Versions`.
-
-    Raises:
-        VersionsDiffer: one of them refused to work.
-    """
-    for row in rows:
-        if row["refusal"]:
-            raise VersionsDiffer(row["refusal"])
-        yield row
 
 
 def installed() -> dict[str, str]:

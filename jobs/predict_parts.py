@@ -4,8 +4,8 @@ Enters: complete features and a model file's bytes. Leaves: predictions, shard b
 Log-mels stay on the worker that reads them; only predictions travel, so the driver alone writes them.
 """
 
+import contextlib
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import ray
 
+from cluster.actor_map import map_by_actors
 from cluster.metrics import count_s3_bytes
 from cluster.session import cluster_resources
-from cluster.versions import Versions, accepted
+from cluster.versions import Versions
 from pipelines.isolation.outcomes import error_as_data, raise_error
 from pipelines.shards.placement import Placement, place_on_cores, place_on_gpus
 from storage import traffic
@@ -132,19 +133,17 @@ def predict_parts(
     if not parts:
         return
     placement = _placement(device, num_actors, len(parts))
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     rows = [{"number": number, "index": part.index, "clips_hash": part.clips_hash} for number, part in enumerate(parts)]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+    answers = map_by_actors(
+        rows,
         PredictionActor,
-        fn_constructor_args=(features, ray.put(model), answering, device, Versions.here()),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
+        (features, ray.put(model), answering, device),
+        num_actors=placement.num_actors,
         num_cpus=placement.num_cpus,
         num_gpus=placement.num_gpus,
     )
-    with Vigil(features.store) as vigil:
-        for row in accepted(dataset.iter_rows()):
+    with Vigil(features.store) as vigil, contextlib.closing(answers):
+        for row in answers:
             outcome = json.loads(row["outcome"])
             raise_error(outcome)
             yield (

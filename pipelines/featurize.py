@@ -5,22 +5,20 @@ back, reconciles clips in = clips with rows + clips quarantined, variant by vari
 The only file of this room that imports Ray.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.metadata
 import json
-import logging
 import math
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ray
-
+from cluster.actor_map import map_by_actors
 from cluster.metrics import CLIPS, QUARANTINED_CLIPS, count
 from cluster.session import ClusterResources, cluster_resources
-from cluster.versions import Versions, accepted
 from cluster.waiting import wait_for_node
 from pipelines.backends import backends_for, check_expressible, create_backend
 from pipelines.feature_spec import FeatureSpec
@@ -226,22 +224,17 @@ def _compute(
             remedy="Set pipeline.device=cpu, or start a node with a GPU first.",
         )
     placement = _placement(settings, resources, len(requests))
-    ray.data.DataContext.get_current().enable_progress_bars = False  # on_progress tells it in clips
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     make_worker = functools.partial(ShardWorker, spec, features, backend=settings.backend, device=settings.device)
-    rows = [{"request": request.to_json()} for request in requests]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+    answers = map_by_actors(
+        [{"request": request.to_json()} for request in requests],
         ShardActor,
-        fn_constructor_args=(pickle.dumps(make_worker), settings.clip_time_limit_s, Versions.here()),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
+        (pickle.dumps(make_worker), settings.clip_time_limit_s),
+        num_actors=placement.num_actors,
         num_cpus=placement.num_cpus,
         num_gpus=placement.num_gpus,
     )
-    # Ray Data starts an actor that was killed anew and gives it its task again; what a file does to its decoder stays
-    # inside IsolatedWorker.
-    with Vigil(features.store) as vigil:
-        for row in accepted(dataset.iter_rows()):
+    with Vigil(features.store) as vigil, contextlib.closing(answers):
+        for row in answers:  # what a file does to its decoder stays inside IsolatedWorker
             yield shard_of(json.loads(row["outcome"]))
             vigil.check()
 

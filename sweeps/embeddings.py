@@ -5,6 +5,7 @@ the trial data with them. It stands here and not in `pipelines`, as it needs a t
 the same code on both ways is what makes their numbers agree.
 """
 
+import contextlib
 import importlib.metadata
 import logging
 import math
@@ -18,8 +19,9 @@ import ray
 import torch
 from numpy.typing import NDArray
 
+from cluster.actor_map import map_by_actors
 from cluster.session import ClusterResources, cluster_resources
-from cluster.versions import Versions, accepted
+from cluster.versions import Versions
 from cluster.waiting import wait_for_node
 from models import Classifier
 from storage.embedding_store import EmbeddingStore
@@ -196,21 +198,18 @@ def _compute(model: Classifier, spec: EmbeddingSpec, store: EmbeddingStore, part
         return
     wait_for_node(num_cpus=_CPUS_PER_ACTOR, num_gpus=1.0 if spec.device == "cuda" else 0.0)
     placement = place(spec.device, cluster_resources(), num_parts=len(parts))
-    ray.data.DataContext.get_current().enable_progress_bars = False  # on_progress tells it in rows
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     rows = [{"index": part.index, "clips_hash": part.clips_hash} for part in parts]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+    answers = map_by_actors(
+        rows,
         EmbeddingActor,
-        # By reference, so that the weights travel once to every node.
-        fn_constructor_args=([ray.put(model)], spec, store, Versions.here()),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=placement.num_actors),
+        ([ray.put(model)], spec, store),  # by reference, so that the weights travel once to every node
+        num_actors=placement.num_actors,
         num_cpus=_CPUS_PER_ACTOR,
         num_gpus=placement.num_gpus,
     )
     told: set[str] = set()
-    with Vigil(store.store) as vigil:
-        for row in accepted(dataset.iter_rows()):
+    with Vigil(store.store) as vigil, contextlib.closing(answers):
+        for row in answers:
             if row["error"]:
                 raise StorageError(row["error"])
             if row["event"] not in {"", *told}:  # every actor finds it out by itself

@@ -70,7 +70,7 @@ def interrupted(complete: Complete, tmp_path: Path) -> FeatureStore:
 @pytest.fixture
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes any use of Ray fail."""
-    monkeypatch.setattr(featurize_module, "ray", None)
+    monkeypatch.setattr(featurize_module, "map_by_actors", None)
     monkeypatch.setattr(featurize_module, "cluster_resources", None)
 
 
