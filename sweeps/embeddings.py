@@ -20,10 +20,12 @@ import torch
 from numpy.typing import NDArray
 
 from cluster.actor_map import map_by_actors
+from cluster.metrics import count_s3_bytes
 from cluster.session import ClusterResources, cluster_resources
 from cluster.versions import Versions
 from cluster.waiting import wait_for_node
 from models import Classifier
+from storage import traffic
 from storage.embedding_store import EmbeddingStore
 from storage.errors import InvalidInput, StorageError
 from storage.feature_store import Features, FeatureStore
@@ -254,6 +256,7 @@ class EmbeddingActor:
     """
 
     def __init__(self, model: Sequence[Any], spec: EmbeddingSpec, store: EmbeddingStore, versions: Versions) -> None:
+        traffic.listen(count_s3_bytes)
         self._refusal = versions.refusal()
         if self._refusal:
             return

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from cluster import metrics
-from cluster.metrics import CLIPS, METRICS, TRIALS, count, hide, show, showing
+from cluster.metrics import CLIPS, METRICS, S3_BYTES, TRIALS, count, hide, show, showing
+from cluster.versions import Versions
+from jobs.predict_parts import PredictionActor
+from pipelines.shards.actor import ShardActor
+from storage import traffic
+from sweeps.embeddings import EmbeddingActor
 
 
 class Recorded:
@@ -25,6 +30,12 @@ class Recorded:
     set = inc
 
 
+# With what they are made, but for the versions of the driver.
+_ACTORS: dict[str, list[Any]] = {
+    "features": [ShardActor, b"", 1.0],
+    "predictions": [PredictionActor, None, None, None, "cpu"],
+    "embeddings": [EmbeddingActor, [], None, None],
+}
 _MADE: dict[str, Recorded] = {}
 
 
@@ -52,6 +63,17 @@ def test_nothing_is_no_count(made: dict[str, Recorded]) -> None:
     count(CLIPS, 0, features="f")  # Ray would refuse it
     count(CLIPS, 2, features="f")
     assert made[CLIPS.name].values == [(2.0, {"features": "f"})]
+
+
+@pytest.mark.parametrize("kind", _ACTORS)
+def test_bytes_of_every_kind_of_actor_are_counted(
+    kind: str, made: dict[str, Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "_listeners", [])
+    actor, *arguments = _ACTORS[kind]
+    actor(*arguments, Versions(of_driver={"torch": "none that there is"}))  # so that it begins with nothing
+    traffic.tell("get", 7)
+    assert made[S3_BYTES.name].values == [(7.0, {"direction": "get"})]
 
 
 def test_a_metric_that_fails_is_told_once_and_ends_nothing(
