@@ -150,7 +150,7 @@ def _join(address: str) -> None:
 
 
 def _leave() -> None:
-    """Ends Ray in this process, and the process only where it is asked to.
+    """Ends Ray in this process, and not the process itself.
 
     Ray 2.60 ends it with code 1 and, at our level of logging, without a word, if any thread lets go of an object
     reference while it shuts down. A collection of garbage does so, in whichever thread it comes: Ray has one that
