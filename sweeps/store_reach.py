@@ -1,7 +1,4 @@
-"""Ends a search whose store is out of reach, and blames no trial for it.
-
-Tune would try the trial again, and each attempt would wait for the store as long as the first one has.
-"""
+"""Ends a search whose store is out of reach of its driver, and blames no trial for it."""
 
 from typing import Any
 

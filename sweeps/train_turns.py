@@ -58,10 +58,8 @@ def train_turns(
         VersionsDiffer: a node that has come meanwhile has other packages.
     """
     failed: dict[int, Failure] = {}
-    with contextlib.ExitStack() as at_the_end:
-        vigil = at_the_end.enter_context(Vigil(ledger.store))
-        ends = _ended(waiting, starter, at_a_time, on_news, vigil)
-        at_the_end.callback(ends.close)  # after an error, which cancels the rest
+    # To close the generator after an error cancels what still runs.
+    with Vigil(ledger.store) as vigil, contextlib.closing(_ended(waiting, starter, at_a_time, on_news, vigil)) as ends:
         for turn, reference in ends:
             again, failure = _record_end(reference, turn, ledger)
             if again is not None:

@@ -16,6 +16,7 @@ from training.metrics import Evaluation
 from training.progress import EpochMetrics
 
 # Of a result that says, and why, that the search is to end: no trial is to blame, and another one would fare no better.
+# Were it an error of the trial, Tune would try it again, and each attempt would wait for the store as long as one did.
 _ENDS = {"versions_differ": VersionsDiffer, "store_out_of_reach": StoreOutOfReach}
 
 
