@@ -11,7 +11,6 @@ Tags are ids and names from settings: never a path, a key or an address.
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from ray.util import metrics as ray_metrics
 # Ray's core forgets a gauge once it was brought to the agent, and the agent after two intervals more (Ray 2.60,
 # src/ray/observability/open_telemetry_metric_recorder.cc): what is to stay has to be said again and again.
 _AGAIN_EVERY_S = 4.0
+_END_S = 10.0  # so long the thread that does so is waited for
 
 Value = float | Callable[[], float]
 
@@ -126,6 +126,11 @@ def count_s3_bytes(direction: str, num_bytes: int) -> None:
     count(S3_BYTES, num_bytes, direction=direction)
 
 
+def hide_all() -> None:
+    """Lets all gauges vanish, and returns when nothing of here runs in a thread of its own any more."""
+    _BOARD.hide_all()
+
+
 class _Board:
     """The metrics of this process; made by its first count, as Ray's core wants to be asked by a worker or a driver."""
 
@@ -134,6 +139,7 @@ class _Board:
         self._made: dict[str, Any] = {}
         self._shown: dict[tuple[str, frozenset[tuple[str, str]]], tuple[Metric, Value, dict[str, str]]] = {}
         self._keeper: threading.Thread | None = None
+        self._ended = threading.Event()  # for the keeper of now
         self._has_failed = False
 
     def record(self, metric: Metric, value: Value, tags: dict[str, str]) -> None:
@@ -154,7 +160,10 @@ class _Board:
         with self._lock:
             self._shown[metric.name, frozenset(tags.items())] = (metric, value, tags)
             if self._keeper is None:
-                self._keeper = threading.Thread(target=self._show_again, name="melsweep metrics", daemon=True)
+                self._ended = threading.Event()
+                self._keeper = threading.Thread(
+                    target=self._show_again, args=(self._ended,), name="melsweep metrics", daemon=True
+                )
                 self._keeper.start()
         self.record(metric, value, tags)
 
@@ -162,11 +171,21 @@ class _Board:
         with self._lock:
             self._shown.pop((metric.name, frozenset(tags.items())), None)
 
-    def _show_again(self) -> None:
+    def hide_all(self) -> None:
+        with self._lock:
+            self._shown.clear()
+            keeper, self._keeper = self._keeper, None
+            self._ended.set()
+        if keeper is not None:
+            keeper.join(_END_S)
+
+    def _show_again(self, ended: threading.Event) -> None:
         while True:
-            time.sleep(_AGAIN_EVERY_S)
+            ended.wait(_AGAIN_EVERY_S)
             with self._lock:
                 shown = list(self._shown.values())
+                if ended.is_set():
+                    return
                 if not shown:
                     self._keeper = None
                     return

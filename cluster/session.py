@@ -15,6 +15,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import ray
 from ray.job_config import JobConfig
 
+from cluster.metrics import hide_all
 from cluster.submitted_job import submitted_job
 from cluster.versions import check_versions
 
@@ -30,6 +32,8 @@ _ACCELERATOR = "accelerator_type:"  # what Ray calls a node's kind of GPU
 _KEY = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
 _NOT_KEYS = ("_FILE", "_PATH", "_ID", "_URI", "_MODE")  # what says where a key is, or which
 _ANSWER_S = 5.0  # ray.init itself waits half a minute for a cluster that is not there
+_DATA_THREADS = ("StreamingExecutor", "iter_threaded", "ray-data-metadata")  # which Ray Data leaves behind for a while
+_DATA_THREADS_S = 10.0
 _OPTIONS = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
@@ -152,14 +156,19 @@ def _join(address: str) -> None:
 def _leave() -> None:
     """Ends Ray in this process, and not the process itself.
 
-    Ray 2.60 ends it with code 1 and, at our level of logging, without a word, if any thread lets go of an object
-    reference while it shuts down. A collection of garbage does so, in whichever thread it comes: Ray has one that
-    collects when its nodes ask for it, which they do when others are lost. So garbage is collected before, and no
-    collection finds anything meanwhile.
+    Ray 2.60 ends it with code 1, without a word on our level of logging, if another thread calls its core while that
+    shuts down; to let go of an object reference is such a call, and so is any collection of garbage that finds one. So
+    threads that do so are ended or waited for, garbage is collected before, and what is there then is not looked at by
+    any collection meanwhile.
     """
-    gc.collect()
-    gc.freeze()
     try:
+        hide_all()
+        deadline = time.monotonic() + _DATA_THREADS_S
+        for thread in threading.enumerate():
+            if thread.name.startswith(_DATA_THREADS):
+                thread.join(max(0.0, deadline - time.monotonic()))
+        gc.collect()
+        gc.freeze()
         ray.shutdown()
     finally:
         gc.unfreeze()

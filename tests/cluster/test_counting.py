@@ -1,6 +1,7 @@
 """Counting costs a job nothing: not without Ray, not when Ray fails, and not when nobody looks."""
 
 import logging
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from cluster import metrics
-from cluster.metrics import CLIPS, METRICS, S3_BYTES, TRIALS, count, hide, show, showing
+from cluster.metrics import CLIPS, METRICS, S3_BYTES, TRIALS, count, hide, hide_all, show, showing
 from cluster.versions import Versions
 from jobs.predict_parts import PredictionActor
 from pipelines.shards.actor import ShardActor
@@ -102,6 +103,23 @@ def test_a_gauge_is_told_again_until_it_is_hidden(made: dict[str, Recorded]) -> 
     show(TRIALS, 7, **tags)
     _wait_until(lambda: [value for value, _ in told[-2:]] == [7.0, 7.0])
     hide(TRIALS, **tags)
+
+
+def test_where_all_are_hidden_no_thread_is_left_and_others_may_be_shown(made: dict[str, Recorded]) -> None:
+    tags = {"sweep": "s", "architecture": "cnn", "state": "open"}
+    show(TRIALS, 1, **tags)
+    told = made[TRIALS.name].values
+    for _ in range(3):
+        _wait_until(lambda: len(told) >= 3)
+        hide_all()
+        assert "melsweep metrics" not in {thread.name for thread in threading.enumerate()}
+        told.clear()
+        show(TRIALS, 2, **tags)
+    for _ in range(2):  # of one, and of none
+        hide_all()
+    told.clear()
+    time.sleep(0.1)
+    assert told == []
 
 
 def test_a_gauge_of_a_trial_goes_when_the_trial_fails(made: dict[str, Recorded]) -> None:
