@@ -342,7 +342,7 @@ class RayNodes:
         """The end of the tunnel on this machine."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        words = [sys.executable, _TUNNEL, f"127.0.0.1:{port}", self._tunnel_socket]
+        words: list[str | Path] = [sys.executable, _TUNNEL, f"127.0.0.1:{port}", self._tunnel_socket]
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL)  # what it prints is for the other end
         return f"http://127.0.0.1:{port}", process
 
