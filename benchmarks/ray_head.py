@@ -73,10 +73,11 @@ class Head:
             "--disable-usage-stats",
         ]
         words += [f"--{name}={port}" for name, port in ports.items()]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # jobs say `python`
         with (self.folder / "head.log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ray.scripts.scripts", "start", *words],
-                env={**os.environ, **self.environment, **environment},
+                env={**os.environ, **self.environment, "PATH": path, **environment},
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
