@@ -44,6 +44,7 @@ from sweeps.forecast import (
     share_of,
 )
 
+_MODEL_HEAD_BYTES = 8 * 1024  # of a small model's file: the names of its tensors, and its card
 _NOT_IN_IT = (
     "not in it: Ray's start, embeddings of frozen backbones, measuring of shares, the report, rows of results (some KB "
     "an epoch) and checkpoints, which are deleted; of the cost, the head and nodes that start or are idle; seeds that "
@@ -210,7 +211,7 @@ def _memory_rows(found: SweepForecast) -> list[Row]:
     rows.append(("features in memory of each node, about", in_bytes(found.features.num_rows * found.row_bytes)))
     sizes = [cost.num_parameters for cost in found.costs.values()]
     if found.plan.settings.keep_models != "none":
-        known = [4 * size for size in sizes if size is not None]
+        known = [4 * size + _MODEL_HEAD_BYTES for size in sizes if size is not None]
         most = found.plan.trials_per_architecture * len(found.plan.settings.seeds) * sum(known)
         rows.append(("models to be stored, at most", in_bytes(most) if len(known) == len(sizes) else UNKNOWN))
     return rows
