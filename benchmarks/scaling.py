@@ -159,7 +159,8 @@ def print_on_paper(runs: Sequence[Run]) -> None:
     """What a far larger cluster would wait for, if what one clip, one shard and one trial cost stays as it is."""
     small, large = (next(run for run in runs if run.what == what) for what in ("featurize", "large shards"))
     num_more = large.num - small.num
-    clip = {what: (getattr(large, what) - getattr(small, what)) / num_more for what in _COSTS}
+    # Not below nothing, where a clip costs less than two runs differ by chance.
+    clip = {what: max(0.0, getattr(large, what) - getattr(small, what)) / num_more for what in _COSTS}
     shard = {what: CLIPS_PER_SHARD * (per_one(runs, "featurize", what) - clip[what]) for what in _COSTS}
     trial = {what: per_one(runs, "sweep", what) for what in _COSTS}
     a_shard = PipelineSettings().shard_bytes // bytes_per_row(FeatureSpec())

@@ -1,7 +1,7 @@
 """What scaling.py sends to a cluster: features and trials that sleep; prints what they cost the driver, as JSON.
 
 python benchmarks/scaling_job.py featurize <clips> <storage uri>
-python benchmarks/scaling_job.py "large shards" <clips> <storage uri>     five times as many clips, as long a shard
+python benchmarks/scaling_job.py "large shards" <clips> <storage uri>     twenty times as many clips, as long a shard
 python benchmarks/scaling_job.py sweep <trials> <storage uri>
 """
 
@@ -26,7 +26,7 @@ from pipelines.shards.worker import ShardWorker
 from storage.object_store import ObjectStore, open_store
 from sweeps import run_sweep
 
-CLIPS_PER_SHARD, LARGE_SHARD, ACTORS_A_CPU, NUM_EPOCHS = 20, 100, 2, 5
+CLIPS_PER_SHARD, LARGE_SHARD, ACTORS_A_CPU, NUM_EPOCHS = 20, 400, 2, 5
 
 
 def main(what: str, num: int, uri: str) -> None:
