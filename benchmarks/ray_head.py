@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -74,17 +74,9 @@ class Head:
         ]
         words += [f"--{name}={port}" for name, port in ports.items()]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # jobs say `python`
-        with (self.folder / "head.log").open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "ray.scripts.scripts", "start", *words],
-                env={**os.environ, **self.environment, "PATH": path, **environment},
-                cwd=self.folder,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        environment = {**os.environ, **self.environment, "PATH": path, **environment}
         try:
-            self._wait()
+            self._start(words, environment)
         except BaseException:
             self.kill()
             raise
@@ -97,6 +89,13 @@ class Head:
 
     def kill(self) -> None:
         """SIGKILL to all that belongs to the head, those first that would start others again; may be repeated."""
+        left = self._kill_processes()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if left:
+            raise RuntimeError(f"processes left behind: {sorted(left)}")
+
+    def _kill_processes(self) -> dict[int, str]:
+        """Returns: those that are left."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -106,9 +105,7 @@ class Head:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.1)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if left:
-            raise RuntimeError(f"processes left behind: {sorted(left)}")
+        return left
 
     def processes(self) -> dict[int, str]:
         """Process id → command line of all that belongs to the head."""
@@ -119,6 +116,26 @@ class Head:
                 if str(self.folder) in words or (place / "cwd").readlink().is_relative_to(self.folder):
                     found[int(place.name)] = words
         return found
+
+    def _start(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        """A second time where it has not started: Ray gives its own processes 30 s, which a busy machine may need."""
+        for is_last in (False, True):
+            with (self.folder / "head.log").open("w") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "ray.scripts.scripts", "start", *words],
+                    env=environment,
+                    cwd=self.folder,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            try:
+                self._wait()
+                return
+            except RuntimeError:
+                if is_last:
+                    raise
+                self._kill_processes()
 
     def _wait(self) -> None:
         """Until drivers can join: the last that the head starts is its worker pool, after its own port is open."""
