@@ -93,10 +93,11 @@ def searched(ray_nodes: RayNodes) -> Searched:
     return Searched(ray_nodes, done.stdout, lines)
 
 
-@pytest.fixture
-def few(ray_nodes: RayNodes, tmp_path: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def few(ray_nodes: RayNodes, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A small sweep's words, but for where it stores; its recordings lie in the bucket."""
-    chaos.upload(write_synthetic_dataset(tmp_path / "few", num_clips_per_class=5), ray_nodes.store("few"))
+    folder = write_synthetic_dataset(tmp_path_factory.mktemp("few") / "few", num_clips_per_class=5)
+    chaos.upload(folder, ray_nodes.store("few"))
     return ["python", "jobs/sweep.py", "--smoke", f"data.root={ray_nodes.uri('few')}"]
 
 
