@@ -2,7 +2,7 @@
 
 Enters: a manifest, a spec and a store. Ray Data spreads the missing shards over actors; the driver counts what comes
 back, reconciles clips in = clips with rows + clips quarantined, variant by variant, and writes the commit marker last.
-The only file of this room that imports Ray.
+The only file of this room that asks the cluster for work.
 """
 
 import contextlib
